@@ -1,0 +1,23 @@
+//! What a client may ask of a machine: requests, replies, events. Serde types only; depends on nothing above.
+
+mod code;
+mod error;
+mod event;
+mod reply;
+mod request;
+
+pub use code::Code;
+pub use error::ApiError;
+pub use event::{Event, MirrorReason, Phase, Progress, Watch};
+pub use reply::*;
+pub use request::*;
+
+/// The number of a connection, counted from 1 since the engine started (CNX-01).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct ConnectionId(pub u32);
+
+impl std::fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}

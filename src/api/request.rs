@@ -1,0 +1,301 @@
+//! Requests: one per thing that a machine can be asked.
+//!
+//! Names and paths that a person typed are `String`s (scripts are UTF-8); names read from a disk are bytes and
+//! reach a client only as escaped text.
+
+use super::ConnectionId;
+use serde::{Deserialize, Serialize};
+
+/// A request to one machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    // --- the session -------------------------------------------------------------------------------
+    /// -> `Reply::Access`
+    Login {
+        user: String,
+        password: Option<String>,
+        domain: Option<String>,
+    },
+    /// -> `Reply::Done`
+    Logout,
+    /// -> `Reply::Done` or -109, -110
+    Ping,
+    /// -> `Reply::Version`
+    Version,
+    /// A directory's entries. -> `Reply::Directory`
+    Directory {
+        path: String,
+    },
+
+    // --- replication sets ----------------------------------------------------------------------------
+    /// -> `Reply::Done`
+    RepsetCreate {
+        repset: String,
+    },
+    RuleAdd {
+        repset: String,
+        rule: Rule,
+    },
+    RuleRemove {
+        repset: String,
+        path: String,
+    },
+    /// -> `Reply::Rules`
+    RuleList {
+        repset: String,
+    },
+    /// All sets without a name. -> `Reply::Saved`
+    RepsetSave {
+        repset: Option<String>,
+    },
+    /// -> `Reply::Repsets`
+    RepsetList,
+    /// -> `Reply::Repset`
+    RepsetDisplay {
+        repset: String,
+    },
+    /// With progress events. -> `Reply::Size`
+    RepsetCalculate {
+        repset: String,
+    },
+    RepsetRename {
+        repset: String,
+        name: String,
+    },
+    RepsetCopy {
+        repset: String,
+        name: String,
+    },
+    RepsetDelete {
+        repset: String,
+    },
+    /// Drops unsaved changes. -> `Reply::Done`
+    RepsetResync {
+        repset: String,
+    },
+    /// -> `Reply::Text` (the client writes the file)
+    RepsetExport {
+        repset: String,
+    },
+    /// Text of an exported set; `name` replaces the name in it. -> `Reply::Name`
+    RepsetImport {
+        text: String,
+        name: Option<String>,
+    },
+    /// -> `Reply::Belongs`
+    RepsetTest {
+        path: String,
+        repset: String,
+    },
+
+    // --- connections -----------------------------------------------------------------------------------
+    /// -> `Reply::Connected`; a dry run sends `Event::WouldSend`s and connects nothing: `Reply::DryRun`
+    Connect(ConnectSpec),
+    Disconnect {
+        connection: ConnectionId,
+        discard: bool,
+    },
+    /// -> `Reply::Connection`
+    Status {
+        connection: ConnectionId,
+    },
+    /// All connections. -> `Reply::Connections`
+    StatusAll,
+    /// -> `Reply::Source`
+    StatusSource,
+    /// -> `Reply::Target`
+    StatusTarget,
+    /// Replies `Reply::Connected`, -107 if none, -101 if several.
+    ConnectionIdOf {
+        repset: String,
+        target: Option<String>,
+    },
+    /// -> `Reply::Explanation`
+    Explain {
+        path: String,
+        connection: Option<ConnectionId>,
+    },
+
+    // --- mirror and verify ------------------------------------------------------------------------------
+    /// A dry run blocks and sends `Event::WouldSend`s: `Reply::DryRun`; else `Reply::Done` once it is started.
+    MirrorStart {
+        connection: ConnectionId,
+        mirror: MirrorSpec,
+    },
+    MirrorStop {
+        connection: ConnectionId,
+    },
+    MirrorPause {
+        connection: ConnectionId,
+    },
+    MirrorResume {
+        connection: ConnectionId,
+    },
+    Verify {
+        connection: ConnectionId,
+        verify: VerifySpec,
+    },
+    VerifyStop {
+        connection: ConnectionId,
+    },
+    VerifyPause {
+        connection: ConnectionId,
+    },
+    VerifyResume {
+        connection: ConnectionId,
+    },
+    /// -> `Reply::Verify`
+    VerifyReport {
+        connection: ConnectionId,
+    },
+
+    /// Blocks with progress events. -> `Reply::Done`, `Reply::TimedOut`, or an error when it can no longer
+    /// happen (for a mirror that ended incomplete: the error says why, and how many files failed).
+    Wait {
+        connection: ConnectionId,
+        until: Until,
+        timeout_ms: Option<u64>,
+    },
+
+    // --- options -----------------------------------------------------------------------------------------
+    /// -> `Reply::Setting`
+    Get {
+        option: String,
+    },
+    GetDefault {
+        option: String,
+    },
+    /// -> `Reply::Setting`
+    Set {
+        option: String,
+        value: String,
+    },
+    SetDefault {
+        option: String,
+    },
+    /// Names matching a pattern with `*` and `?`; all without one. -> `Reply::Settings`
+    Options {
+        pattern: Option<String>,
+    },
+}
+
+impl Request {
+    /// True for requests that change nothing; what monitor access may send.
+    pub fn is_read_only(&self) -> bool {
+        use Request::*;
+        matches!(
+            self,
+            Login { .. }
+                | Logout
+                | Ping
+                | Version
+                | Directory { .. }
+                | RuleList { .. }
+                | RepsetList
+                | RepsetDisplay { .. }
+                | RepsetCalculate { .. }
+                | RepsetExport { .. }
+                | RepsetTest { .. }
+                | Status { .. }
+                | StatusAll
+                | StatusSource
+                | StatusTarget
+                | ConnectionIdOf { .. }
+                | Explain { .. }
+                | VerifyReport { .. }
+                | Wait { .. }
+                | Get { .. }
+                | GetDefault { .. }
+                | Options { .. }
+        )
+    }
+}
+
+/// A rule of a replication set (RST-02).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Absolute path, may hold `*` and `?`; at most 259 characters (RST-05).
+    pub path: String,
+    pub include: bool,
+    pub recursive: bool,
+}
+
+/// `CONNECT <repset> TO <target> <flags>`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConnectSpec {
+    pub repset: String,
+    /// A machine's name as typed, or the null target with its statistics file (JOB-15).
+    pub target: ConnectTarget,
+    pub map: MapSpec,
+    /// None: `NOMIRROR`.
+    pub mirror: Option<MirrorSpec>,
+    /// Some(true) answers -161 until real-time replication exists; None is the default (then NOREPLICATE).
+    pub replicate: Option<bool>,
+    /// None: as `CalculateOnConnect` says.
+    pub calculate: Option<bool>,
+    /// None: the target's switch stays as it is (ORP-03).
+    pub orphans: Option<bool>,
+    pub route: Option<String>,
+    /// A zstd level as typed, or AUTO; answers -161 until transmission compression exists.
+    pub compress: Option<String>,
+    pub dry_run: bool,
+}
+
+/// Where a connection leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConnectTarget {
+    Machine(String),
+    Tdu { file: Option<String> },
+}
+
+/// Where source paths come to lie on the target (JOB-05 to -07).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MapSpec {
+    /// `BASE /<source>/<repset>/<volume>` under the target's data root.
+    Default,
+    /// Same paths below the target's data root... on another machine `/`.
+    Exact,
+    Base(String),
+    /// Pairs source path, target path.
+    Pairs(Vec<(String, String)>),
+}
+
+/// The flags of a mirror (table 25.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorSpec {
+    pub kind: MirrorKind,
+    pub newer: bool,
+    pub checksum: bool,
+    pub calculate: bool,
+    pub orphans: bool,
+    pub clean: bool,
+    pub dry_run: bool,
+}
+
+/// FULL sends every file, DIFFERENT those that differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MirrorKind {
+    #[default]
+    Full,
+    Different,
+}
+
+/// The flags of a verification (VER-03 to -06).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifySpec {
+    pub remirror: bool,
+    pub newer: bool,
+    pub checksum: bool,
+    pub orphans: bool,
+}
+
+/// What a wait waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Until {
+    /// The mirror (or a verify, with its remirror) is written on the target.
+    Mirror,
+    /// Nothing is queued on the source.
+    Queue,
+    /// The target has applied all.
+    Target,
+}

@@ -1,0 +1,192 @@
+//! What a connection hands to a mirror or a verification, and how both are watched and steered.
+//!
+//! A job runs on its own threads; `source::mirror::run` and `source::verify::run` block until it ended. The
+//! connection's task reads the counters and sets the control while it runs.
+
+use super::repset::RuleSet;
+use super::settings::MirrorSettings;
+use crate::api::{ConnectionId, MirrorReason, MirrorSpec, Phase, VerifySpec};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// What is to be mirrored or verified, and whereto.
+#[derive(Clone, Debug)]
+pub struct JobPlan {
+    pub connection: ConnectionId,
+    pub repset: String,
+    pub rules: Arc<RuleSet>,
+    /// One for each of the rules' roots.
+    pub paths: Vec<Mapping>,
+    pub settings: MirrorSettings,
+    /// Directories that never belong (the engine's own home), as device and inode.
+    pub forbidden: Vec<(u64, u64)>,
+    pub sink: Sink,
+    /// What the log calls source and target, e.g. `alpha`, `ip://127.0.0.1 : 1500`.
+    pub source_name: String,
+    pub target_name: String,
+    pub target_address: String,
+}
+
+/// A source root and the path it has on the target, both absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    pub source: PathBuf,
+    pub target: PathBuf,
+}
+
+/// Where operations go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// A target in this process.
+    Local,
+    /// The null target: everything is counted, nothing is kept (JOB-15).
+    Null,
+}
+
+/// Which job.
+#[derive(Clone, Copy, Debug)]
+pub enum JobKind {
+    Mirror(MirrorSpec),
+    Verify(VerifySpec),
+}
+
+/// Shared by a job and those who watch it.
+#[derive(Debug, Default)]
+pub struct JobShared {
+    pub counters: Counters,
+    control: Mutex<Control>,
+    changed: Condvar,
+    stop: AtomicBool,
+    paused: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Control {
+    paused_since: Option<Instant>,
+    paused_time: Duration,
+    pauses: u64,
+}
+
+/// Counts of a running job. Bytes are file content.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub directories: AtomicU64,
+    /// Files looked at and done with (sent or found the same).
+    pub files: AtomicU64,
+    pub files_sent: AtomicU64,
+    pub bytes_sent: AtomicU64,
+    /// Content that was the same (Skipped Mirror).
+    pub bytes_skipped: AtomicU64,
+    pub files_checksummed: AtomicU64,
+    /// Bytes handed to the target and not yet applied.
+    pub bytes_queued: AtomicU64,
+    pub orphans: AtomicU64,
+    pub errors: AtomicU64,
+    /// Totals of a calculation; `calculated` says whether they hold.
+    pub calculated: AtomicBool,
+    pub files_total: AtomicU64,
+    pub bytes_total: AtomicU64,
+    pub phase: Mutex<Option<Phase>>,
+    /// The path being worked on, escaped.
+    pub path: Mutex<String>,
+}
+
+impl JobShared {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// Asks the job to end soon; what was sent is still applied.
+    pub fn stop(&self) {
+        self.stop.store(true, Relaxed);
+        self.resume();
+    }
+
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
+    /// False if it is paused already.
+    pub fn pause(&self) -> bool {
+        let mut control = self.lock();
+        if control.paused_since.is_some() {
+            return false;
+        }
+        control.paused_since = Some(Instant::now());
+        control.pauses += 1;
+        self.paused.store(true, Relaxed);
+        true
+    }
+
+    /// False if it was not paused.
+    pub fn resume(&self) -> bool {
+        let mut control = self.lock();
+        let Some(since) = control.paused_since.take() else { return false };
+        control.paused_time += since.elapsed();
+        self.paused.store(false, Relaxed);
+        self.changed.notify_all();
+        true
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Relaxed)
+    }
+
+    /// Called by the job between two files: waits while it is paused. False: stop.
+    pub fn go_on(&self) -> bool {
+        if self.paused.load(Relaxed) {
+            let mut control = self.lock();
+            while control.paused_since.is_some() && !self.stopped() {
+                control = self.changed.wait(control).unwrap_or_else(std::sync::PoisonError::into_inner);
+            }
+        }
+        !self.stopped()
+    }
+
+    /// Time spent paused, and the number of pauses.
+    pub fn pauses(&self) -> (Duration, u64) {
+        let control = self.lock();
+        (control.paused_time + control.paused_since.map_or(Duration::ZERO, |s| s.elapsed()), control.pauses)
+    }
+
+    pub fn set_phase(&self, phase: Phase) {
+        *self.counters.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(phase);
+    }
+
+    pub fn phase(&self) -> Option<Phase> {
+        *self.counters.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, Default)]
+pub struct JobOutcome {
+    /// All that belongs is on the target, as far as this job looked.
+    pub complete: bool,
+    pub stopped: bool,
+    /// The first 1000 failures; their number is in the counters.
+    pub failures: Vec<JobFailure>,
+    /// What kept the job from running at all, or ended it early.
+    pub fatal: Option<crate::api::ApiError>,
+    pub elapsed: Duration,
+    /// Of a verification.
+    pub verify: Option<crate::api::VerifyReport>,
+}
+
+/// One thing that could not be mirrored or verified.
+#[derive(Clone, Debug)]
+pub struct JobFailure {
+    /// Source path, any bytes.
+    pub path: Vec<u8>,
+    /// The reason with what to do, one line.
+    pub reason: String,
+}
+
+/// Hears of each thing that a dry run would send.
+pub type DryRunSink<'a> = &'a mut dyn FnMut(&[u8], MirrorReason, u64);

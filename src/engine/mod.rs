@@ -1,0 +1,7 @@
+//! The replication engine of one home: sets, connections, mirror, verify.
+
+pub mod job;
+pub mod repset;
+pub mod settings;
+pub mod source;
+pub mod target;

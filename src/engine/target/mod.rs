@@ -1,0 +1,1 @@
+//! The receiving side: applies operations below directory handles, trusts nobody (architecture.md 5).

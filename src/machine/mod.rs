@@ -1,0 +1,20 @@
+//! A client's handle on a machine: embedded or remote, behind one trait. Handlers and scripts know only this.
+
+mod embedded;
+
+pub use embedded::Embedded;
+
+use crate::api::{ApiError, Reply, Request, Watch};
+
+/// One machine. Calls block; cancelling a call through its watch does not undo what was started there.
+pub trait Machine: Send + Sync {
+    /// The name it was opened by.
+    fn name(&self) -> &str;
+
+    /// Asks one thing.
+    fn call(&self, request: Request, watch: &mut dyn Watch) -> Result<Reply, ApiError>;
+
+    /// Ends the client's hold on it: an embedded engine drains its connections for at most the given time, closes
+    /// them, and names them in the answer; a service's connections stay and nothing is named.
+    fn close(&self, drain: std::time::Duration) -> Vec<String>;
+}

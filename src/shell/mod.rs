@@ -1,0 +1,1 @@
+//! To be filled: see architecture.md section 2.

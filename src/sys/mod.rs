@@ -1,0 +1,1 @@
+//! Linux: directory handles (openat2), xattrs, holes. The only unsafe code.

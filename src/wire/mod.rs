@@ -1,0 +1,1 @@
+//! Frames and the codec of operations, with hard limits on every length.
