@@ -1,5 +1,6 @@
 //! The replication engine of one home: sets, connections, mirror, verify.
 
+pub mod connect;
 pub mod job;
 pub mod repset;
 pub mod settings;

@@ -5,6 +5,7 @@ mod embedded;
 pub use embedded::Embedded;
 
 use crate::api::{ApiError, Reply, Request, Watch};
+use std::sync::Arc;
 
 /// One machine. Calls block; cancelling a call through its watch does not undo what was started there.
 pub trait Machine: Send + Sync {
@@ -17,4 +18,14 @@ pub trait Machine: Send + Sync {
     /// Ends the client's hold on it: an embedded engine drains its connections for at most the given time, closes
     /// them, and names them in the answer; a service's connections stay and nothing is named.
     fn close(&self, drain: std::time::Duration) -> Vec<String>;
+}
+
+/// Finds machines by name.
+pub trait Connector: Send + Sync {
+    /// This host's own name.
+    fn local(&self) -> String;
+
+    /// The machine of that name. -101 if it is no name, -109 when it is not known (LOG-13), -110 when nothing that
+    /// can be spoken with answers there.
+    fn open(&self, name: &str) -> Result<Arc<dyn Machine>, ApiError>;
 }
