@@ -3,6 +3,10 @@
 //! Each test runs the real binary on a `DTCL_HOME` in a temporary directory, so tests never meet.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod oracle;
+pub mod random;
+pub mod tree;
+
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
