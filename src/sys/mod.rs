@@ -1,1 +1,4 @@
 //! Linux: directory handles (openat2), xattrs, holes. The only unsafe code.
+
+pub mod signal;
+pub mod terminal;

@@ -6,6 +6,8 @@
 pub mod oracle;
 pub mod random;
 pub mod tree;
+pub mod golden;
+pub mod pty;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
@@ -117,6 +119,33 @@ impl Dtcl {
         self
     }
 
+    /// `-c TEXT`.
+    pub fn text(mut self, text: &str) -> Self {
+        self.command.args(["-c", text]);
+        self
+    }
+
+    /// The program with arguments and environment, for tests that need the process itself.
+    pub fn command(self) -> Command {
+        self.command
+    }
+
+    /// The command line as a person would type it.
+    fn line(&self) -> String {
+        let mut line = String::from("DTCL");
+        for arg in self.command.get_args() {
+            let arg = arg.to_string_lossy();
+            let plain = !arg.is_empty() && !arg.contains([' ', '"', '\'', '$', ';', '*', '\n', '(', '[']);
+            line.push(' ');
+            line.push_str(&if plain {
+                arg.into_owned()
+            } else {
+                format!("'{}'", arg.replace('\'', r"'\''"))
+            });
+        }
+        line
+    }
+
     /// Runs as another user (tests that run as root and need a plain user).
     pub fn user(mut self, uid: u32) -> Self {
         self.command.uid(uid).gid(uid);
@@ -124,6 +153,7 @@ impl Dtcl {
     }
 
     pub fn run(mut self) -> Ran {
+        let line = self.line();
         let mut child = self
             .command
             .stdin(Stdio::piped())
@@ -145,6 +175,8 @@ impl Dtcl {
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
             shown: self.shown,
+            line,
+            dir: self.dir,
         }
     }
 
@@ -162,9 +194,30 @@ pub struct Ran {
     pub out: String,
     pub err: String,
     shown: String,
+    line: String,
+    dir: PathBuf,
 }
 
 impl Ran {
+    /// Compares command line, script, status, output and messages with `tests/golden/<name>`. The test's own
+    /// directory is written `<dir>` there.
+    #[track_caller]
+    pub fn golden(&self, name: &str) -> &Self {
+        let mut report = format!("$ {}\n", self.line);
+        for (label, text) in [("script", &self.shown), ("out", &self.out), ("err", &self.err)] {
+            if text.is_empty() {
+                continue;
+            }
+            report.push_str(&format!("[{label}]\n{text}"));
+            if !text.ends_with('\n') {
+                report.push_str("[no newline]\n");
+            }
+        }
+        report.push_str(&format!("[status {}]\n", self.status));
+        golden::check(name, &report.replace(&*self.dir.to_string_lossy(), "<dir>"));
+        self
+    }
+
     /// Fails the test with everything that was said unless the status is this one.
     #[track_caller]
     pub fn status(&self, expected: i32) -> &Self {

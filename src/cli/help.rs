@@ -1,0 +1,72 @@
+//! What `--help` and `--version` print, and how a wrong command line is told.
+
+use super::args::{Rejected, UsageError};
+
+/// The invocation forms (language.md 1).
+pub const HELP: &str = "\
+DTCL, the Double-Take Command Language: replication sets, connections, mirror and verify.
+
+Usage:
+  DTCL [OPTION ...] -i                    interactive shell
+  DTCL [OPTION ...] -f FILE [ARG ...]     run a script; - reads standard input
+  DTCL [OPTION ...] -c \"TEXT\"             run the text as a script
+  DTCL [OPTION ...] WORD ...              run the words as one command, e.g. DTCL status con 1
+  DTCL --check [--json] FILE ...          parse and check scripts, run nothing
+
+Options:
+  -i, --interactive            the interactive shell
+  -f, --file FILE              the script; all that follows is the script's ($1, $2, ...)
+  -c, --command TEXT           the script's text
+      --check                  report every error and warning of the files
+      --json                   results as one JSON document per command, messages as JSON
+      --drain-timeout SECONDS  how long connections of this run may go on at its end (60)
+  -h, --help                   this page
+  -V, --version                the version
+
+Exit status:
+  0 all well                   4 a machine cannot be reached
+  1 a command failed           5 a wait timed out
+  2 usage or syntax error      6 stopped by a signal
+  3 no access                  n as EXIT n says
+
+Environment:
+  DTCL_HOME            where settings, state, queue and logs are kept
+  DTCL_PASSWORD_FILE   file that LOGIN reads a password from
+  NO_COLOR             no colours
+
+DTCL HELP lists the commands, DTCL HELP CONNECT explains one.
+";
+
+/// The line of `--version`.
+pub fn version() -> String {
+    format!("DTCL {}\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// How a wrong command line is told on standard error: text, or the JSON form with the fields of every error.
+pub fn rejected(rejected: &Rejected) -> String {
+    let Rejected { error, json } = rejected;
+    told(&error.to_string(), &error.help(), *json, matches!(error, UsageError::Nothing))
+}
+
+/// How a form of a later version is told.
+pub fn later(form: &str, json: bool) -> String {
+    let message = format!("DTCL {form} is not yet available in this version");
+    told(&message, "DTCL -i, -f and -c run the engine inside the process", json, false)
+}
+
+/// A message about the whole run: text, or the JSON form with the fields of every error (language.md 7).
+pub fn told(message: &str, help: &str, json: bool, usage: bool) -> String {
+    if json {
+        let document = serde_json::json!({
+            "severity": "error", "code": 0, "message": message, "file": null, "line": null, "column": null,
+            "length": null, "help": help,
+        });
+        return document.to_string();
+    }
+    let mut text = format!("error: {message}\n  help: {help}");
+    if usage {
+        let forms = HELP.lines().skip(2).take_while(|line| !line.is_empty());
+        text = forms.fold(text, |text, line| format!("{text}\n{line}"));
+    }
+    text
+}

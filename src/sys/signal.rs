@@ -1,0 +1,134 @@
+//! Signals that ask the program to stop: SIGINT, SIGTERM, SIGHUP.
+//!
+//! A handler only sets flags, or ends the process where nothing could look at a flag. Which of the two is the
+//! [`Manner`], chosen by the program as it goes. A signal that was ignored at the start (`nohup`, a background job)
+//! stays ignored.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
+
+/// What a signal does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Manner {
+    /// Ends the process at once with status 6: nothing is under way that needs good order.
+    AtOnce = 0,
+    /// The first is a request ([`stop_requested`]), the second ends the process at once.
+    Request = 1,
+    /// SIGINT is only ever a request, for the running command; the others are as in `Request`.
+    Command = 2,
+    /// A line editor waits at the terminal and sees Ctrl-C as a key; the others are handed to it as SIGINT.
+    Editing = 3,
+}
+
+/// Exit status of a program that was stopped by a signal (language.md 1).
+pub const STOPPED: i32 = 6;
+
+static MANNER: AtomicU8 = AtomicU8::new(Manner::AtOnce as u8);
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static TERMINATED: AtomicBool = AtomicBool::new(false);
+static LAST: AtomicI32 = AtomicI32::new(0);
+
+/// Installs the handlers. Restarts system calls, so that no other code meets EINTR but in `poll` and the like.
+pub fn install(manner: Manner) -> io::Result<()> {
+    set_manner(manner);
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // SAFETY: all-zero is a valid sigaction (default handler, empty mask, no flags); the kernel only reads and
+        // writes the two structures given. The handler uses atomics, raise and _exit alone.
+        unsafe {
+            let mut old: libc::sigaction = std::mem::zeroed();
+            if libc::sigaction(signal, std::ptr::null(), &raw mut old) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            if old.sa_sigaction == libc::SIG_IGN {
+                continue;
+            }
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler as extern "C" fn(libc::c_int) as libc::sighandler_t;
+            action.sa_flags = libc::SA_RESTART;
+            if libc::sigaction(signal, &raw const action, std::ptr::null_mut()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Changes what a signal does from now on.
+pub fn set_manner(manner: Manner) {
+    MANNER.store(manner as u8, Ordering::SeqCst);
+}
+
+/// True when a signal has asked to stop, since [`forget_interrupt`] if it was SIGINT.
+pub fn stop_requested() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst) || terminated()
+}
+
+/// True when SIGTERM or SIGHUP has come.
+pub fn terminated() -> bool {
+    TERMINATED.load(Ordering::SeqCst)
+}
+
+/// The number of the last signal that came; 0 when none has.
+pub fn last() -> i32 {
+    LAST.load(Ordering::SeqCst)
+}
+
+/// A SIGINT that came before is not for what comes next.
+pub fn forget_interrupt() {
+    INTERRUPTED.store(false, Ordering::SeqCst);
+}
+
+extern "C" fn handler(signal: libc::c_int) {
+    const AT_ONCE: u8 = Manner::AtOnce as u8;
+    const COMMAND: u8 = Manner::Command as u8;
+    const EDITING: u8 = Manner::Editing as u8;
+    let manner = MANNER.load(Ordering::SeqCst);
+    let interrupt = signal == libc::SIGINT;
+    LAST.store(signal, Ordering::SeqCst);
+    let again = if interrupt && matches!(manner, COMMAND | EDITING) {
+        INTERRUPTED.store(true, Ordering::SeqCst);
+        false
+    } else if interrupt {
+        INTERRUPTED.swap(true, Ordering::SeqCst) || terminated()
+    } else {
+        TERMINATED.swap(true, Ordering::SeqCst)
+            || (manner == Manner::Request as u8 && stop_requested_by_key())
+    };
+    if again || manner == AT_ONCE {
+        // SAFETY: _exit may be called in a signal handler.
+        unsafe { libc::_exit(STOPPED) }
+    }
+    if manner == EDITING && !interrupt {
+        // The editor has its own SIGINT handler while it waits; it then gives the line up and we look at the flag.
+        // SAFETY: raise may be called in a signal handler.
+        unsafe {
+            libc::raise(libc::SIGINT);
+        }
+    }
+}
+
+fn stop_requested_by_key() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_to_the_command_is_a_request_however_often_it_comes() {
+        install(Manner::Command).unwrap();
+        forget_interrupt();
+        assert!(!stop_requested());
+        for _ in 0..3 {
+            nix::sys::signal::raise(nix::sys::signal::Signal::SIGINT).unwrap();
+            assert!(stop_requested());
+        }
+        assert_eq!(last(), libc::SIGINT);
+        forget_interrupt();
+        assert!(!stop_requested());
+    }
+}
