@@ -3,11 +3,11 @@
 //! Each test runs the real binary on a `DTCL_HOME` in a temporary directory, so tests never meet.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod golden;
 pub mod oracle;
+pub mod pty;
 pub mod random;
 pub mod tree;
-pub mod golden;
-pub mod pty;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
