@@ -1,4 +1,74 @@
-//! Linux: directory handles (openat2), xattrs, holes. The only unsafe code.
+//! Linux: directory handles, stamps, extended attributes, holes, copies inside the kernel. The only unsafe code.
+//!
+//! Names are bytes without `/` and NUL, held as `CStr`; nothing here takes a path of several names except
+//! [`Dir::open_root`], [`Dir::descend`] (under `RESOLVE_BENEATH`) and [`resolve`].
 
+mod copy;
+mod dir;
+mod list;
 pub mod signal;
+mod stat;
 pub mod terminal;
+mod xattr;
+
+pub use copy::{
+    advise_sequential, copy_range, punch, read_exact_at, read_into, read_lease, segments, write_all_at,
+};
+pub use dir::{Dir, Object};
+pub use list::{Entry, Names, list_dir};
+pub use stat::{FileKind, Meta, Stamp, Stat, file_system_magic, free_bytes, set_times};
+pub use xattr::{Xattrs, remove as remove_xattr, set as set_xattr, xattrs_of, xattrs_of_entry};
+
+use std::ffi::CString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A `CString` of bytes that hold no NUL; else EINVAL.
+pub fn c_string(bytes: &[u8]) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
+}
+
+/// True for a single name of a directory entry: not empty, not `.` or `..`, no `/`, no NUL, at most 255 bytes.
+pub fn is_name(bytes: &[u8]) -> bool {
+    !bytes.is_empty()
+        && bytes.len() <= 255
+        && bytes != b"."
+        && bytes != b".."
+        && !bytes.contains(&b'/')
+        && !bytes.contains(&0)
+}
+
+/// The path with symbolic links of its existing part followed; what does not exist is appended as it is.
+pub fn resolve(path: &Path) -> io::Result<PathBuf> {
+    let mut missing = Vec::new();
+    let mut existing = path.to_path_buf();
+    loop {
+        match std::fs::canonicalize(&existing) {
+            Ok(mut real) => {
+                real.extend(missing.iter().rev());
+                return Ok(real);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let name = existing.file_name().map(std::ffi::OsStr::to_os_string);
+                match (name, existing.parent()) {
+                    (Some(name), Some(parent)) => {
+                        missing.push(name);
+                        existing = parent.to_path_buf();
+                    }
+                    _ => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// True when the effective user is root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// The last error of a raw call.
+fn check(result: libc::c_long) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}

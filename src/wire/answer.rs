@@ -1,0 +1,309 @@
+//! Answers: what a target tells its source.
+
+use super::primitive::{put_bytes, put_meta, put_name, put_short};
+use super::{NAME_MAX, PATH_MAX, Reader, SUM_LEN, SUMS_MAX, WireError};
+use crate::sys::{FileKind, Meta};
+
+/// What the target has under one name: enough to tell whether the source's differs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Described<'a> {
+    pub name: &'a [u8],
+    pub kind: FileKind,
+    pub meta: Meta,
+    /// Bytes of a file; 0 for all else.
+    pub size: u64,
+    /// Device and inode, of an object that has several names.
+    pub shared: Option<(u64, u64)>,
+    /// Device number of a device node.
+    pub rdev: u64,
+    /// The beginning of a SHA-1 of the extended attributes; zeros without any.
+    pub xattrs: [u8; 16],
+    /// Text of a symbolic link.
+    pub text: &'a [u8],
+}
+
+/// Which failures a source treats in their own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FailureKind {
+    /// This one thing; the rest goes on.
+    One = 1,
+    /// No space (or quota) left: goes on for nothing.
+    Full = 2,
+    /// The file system is read-only.
+    ReadOnly = 3,
+    /// A root could not be opened or made.
+    Root = 4,
+    /// A directory stands where a file must be, or a file where a directory must be.
+    Mismatch = 5,
+}
+
+/// One answer. Byte strings are borrowed from the frame.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer<'a> {
+    /// A directory of the target begins: its root and path, its own metadata. Entries follow.
+    Directory {
+        root: u16,
+        path: &'a [u8],
+        meta: Meta,
+        xattrs: [u8; 16],
+    },
+    Entry(Described<'a>),
+    /// All entries of the directory were told. In byte order of their names.
+    DirectoryEnd,
+    /// All roots were told, each directory before its subdirectories, these in byte order of their names.
+    ScanEnd,
+    /// Hashes of the next blocks of a file; `last` when there are no more, and then the file's size as it was read.
+    Sums {
+        question: u64,
+        sums: &'a [u8],
+        last: Option<u64>,
+    },
+    /// The file could not be read: an errno.
+    NoSums {
+        question: u64,
+        errno: i32,
+    },
+    /// All ranges of the file that were sent are written.
+    Written {
+        file: u64,
+    },
+    /// An operation failed: an errno, and what it was about.
+    Failed {
+        kind: FailureKind,
+        errno: i32,
+        root: u16,
+        path: &'a [u8],
+        name: &'a [u8],
+        what: &'a [u8],
+    },
+    /// All before the barrier is applied.
+    Reached {
+        barrier: u64,
+    },
+}
+
+const DIRECTORY: u8 = 1;
+const ENTRY: u8 = 2;
+const DIRECTORY_END: u8 = 3;
+const SCAN_END: u8 = 4;
+const SUMS: u8 = 5;
+const SUMS_LAST: u8 = 6;
+const NO_SUMS: u8 = 7;
+const WRITTEN: u8 = 8;
+const FAILED: u8 = 9;
+const REACHED: u8 = 10;
+
+const HAS_SHARED: u8 = 0x10;
+const HAS_RDEV: u8 = 0x20;
+const HAS_XATTRS: u8 = 0x40;
+const KIND_BITS: u8 = 0x0f;
+
+impl<'a> Answer<'a> {
+    /// Appends the answer to a frame.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Answer::Entry(d) => {
+                let mut flags = d.kind as u8;
+                if d.shared.is_some() {
+                    flags |= HAS_SHARED;
+                }
+                if d.rdev != 0 {
+                    flags |= HAS_RDEV;
+                }
+                if d.xattrs != [0; 16] {
+                    flags |= HAS_XATTRS;
+                }
+                out.extend_from_slice(&[ENTRY, flags]);
+                put_name(out, d.name);
+                put_meta(out, &d.meta);
+                out.extend_from_slice(&d.size.to_le_bytes());
+                if let Some((dev, ino)) = d.shared {
+                    out.extend_from_slice(&dev.to_le_bytes());
+                    out.extend_from_slice(&ino.to_le_bytes());
+                }
+                if d.rdev != 0 {
+                    out.extend_from_slice(&d.rdev.to_le_bytes());
+                }
+                if d.xattrs != [0; 16] {
+                    out.extend_from_slice(&d.xattrs);
+                }
+                if d.kind == FileKind::Symlink {
+                    put_short(out, d.text);
+                }
+            }
+            Answer::Directory { root, path, meta, xattrs } => {
+                out.push(DIRECTORY);
+                out.extend_from_slice(&root.to_le_bytes());
+                put_short(out, path);
+                put_meta(out, meta);
+                out.extend_from_slice(xattrs);
+            }
+            Answer::DirectoryEnd => out.push(DIRECTORY_END),
+            Answer::ScanEnd => out.push(SCAN_END),
+            Answer::Sums { question, sums, last } => {
+                out.push(if last.is_some() { SUMS_LAST } else { SUMS });
+                out.extend_from_slice(&question.to_le_bytes());
+                put_bytes(out, sums);
+                if let Some(size) = last {
+                    out.extend_from_slice(&size.to_le_bytes());
+                }
+            }
+            Answer::NoSums { question, errno } => {
+                out.push(NO_SUMS);
+                out.extend_from_slice(&question.to_le_bytes());
+                out.extend_from_slice(&errno.to_le_bytes());
+            }
+            Answer::Written { file } => {
+                out.push(WRITTEN);
+                out.extend_from_slice(&file.to_le_bytes());
+            }
+            Answer::Failed { kind, errno, root, path, name, what } => {
+                out.extend_from_slice(&[FAILED, *kind as u8]);
+                out.extend_from_slice(&errno.to_le_bytes());
+                out.extend_from_slice(&root.to_le_bytes());
+                put_short(out, path);
+                put_short(out, name);
+                put_short(out, what);
+            }
+            Answer::Reached { barrier } => {
+                out.push(REACHED);
+                out.extend_from_slice(&barrier.to_le_bytes());
+            }
+        }
+    }
+
+    /// Reads and validates the next answer of a frame.
+    pub fn decode(reader: &mut Reader<'a>) -> Result<Self, WireError> {
+        Ok(match reader.u8()? {
+            ENTRY => Answer::Entry(Described::decode(reader)?),
+            DIRECTORY => {
+                let root = reader.u16()?;
+                Answer::Directory { root, path: reader.path()?, meta: reader.meta()?, xattrs: hash(reader)? }
+            }
+            DIRECTORY_END => Answer::DirectoryEnd,
+            SCAN_END => Answer::ScanEnd,
+            kind @ (SUMS | SUMS_LAST) => {
+                let question = reader.u64()?;
+                let sums = reader.bytes("list of checksums", SUMS_MAX * SUM_LEN)?;
+                if sums.len() % SUM_LEN != 0 {
+                    return Err(WireError::Invalid("list of checksums"));
+                }
+                let last = if kind == SUMS_LAST { Some(reader.u64()?) } else { None };
+                Answer::Sums { question, sums, last }
+            }
+            NO_SUMS => Answer::NoSums { question: reader.u64()?, errno: errno(reader)? },
+            WRITTEN => Answer::Written { file: reader.u64()? },
+            FAILED => {
+                use FailureKind::*;
+                let kind = reader.u8()?;
+                let kind = [One, Full, ReadOnly, Root, Mismatch].into_iter().find(|k| *k as u8 == kind);
+                let kind = kind.ok_or(WireError::Invalid("kind of failure"))?;
+                let (errno, root) = (errno(reader)?, reader.u16()?);
+                Answer::Failed {
+                    kind,
+                    errno,
+                    root,
+                    path: reader.path()?,
+                    name: reader.short("name", NAME_MAX)?,
+                    what: reader.short("reason", 1024)?,
+                }
+            }
+            REACHED => Answer::Reached { barrier: reader.u64()? },
+            other => return Err(WireError::UnknownType(other)),
+        })
+    }
+}
+
+impl<'a> Described<'a> {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, WireError> {
+        let flags = reader.u8()?;
+        let kind = FileKind::from_number(flags & KIND_BITS).ok_or(WireError::Invalid("file type"))?;
+        let (name, meta, size) = (reader.name()?, reader.meta()?, reader.u64()?);
+        let shared = if flags & HAS_SHARED != 0 { Some((reader.u64()?, reader.u64()?)) } else { None };
+        let rdev = if flags & HAS_RDEV != 0 { reader.u64()? } else { 0 };
+        let xattrs = if flags & HAS_XATTRS != 0 { hash(reader)? } else { [0; 16] };
+        let text = if kind == FileKind::Symlink { reader.short("link text", PATH_MAX + 1)? } else { &[] };
+        Ok(Described { name, kind, meta, size, shared, rdev, xattrs, text })
+    }
+}
+
+fn hash(reader: &mut Reader<'_>) -> Result<[u8; 16], WireError> {
+    let mut hash = [0; 16];
+    hash.copy_from_slice(reader.take(16)?);
+    Ok(hash)
+}
+
+fn errno(reader: &mut Reader<'_>) -> Result<i32, WireError> {
+    reader.u32().map(|n| n as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn samples() -> Vec<Answer<'static>> {
+        let meta = Meta { mode: 0o644, uid: 1, gid: 2, mtime: (1 << 33, 1) };
+        let file = Described {
+            name: b"f",
+            kind: FileKind::File,
+            meta,
+            size: 1 << 40,
+            shared: Some((1, 2)),
+            rdev: 0,
+            xattrs: [9; 16],
+            text: b"",
+        };
+        let link = Described {
+            kind: FileKind::Symlink,
+            shared: None,
+            xattrs: [0; 16],
+            size: 0,
+            text: b"to",
+            ..file
+        };
+        let node = Described { kind: FileKind::Character, rdev: 0x0103, text: b"", ..link };
+        vec![
+            Answer::Directory { root: 1, path: b"a/b", meta, xattrs: [3; 16] },
+            Answer::Entry(file),
+            Answer::Entry(link),
+            Answer::Entry(node),
+            Answer::DirectoryEnd,
+            Answer::ScanEnd,
+            Answer::Sums { question: 4, sums: &[7; 40], last: None },
+            Answer::Sums { question: 4, sums: &[], last: Some(12) },
+            Answer::NoSums { question: 4, errno: 13 },
+            Answer::Written { file: 5 },
+            Answer::Failed {
+                kind: FailureKind::Full,
+                errno: 28,
+                root: 0,
+                path: b"",
+                name: b"x",
+                what: b"write",
+            },
+            Answer::Reached { barrier: 6 },
+        ]
+    }
+
+    #[test]
+    fn every_answer_reads_back_as_it_was_written() {
+        let mut frame = Vec::new();
+        samples().iter().for_each(|answer| answer.encode(&mut frame));
+        let mut reader = Reader::new(&frame);
+        for answer in samples() {
+            assert_eq!(Answer::decode(&mut reader).unwrap(), answer);
+        }
+        assert!(reader.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(mut frame in proptest::collection::vec(any::<u8>(), 1..400), first in 0u8..12) {
+            frame[0] = first;
+            let mut reader = Reader::new(&frame);
+            while Answer::decode(&mut reader).is_ok() {}
+        }
+    }
+}

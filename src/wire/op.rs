@@ -1,0 +1,492 @@
+//! Operations: what a source asks a target to do, in order.
+//!
+//! A stream begins with `Begin`. `Enter` names the directory that the following operations are about; they carry single
+//! names only. Content of small files stands in the operation; larger files are begun, written in ranges and ended, and
+//! appear (or change their length) when they are ended.
+
+use super::primitive::{put_bytes, put_meta, put_name, put_short, put_xattrs};
+use super::{CONTENT_MAX, PATH_MAX, ROOTS_MAX, Reader, WireError};
+use crate::sys::{FileKind, Meta, Xattrs};
+
+/// Whether a begun file is a new one or an existing one that keeps its inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileMode {
+    /// Written aside; takes the name at its end, replacing what has it.
+    Whole,
+    /// Changed in place by blocks (FileEnd sets the length).
+    InPlace,
+}
+
+/// Where the bytes of a range come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patch<'a> {
+    /// They stand here.
+    Bytes(&'a [u8]),
+    /// A hole of this many bytes.
+    Hole(u64),
+    /// This many bytes at the same offset of a file that source and target, being one process, both hold.
+    Local(u64),
+}
+
+/// One operation. Byte strings are borrowed from the frame.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op<'a> {
+    /// The target's roots (absolute paths of directories, made when needed); whether owner, group and mode
+    /// (`attributes`) and extended attributes (`xattrs`) are part of the copy; whether the target describes its trees
+    /// (`scan`). A root with a name is that one entry of its directory.
+    Begin {
+        attributes: bool,
+        xattrs: bool,
+        scan: bool,
+        roots: Vec<(&'a [u8], Option<&'a [u8]>)>,
+    },
+    /// Goes to a directory below a root; with `make`, missing ones on the way are made.
+    Enter {
+        root: u16,
+        path: &'a [u8],
+        make: bool,
+    },
+    /// A whole file.
+    Put {
+        name: &'a [u8],
+        meta: Meta,
+        xattrs: Xattrs,
+        content: &'a [u8],
+    },
+    /// Begins a file; `file` names it in later operations.
+    FileBegin {
+        file: u64,
+        name: &'a [u8],
+        mode: FileMode,
+    },
+    FileWrite {
+        file: u64,
+        offset: u64,
+        patch: Patch<'a>,
+    },
+    /// Asks for `Answer::Written` when all ranges so far are written.
+    FileAsk {
+        file: u64,
+    },
+    FileEnd {
+        file: u64,
+        length: u64,
+        meta: Meta,
+        xattrs: Xattrs,
+    },
+    /// Forgets a begun file; one changed in place stays as far as it was changed.
+    FileDrop {
+        file: u64,
+    },
+    Symlink {
+        name: &'a [u8],
+        meta: Meta,
+        xattrs: Xattrs,
+        text: &'a [u8],
+    },
+    /// Fifo, socket or device node.
+    Node {
+        name: &'a [u8],
+        meta: Meta,
+        xattrs: Xattrs,
+        kind: FileKind,
+        rdev: u64,
+    },
+    /// Another name for an entry that an earlier operation made or left: its root, directory and name.
+    Link {
+        name: &'a [u8],
+        root: u16,
+        dir: &'a [u8],
+        from: &'a [u8],
+    },
+    /// Metadata of an existing entry that has this kind.
+    SetMeta {
+        name: &'a [u8],
+        kind: FileKind,
+        meta: Meta,
+        xattrs: Xattrs,
+    },
+    /// Metadata of the directory entered.
+    SetDirMeta {
+        meta: Meta,
+        xattrs: Xattrs,
+    },
+    /// Removes an entry; a directory with all that is in it only when `tree` says so.
+    Remove {
+        name: &'a [u8],
+        tree: bool,
+    },
+    /// Moves an entry aside: to the same path below the directory that the target's `MoveOrphansDir` names.
+    MoveAside {
+        name: &'a [u8],
+    },
+    /// Asks for the SHA-1 of each block of a file: `Answer::Sums`.
+    Question {
+        question: u64,
+        name: &'a [u8],
+        block: u32,
+    },
+    /// Asks for `Answer::Reached` when all before it is applied.
+    Barrier {
+        barrier: u64,
+    },
+}
+
+const BEGIN: u8 = 1;
+const ENTER: u8 = 2;
+const PUT: u8 = 3;
+const FILE_BEGIN: u8 = 4;
+const FILE_BYTES: u8 = 5;
+const FILE_HOLE: u8 = 6;
+const FILE_LOCAL: u8 = 7;
+const FILE_ASK: u8 = 8;
+const FILE_END: u8 = 9;
+const FILE_DROP: u8 = 10;
+const SYMLINK: u8 = 11;
+const NODE: u8 = 12;
+const LINK: u8 = 13;
+const SET_META: u8 = 14;
+const SET_DIR_META: u8 = 15;
+const REMOVE: u8 = 16;
+const QUESTION: u8 = 17;
+const BARRIER: u8 = 18;
+const MOVE_ASIDE: u8 = 19;
+
+impl<'a> Op<'a> {
+    /// Appends the operation to a frame.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Op::Begin { attributes, xattrs, scan, roots } => {
+                out.extend_from_slice(&[BEGIN, u8::from(*attributes), u8::from(*xattrs), u8::from(*scan)]);
+                out.extend_from_slice(&u16::try_from(roots.len()).unwrap_or(u16::MAX).to_le_bytes());
+                for (path, only) in roots {
+                    put_short(out, path);
+                    out.push(u8::from(only.is_some()));
+                    if let Some(name) = only {
+                        put_name(out, name);
+                    }
+                }
+            }
+            Op::Enter { root, path, make } => {
+                out.push(ENTER);
+                out.extend_from_slice(&root.to_le_bytes());
+                out.push(u8::from(*make));
+                put_short(out, path);
+            }
+            Op::Put { name, meta, xattrs, content } => {
+                let start = Self::begin_put(out, name, meta, xattrs);
+                out.extend_from_slice(content);
+                Self::end_put(out, start);
+            }
+            Op::FileBegin { file, name, mode } => {
+                out.push(FILE_BEGIN);
+                out.extend_from_slice(&file.to_le_bytes());
+                put_name(out, name);
+                out.push(u8::from(*mode == FileMode::InPlace));
+            }
+            Op::FileWrite { file, offset, patch } => {
+                out.push(match patch {
+                    Patch::Bytes(_) => FILE_BYTES,
+                    Patch::Hole(_) => FILE_HOLE,
+                    Patch::Local(_) => FILE_LOCAL,
+                });
+                out.extend_from_slice(&file.to_le_bytes());
+                out.extend_from_slice(&offset.to_le_bytes());
+                match patch {
+                    Patch::Bytes(bytes) => put_bytes(out, bytes),
+                    Patch::Hole(len) | Patch::Local(len) => out.extend_from_slice(&len.to_le_bytes()),
+                }
+            }
+            Op::FileAsk { file } => {
+                out.push(FILE_ASK);
+                out.extend_from_slice(&file.to_le_bytes());
+            }
+            Op::FileEnd { file, length, meta, xattrs } => {
+                out.push(FILE_END);
+                out.extend_from_slice(&file.to_le_bytes());
+                out.extend_from_slice(&length.to_le_bytes());
+                put_meta(out, meta);
+                put_xattrs(out, xattrs);
+            }
+            Op::FileDrop { file } => {
+                out.push(FILE_DROP);
+                out.extend_from_slice(&file.to_le_bytes());
+            }
+            Op::Symlink { name, meta, xattrs, text } => {
+                out.push(SYMLINK);
+                put_name(out, name);
+                put_meta(out, meta);
+                put_xattrs(out, xattrs);
+                put_short(out, text);
+            }
+            Op::Node { name, meta, xattrs, kind, rdev } => {
+                out.push(NODE);
+                put_name(out, name);
+                put_meta(out, meta);
+                put_xattrs(out, xattrs);
+                out.push(*kind as u8);
+                out.extend_from_slice(&rdev.to_le_bytes());
+            }
+            Op::Link { name, root, dir, from } => {
+                out.push(LINK);
+                put_name(out, name);
+                out.extend_from_slice(&root.to_le_bytes());
+                put_short(out, dir);
+                put_name(out, from);
+            }
+            Op::SetMeta { name, kind, meta, xattrs } => {
+                out.push(SET_META);
+                put_name(out, name);
+                out.push(*kind as u8);
+                put_meta(out, meta);
+                put_xattrs(out, xattrs);
+            }
+            Op::SetDirMeta { meta, xattrs } => {
+                out.push(SET_DIR_META);
+                put_meta(out, meta);
+                put_xattrs(out, xattrs);
+            }
+            Op::Remove { name, tree } => {
+                out.push(REMOVE);
+                put_name(out, name);
+                out.push(u8::from(*tree));
+            }
+            Op::MoveAside { name } => {
+                out.push(MOVE_ASIDE);
+                put_name(out, name);
+            }
+            Op::Question { question, name, block } => {
+                out.push(QUESTION);
+                out.extend_from_slice(&question.to_le_bytes());
+                put_name(out, name);
+                out.extend_from_slice(&block.to_le_bytes());
+            }
+            Op::Barrier { barrier } => {
+                out.push(BARRIER);
+                out.extend_from_slice(&barrier.to_le_bytes());
+            }
+        }
+    }
+
+    /// Begins a `Put` whose content the caller appends to `out` itself; [`Op::end_put`] then closes it. Lets content be
+    /// read straight into the frame.
+    pub fn begin_put(out: &mut Vec<u8>, name: &[u8], meta: &Meta, xattrs: &Xattrs) -> usize {
+        out.push(PUT);
+        put_name(out, name);
+        put_meta(out, meta);
+        put_xattrs(out, xattrs);
+        out.extend_from_slice(&[0; 4]);
+        out.len()
+    }
+
+    /// Closes a `Put`: `start` is what `begin_put` returned.
+    pub fn end_put(out: &mut [u8], start: usize) {
+        let len = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
+        out[start - 4..start].copy_from_slice(&len.to_le_bytes());
+    }
+
+    /// Reads and validates the next operation of a frame.
+    pub fn decode(reader: &mut Reader<'a>) -> Result<Self, WireError> {
+        Ok(match reader.u8()? {
+            PUT => Op::Put {
+                name: reader.name()?,
+                meta: reader.meta()?,
+                xattrs: reader.xattrs()?,
+                content: reader.bytes("content", CONTENT_MAX)?,
+            },
+            BEGIN => {
+                let (attributes, xattrs, scan) = (reader.bool()?, reader.bool()?, reader.bool()?);
+                let count = reader.u16()? as usize;
+                if count > ROOTS_MAX {
+                    return Err(WireError::TooLong { what: "number of roots", limit: ROOTS_MAX });
+                }
+                let mut roots = Vec::with_capacity(count);
+                for _ in 0..count {
+                    let path = reader.short("root", PATH_MAX)?;
+                    if path.first() != Some(&b'/') || path.contains(&0) {
+                        return Err(WireError::Invalid("root"));
+                    }
+                    let only = if reader.bool()? { Some(reader.name()?) } else { None };
+                    roots.push((path, only));
+                }
+                Op::Begin { attributes, xattrs, scan, roots }
+            }
+            ENTER => {
+                let root = reader.u16()?;
+                let make = reader.bool()?;
+                Op::Enter { root, path: reader.path()?, make }
+            }
+            FILE_BEGIN => {
+                let (file, name) = (reader.u64()?, reader.name()?);
+                let mode = if reader.bool()? { FileMode::InPlace } else { FileMode::Whole };
+                Op::FileBegin { file, name, mode }
+            }
+            FILE_BYTES => {
+                let (file, offset) = (reader.u64()?, offset(reader)?);
+                Op::FileWrite { file, offset, patch: Patch::Bytes(reader.bytes("content", CONTENT_MAX)?) }
+            }
+            kind @ (FILE_HOLE | FILE_LOCAL) => {
+                let (file, offset, len) = (reader.u64()?, offset(reader)?, self::offset(reader)?);
+                if offset.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
+                    return Err(WireError::Invalid("range"));
+                }
+                let patch = if kind == FILE_HOLE { Patch::Hole(len) } else { Patch::Local(len) };
+                Op::FileWrite { file, offset, patch }
+            }
+            FILE_ASK => Op::FileAsk { file: reader.u64()? },
+            FILE_END => Op::FileEnd {
+                file: reader.u64()?,
+                length: offset(reader)?,
+                meta: reader.meta()?,
+                xattrs: reader.xattrs()?,
+            },
+            FILE_DROP => Op::FileDrop { file: reader.u64()? },
+            SYMLINK => {
+                let (name, meta, xattrs) = (reader.name()?, reader.meta()?, reader.xattrs()?);
+                let text = reader.short("link text", PATH_MAX + 1)?;
+                if text.is_empty() || text.contains(&0) {
+                    return Err(WireError::Invalid("link text"));
+                }
+                Op::Symlink { name, meta, xattrs, text }
+            }
+            NODE => {
+                let (name, meta, xattrs) = (reader.name()?, reader.meta()?, reader.xattrs()?);
+                let kind = kind(reader)?;
+                if matches!(kind, FileKind::File | FileKind::Directory | FileKind::Symlink) {
+                    return Err(WireError::Invalid("node's type"));
+                }
+                Op::Node { name, meta, xattrs, kind, rdev: reader.u64()? }
+            }
+            LINK => {
+                let (name, root) = (reader.name()?, reader.u16()?);
+                Op::Link { name, root, dir: reader.path()?, from: reader.name()? }
+            }
+            SET_META => {
+                let (name, kind) = (reader.name()?, kind(reader)?);
+                Op::SetMeta { name, kind, meta: reader.meta()?, xattrs: reader.xattrs()? }
+            }
+            SET_DIR_META => Op::SetDirMeta { meta: reader.meta()?, xattrs: reader.xattrs()? },
+            REMOVE => Op::Remove { name: reader.name()?, tree: reader.bool()? },
+            MOVE_ASIDE => Op::MoveAside { name: reader.name()? },
+            QUESTION => {
+                let (question, name, block) = (reader.u64()?, reader.name()?, reader.u32()?);
+                if !(1..=CONTENT_MAX).contains(&(block as usize)) {
+                    return Err(WireError::Invalid("block size"));
+                }
+                Op::Question { question, name, block }
+            }
+            BARRIER => Op::Barrier { barrier: reader.u64()? },
+            other => return Err(WireError::UnknownType(other)),
+        })
+    }
+}
+
+fn kind(reader: &mut Reader<'_>) -> Result<FileKind, WireError> {
+    FileKind::from_number(reader.u8()?).ok_or(WireError::Invalid("file type"))
+}
+
+/// A place in a file: at most 2^63 - 1.
+fn offset(reader: &mut Reader<'_>) -> Result<u64, WireError> {
+    let offset = reader.u64()?;
+    if offset > i64::MAX as u64 { Err(WireError::Invalid("offset")) } else { Ok(offset) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn samples() -> Vec<Op<'static>> {
+        let meta = Meta { mode: 0o4755, uid: 1, gid: 2, mtime: (-3, 999_999_999) };
+        let xattrs = Xattrs { list: vec![(b"user.a".to_vec(), b"v".to_vec()), (b"user.b".to_vec(), vec![])] };
+        vec![
+            Op::Begin {
+                attributes: true,
+                xattrs: false,
+                scan: true,
+                roots: vec![(b"/t", None), (b"/u", Some(b"x"))],
+            },
+            Op::Enter { root: 3, path: b"a/b\n/\xff", make: true },
+            Op::Enter { root: 3, path: b"", make: false },
+            Op::Put { name: b"n", meta, xattrs: xattrs.clone(), content: b"content" },
+            Op::FileBegin { file: 9, name: b"big", mode: FileMode::InPlace },
+            Op::FileWrite { file: 9, offset: 1 << 40, patch: Patch::Bytes(b"xyz") },
+            Op::FileWrite { file: 9, offset: 5, patch: Patch::Hole(1 << 41) },
+            Op::FileWrite { file: 9, offset: 5, patch: Patch::Local(7) },
+            Op::FileAsk { file: 9 },
+            Op::FileEnd { file: 9, length: 1 << 42, meta, xattrs: Xattrs::default() },
+            Op::FileDrop { file: 10 },
+            Op::Symlink { name: b"l", meta, xattrs: xattrs.clone(), text: b"../x" },
+            Op::Node { name: b"d", meta, xattrs: Xattrs::default(), kind: FileKind::Block, rdev: 0x0801 },
+            Op::Link { name: b"h", root: 0, dir: b"p/q", from: b"first" },
+            Op::SetMeta { name: b"m", kind: FileKind::Fifo, meta, xattrs },
+            Op::SetDirMeta { meta, xattrs: Xattrs::default() },
+            Op::Remove { name: b"gone", tree: true },
+            Op::MoveAside { name: b"aside" },
+            Op::Question { question: 77, name: b"q", block: 65536 },
+            Op::Barrier { barrier: 1 },
+        ]
+    }
+
+    #[test]
+    fn every_operation_reads_back_as_it_was_written() {
+        let mut frame = Vec::new();
+        samples().iter().for_each(|op| op.encode(&mut frame));
+        let mut reader = Reader::new(&frame);
+        for op in samples() {
+            assert_eq!(Op::decode(&mut reader).unwrap(), op);
+        }
+        assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        for name in [&b""[..], b".", b"..", b"a/b", b"/", b"a\0"] {
+            let mut frame = Vec::new();
+            Op::Remove { name, tree: true }.encode(&mut frame);
+            assert!(Op::decode(&mut Reader::new(&frame)).is_err(), "{name:?}");
+        }
+        for path in [&b".."[..], b"a/../b", b"/a", b"a//b", b"a/", b"./a"] {
+            let mut frame = Vec::new();
+            Op::Enter { root: 0, path, make: true }.encode(&mut frame);
+            assert!(Op::decode(&mut Reader::new(&frame)).is_err(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_cut_anywhere_is_an_error() {
+        for op in samples() {
+            let mut frame = Vec::new();
+            op.encode(&mut frame);
+            for len in 0..frame.len() {
+                assert!(Op::decode(&mut Reader::new(&frame[..len])).is_err(), "{op:?} cut to {len}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic_and_decoded_operations_encode_to_what_decodes_alike(
+            bytes in proptest::collection::vec(any::<u8>(), 0..400), first in 0u8..21
+        ) {
+            let mut frame = bytes;
+            if let Some(byte) = frame.first_mut() { *byte = first; }
+            let mut reader = Reader::new(&frame);
+            while let Ok(op) = Op::decode(&mut reader) {
+                let mut again = Vec::new();
+                op.encode(&mut again);
+                prop_assert_eq!(Op::decode(&mut Reader::new(&again)).unwrap(), op);
+            }
+        }
+
+        #[test]
+        fn one_changed_byte_never_panics(at in 0usize..4096, value in any::<u8>()) {
+            let mut frame = Vec::new();
+            samples().iter().for_each(|op| op.encode(&mut frame));
+            let at = at % frame.len();
+            frame[at] = value;
+            let mut reader = Reader::new(&frame);
+            while Op::decode(&mut reader).is_ok() {}
+        }
+    }
+}
