@@ -2,6 +2,7 @@
 
 pub mod connect;
 pub mod job;
+pub mod link;
 pub mod repset;
 pub mod settings;
 pub mod source;

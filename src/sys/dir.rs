@@ -4,7 +4,7 @@
 
 use super::check;
 use super::stat::{FileKind, Stat};
-use nix::fcntl::{AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag};
+use nix::fcntl::{OFlag, OpenHow, RenameFlags, ResolveFlag};
 use nix::sys::stat::Mode;
 use nix::unistd::{LinkatFlags, UnlinkatFlags};
 use std::ffi::{CStr, CString};
@@ -194,12 +194,6 @@ impl Dir {
 }
 
 impl Object {
-    /// Owner and group of the object itself.
-    pub fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
-        let (uid, gid) = (nix::unistd::Uid::from_raw(uid), nix::unistd::Gid::from_raw(gid));
-        Ok(nix::unistd::fchownat(self.as_fd(), c"", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH)?)
-    }
-
     /// Permission bits, by way of `/proc/self/fd`: no call sets them on a descriptor of this kind. Not for links.
     pub fn set_mode(&self, mode: u32) -> io::Result<()> {
         let path = proc_path(self.as_fd());

@@ -17,7 +17,10 @@ pub use copy::{
 pub use dir::{Dir, Object};
 pub use list::{Entry, Names, list_dir};
 pub use stat::{FileKind, Meta, Stamp, Stat, file_system_magic, free_bytes, set_times};
-pub use xattr::{Xattrs, remove as remove_xattr, set as set_xattr, xattrs_of, xattrs_of_entry};
+pub use xattr::{
+    Xattrs, has_default_acl, remove as remove_xattr, set as set_xattr, xattrs_of, xattrs_of_entry,
+    xattrs_of_open,
+};
 
 use std::ffi::CString;
 use std::io;
@@ -63,9 +66,39 @@ pub fn resolve(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
+/// Makes a directory and those above it that are missing, mode 0755 less the umask. Links on the way are followed.
+pub fn make_dirs(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
 /// True when the effective user is root.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
+}
+
+/// True when the process may give a file this group without being root.
+pub fn is_own_group(gid: u32) -> bool {
+    nix::unistd::getegid().as_raw() == gid
+        || nix::unistd::getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
+}
+
+/// Permission bits of an open file or directory.
+pub fn set_mode(fd: impl std::os::fd::AsFd, mode: u32) -> io::Result<()> {
+    Ok(nix::sys::stat::fchmod(fd, nix::sys::stat::Mode::from_bits_truncate(mode))?)
+}
+
+/// Owner and group of a held object (also one held by `O_PATH`, also a link).
+pub fn set_owner(fd: impl std::os::fd::AsFd, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    let (uid, gid) = (uid.map(nix::unistd::Uid::from_raw), gid.map(nix::unistd::Gid::from_raw));
+    Ok(nix::unistd::fchownat(fd, c"", uid, gid, nix::fcntl::AtFlags::AT_EMPTY_PATH)?)
+}
+
+/// Raises the soft limit of open files to the hard one; a walk holds few, many connections hold more.
+pub fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
 }
 
 /// The last error of a raw call.

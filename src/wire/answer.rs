@@ -77,6 +77,10 @@ pub enum Answer<'a> {
         name: &'a [u8],
         what: &'a [u8],
     },
+    /// So many bytes of content of one frame are applied.
+    Applied {
+        bytes: u64,
+    },
     /// All before the barrier is applied.
     Reached {
         barrier: u64,
@@ -93,6 +97,7 @@ const NO_SUMS: u8 = 7;
 const WRITTEN: u8 = 8;
 const FAILED: u8 = 9;
 const REACHED: u8 = 10;
+const APPLIED: u8 = 11;
 
 const HAS_SHARED: u8 = 0x10;
 const HAS_RDEV: u8 = 0x20;
@@ -166,6 +171,10 @@ impl<'a> Answer<'a> {
                 put_short(out, name);
                 put_short(out, what);
             }
+            Answer::Applied { bytes } => {
+                out.push(APPLIED);
+                out.extend_from_slice(&bytes.to_le_bytes());
+            }
             Answer::Reached { barrier } => {
                 out.push(REACHED);
                 out.extend_from_slice(&barrier.to_le_bytes());
@@ -209,6 +218,7 @@ impl<'a> Answer<'a> {
                     what: reader.short("reason", 1024)?,
                 }
             }
+            APPLIED => Answer::Applied { bytes: reader.u64()? },
             REACHED => Answer::Reached { barrier: reader.u64()? },
             other => return Err(WireError::UnknownType(other)),
         })
@@ -283,6 +293,7 @@ mod tests {
                 name: b"x",
                 what: b"write",
             },
+            Answer::Applied { bytes: 8 },
             Answer::Reached { barrier: 6 },
         ]
     }

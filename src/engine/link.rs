@@ -1,0 +1,102 @@
+//! The pair of ends between a source and a target of one process: bounded channels of encoded frames.
+//!
+//! What crosses is bytes, the same that a socket will carry. Listings, checksums and results have a channel each, so
+//! that a reader of one never waits behind another. Only [`LocalFiles`] is a shortcut: files that both sides, being one
+//! process, may hold; `Patch::Local` names ranges of them.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One message's bytes.
+pub type Frame = Vec<u8>;
+
+/// Frames under way in one direction.
+const DEPTH: usize = 4;
+
+/// The source's end.
+pub struct SourceEnd {
+    pub ops: SyncSender<Frame>,
+    pub listings: Receiver<Frame>,
+    pub sums: Receiver<Frame>,
+    pub results: Receiver<Frame>,
+    pub frames: FramePool,
+    /// None: all content travels in frames.
+    pub local: Option<LocalFiles>,
+}
+
+/// The target's end.
+pub struct TargetEnd {
+    pub ops: Receiver<Frame>,
+    pub listings: SyncSender<Frame>,
+    pub sums: SyncSender<Frame>,
+    /// Unbounded, as the source may be waiting to send when the target has to say that something failed; there are never
+    /// more results than operations under way.
+    pub results: Sender<Frame>,
+    pub frames: FramePool,
+    pub local: Option<LocalFiles>,
+}
+
+/// Makes the two ends. `local`: content may be copied inside the kernel.
+pub fn pair(local: bool) -> (SourceEnd, TargetEnd) {
+    let (ops, ops_in) = sync_channel(DEPTH);
+    let (listings, listings_in) = sync_channel(DEPTH);
+    let (sums, sums_in) = sync_channel(DEPTH);
+    let (results, results_in) = channel();
+    let frames = FramePool::default();
+    let local = local.then(LocalFiles::default);
+    (
+        SourceEnd {
+            ops,
+            listings: listings_in,
+            sums: sums_in,
+            results: results_in,
+            frames: frames.clone(),
+            local: local.clone(),
+        },
+        TargetEnd { ops: ops_in, listings, sums, results, frames, local },
+    )
+}
+
+/// Frames that were read, to be filled again: memory that is touched once is much cheaper the second time.
+#[derive(Clone, Debug, Default)]
+pub struct FramePool {
+    spare: Arc<Mutex<Vec<Frame>>>,
+}
+
+impl FramePool {
+    /// An empty frame.
+    pub fn take(&self) -> Frame {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Gives a frame back.
+    pub fn give(&self, mut frame: Frame) {
+        frame.clear();
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < 4 * DEPTH {
+            spare.push(frame);
+        }
+    }
+}
+
+/// Files of the source that the target may copy from, by the number of `FileBegin`.
+#[derive(Clone, Debug, Default)]
+pub struct LocalFiles {
+    files: Arc<Mutex<HashMap<u64, Arc<File>>>>,
+}
+
+impl LocalFiles {
+    pub fn offer(&self, file: u64, handle: Arc<File>) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(file, handle);
+    }
+
+    pub fn get(&self, file: u64) -> Option<Arc<File>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).get(&file).cloned()
+    }
+
+    pub fn withdraw(&self, file: u64) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
+    }
+}

@@ -1,0 +1,260 @@
+//! Files on their way: made aside, written, given metadata, and only then a name.
+
+use super::UNFINISHED;
+use super::meta::{Fresh, Wanted};
+use super::place::Place;
+use crate::sys::{self, FileKind, Meta, Stat, Xattrs};
+use crate::wire::{FileMode, Patch};
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A file that has no name yet, or one that nobody looks for.
+pub(super) struct Aside {
+    pub file: File,
+    /// None: it has no name at all (`O_TMPFILE`) and vanishes with this process.
+    name: Option<CString>,
+}
+
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// A name that no source can have told of.
+pub(super) fn unfinished_name() -> CString {
+    let number = COUNTER.fetch_add(1, Relaxed);
+    let text = format!("{}{}-{number}", String::from_utf8_lossy(UNFINISHED), std::process::id());
+    CString::new(text).unwrap_or_default()
+}
+
+impl Aside {
+    /// Makes one in the directory's file system.
+    pub(super) fn make(place: &Place) -> io::Result<Aside> {
+        match place.dir.unnamed() {
+            Ok(file) => Ok(Aside { file, name: None }),
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT | libc::EINVAL)
+                ) =>
+            {
+                let name = unfinished_name();
+                Ok(Aside { file: place.dir.create(&name)?, name: Some(name) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives it its name, replacing a file that has it. On failure nothing is left behind.
+    pub(super) fn publish(self, place: &Place, name: &CStr) -> io::Result<()> {
+        let aside = match self.name {
+            None => match place.dir.link_unnamed(&self.file, name) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    let aside = unfinished_name();
+                    place.dir.link_unnamed(&self.file, &aside)?;
+                    aside
+                }
+                Err(error) => return Err(error),
+            },
+            Some(aside) => aside,
+        };
+        place.dir.replace(&aside, name).inspect_err(|_| {
+            let _ = place.dir.remove(&aside);
+        })
+    }
+
+    /// Leaves nothing behind.
+    pub(super) fn forget(self, place: &Place) {
+        if let Some(name) = self.name {
+            let _ = place.dir.remove(&name);
+        }
+    }
+
+    /// What its metadata finds.
+    pub(super) fn fresh(place: &Place) -> Fresh {
+        Fresh { made: true, acl: place.default_acl, group: place.set_gid }
+    }
+}
+
+/// Puts a whole small file.
+pub(super) fn put(
+    place: &Place,
+    wanted: &Wanted,
+    name: &CStr,
+    meta: &Meta,
+    xattrs: &Xattrs,
+    content: &[u8],
+) -> io::Result<()> {
+    let aside = Aside::make(place)?;
+    let filled = sys::write_all_at(&aside.file, content, 0)
+        .and_then(|()| wanted.set_file(&aside.file, meta, xattrs, Aside::fresh(place)));
+    match filled {
+        Ok(()) => aside.publish(place, name),
+        Err(error) => {
+            aside.forget(place);
+            Err(error)
+        }
+    }
+}
+
+/// A file that was begun and not yet ended.
+pub(super) struct OpenFile {
+    pub place: Arc<Place>,
+    pub name: CString,
+    state: State,
+    buffer: Vec<u8>,
+}
+
+enum State {
+    Whole(Aside),
+    InPlace(File),
+    /// An earlier operation on it failed and was answered; the others are passed over.
+    Failed,
+}
+
+impl OpenFile {
+    pub(super) fn begin(place: Arc<Place>, name: CString, mode: FileMode) -> (Self, io::Result<()>) {
+        let opened = match mode {
+            FileMode::Whole => Aside::make(&place).map(State::Whole),
+            FileMode::InPlace => open_in_place(&place, &name).map(State::InPlace),
+        };
+        let (state, result) = match opened {
+            Ok(state) => (state, Ok(())),
+            Err(error) => (State::Failed, Err(error)),
+        };
+        (Self { place, name, state, buffer: Vec::new() }, result)
+    }
+
+    /// Writes a range. Bytes that were written, for the counters. `local`: the file to copy from.
+    pub(super) fn write(&mut self, offset: u64, patch: Patch<'_>, local: Option<&File>) -> io::Result<u64> {
+        let file = match &self.state {
+            State::Whole(aside) => &aside.file,
+            State::InPlace(file) => file,
+            State::Failed => return Ok(0),
+        };
+        let result = match patch {
+            Patch::Bytes(bytes) => sys::write_all_at(file, bytes, offset).map(|()| bytes.len() as u64),
+            // A hole at the end comes from the length; inside a new file it is there already.
+            Patch::Hole(len) => match self.state {
+                State::InPlace(_) => sys::punch(file, offset, len).map(|()| 0),
+                _ => Ok(0),
+            },
+            Patch::Local(len) => match local {
+                Some(local) => copy_local(local, file, offset, len, &mut self.buffer),
+                None => Err(io::Error::from_raw_os_error(libc::EBADF)),
+            },
+        };
+        if result.is_err() {
+            self.fail();
+        }
+        result
+    }
+
+    /// Sets length and metadata, and gives the name.
+    pub(super) fn end(
+        mut self,
+        wanted: &Wanted,
+        length: u64,
+        meta: &Meta,
+        xattrs: &Xattrs,
+    ) -> io::Result<()> {
+        match std::mem::replace(&mut self.state, State::Failed) {
+            State::Failed => Ok(()),
+            State::InPlace(file) => {
+                if Stat::of(&file)?.size != length {
+                    file.set_len(length)?;
+                }
+                wanted.set_file(&file, meta, xattrs, Fresh::OLD)
+            }
+            State::Whole(aside) => {
+                let finish = || {
+                    if Stat::of(&aside.file)?.size != length {
+                        aside.file.set_len(length)?;
+                    }
+                    wanted.set_file(&aside.file, meta, xattrs, Aside::fresh(&self.place))
+                };
+                match finish() {
+                    Ok(()) => aside.publish(&self.place, &self.name),
+                    Err(error) => {
+                        aside.forget(&self.place);
+                        Err(error)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Forgets it; what has no name yet is gone.
+    pub(super) fn fail(&mut self) {
+        if let State::Whole(aside) = std::mem::replace(&mut self.state, State::Failed) {
+            aside.forget(&self.place);
+        }
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.fail();
+    }
+}
+
+/// Opens a regular file for changes by blocks. An owner's missing write permission is no obstacle: the mode is set at the
+/// end anyway.
+fn open_in_place(place: &Place, name: &CStr) -> io::Result<File> {
+    let file = match place.dir.update(name) {
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
+            let object = place.dir.object(name)?;
+            let stat = Stat::of(&object)?;
+            if stat.kind != FileKind::File {
+                return Err(error);
+            }
+            object.set_mode(stat.meta.mode | 0o600)?;
+            place.dir.update(name)?
+        }
+        other => other?,
+    };
+    if Stat::of(&file)?.kind == FileKind::File {
+        Ok(file)
+    } else {
+        Err(io::Error::from_raw_os_error(libc::EISDIR))
+    }
+}
+
+/// Copies a range inside the kernel, or through a buffer where the kernel cannot. Fewer bytes than asked when the source
+/// has become shorter: its stamps will tell.
+fn copy_local(from: &File, to: &File, offset: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<u64> {
+    let mut done = 0;
+    while done < len {
+        match sys::copy_range(from, to, offset + done, len - done) {
+            Ok(0) => return Ok(done),
+            Ok(got) => done += got,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EXDEV | libc::EINVAL | libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM)
+                ) =>
+            {
+                return copy_through(from, to, offset + done, len - done, buffer).map(|rest| done + rest);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}
+
+fn copy_through(from: &File, to: &File, offset: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<u64> {
+    let mut done = 0;
+    while done < len {
+        buffer.clear();
+        let part = usize::try_from(len - done).unwrap_or(usize::MAX).min(512 << 10);
+        let got = sys::read_into(from, offset + done, part, buffer)?;
+        if got == 0 {
+            break;
+        }
+        sys::write_all_at(to, buffer, offset + done)?;
+        done += got as u64;
+    }
+    Ok(done)
+}

@@ -1,0 +1,102 @@
+//! The roots of a connection on the target, and the directory that operations are about.
+
+use super::Policy;
+use crate::sys::{self, Dir};
+use crate::wire::NAME_MAX;
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// One root: opened when it is first needed, made then if an operation may make it.
+#[derive(Debug)]
+pub(super) struct Root {
+    pub path: PathBuf,
+    /// The one entry that belongs, of a root that is a single file.
+    pub only: Option<Vec<u8>>,
+    dir: Option<Arc<Dir>>,
+}
+
+impl Root {
+    pub(super) fn new(policy: &Policy, path: &[u8], only: Option<&[u8]>) -> Self {
+        let path = std::ffi::OsStr::from_bytes(path);
+        let below = Path::new(path).strip_prefix("/").unwrap_or(Path::new(path));
+        Self { path: policy.base.join(below), only: only.map(<[u8]>::to_vec), dir: None }
+    }
+
+    /// The root's directory; with `make` it is made when it is missing.
+    pub(super) fn open(&mut self, make: bool) -> io::Result<Arc<Dir>> {
+        if let Some(dir) = &self.dir {
+            return Ok(Arc::clone(dir));
+        }
+        let dir = match Dir::open_root(&self.path) {
+            Err(error) if make && error.kind() == io::ErrorKind::NotFound => {
+                sys::make_dirs(&self.path)?;
+                Dir::open_root(&self.path)?
+            }
+            other => other?,
+        };
+        Ok(Arc::clone(self.dir.insert(Arc::new(dir))))
+    }
+}
+
+/// A directory below a root, with what the applier wants to know of it.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub root: u16,
+    /// Names joined by `/`.
+    pub path: Vec<u8>,
+    pub dir: Arc<Dir>,
+    /// New entries get an ACL of their own from it.
+    pub default_acl: bool,
+    /// New entries get its group instead of the process's.
+    pub set_gid: bool,
+}
+
+impl Place {
+    /// Goes to a directory; with `make`, missing ones on the way are made.
+    pub(super) fn enter(root: &mut Root, number: u16, path: &[u8], make: bool) -> io::Result<Place> {
+        let top = root.open(make)?;
+        let c_path = sys::c_string(path)?;
+        let dir = match top.descend(&c_path) {
+            Ok(dir) => dir,
+            Err(error) if make && error.kind() == io::ErrorKind::NotFound => make_below(&top, path)?,
+            Err(error) => return Err(error),
+        };
+        let stat = sys::Stat::of(&dir)?;
+        // An owner who is not root may have taken the write permission from the copy too; it comes back at the end.
+        if make && stat.meta.mode & 0o700 != 0o700 && !sys::is_root() {
+            let _ = sys::set_mode(&dir, stat.meta.mode | 0o700);
+        }
+        let default_acl = sys::has_default_acl(&dir);
+        Ok(Place {
+            root: number,
+            path: path.to_vec(),
+            dir: Arc::new(dir),
+            default_acl,
+            set_gid: stat.meta.mode & 0o2000 != 0,
+        })
+    }
+}
+
+/// Makes what is missing of a path, one name at a time.
+fn make_below(top: &Dir, path: &[u8]) -> io::Result<Dir> {
+    let mut dir = top.again()?;
+    for name in path.split(|b| *b == b'/') {
+        debug_assert!(name.len() <= NAME_MAX);
+        let name: CString = sys::c_string(name)?;
+        dir = match dir.dir(&name) {
+            Ok(next) => next,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match dir.make_dir(&name) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                    _ => {}
+                }
+                dir.dir(&name)?
+            }
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(dir)
+}

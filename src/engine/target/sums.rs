@@ -1,0 +1,81 @@
+//! Answers questions for checksums: SHA-1 of each block, read from the disk while the source reads its own side.
+
+use super::place::Place;
+use crate::engine::link::{Frame, FramePool};
+use crate::sys::{self, FileKind, Stat};
+use crate::wire::{Answer, SUM_LEN};
+use sha1::{Digest, Sha1};
+use std::ffi::CString;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+
+/// One question.
+pub(super) struct Question {
+    pub question: u64,
+    /// None: its directory could not be entered.
+    pub place: Option<Arc<Place>>,
+    pub name: CString,
+    pub block: usize,
+}
+
+/// Hashes of so many blocks travel together, so that the source is never far behind.
+const TOGETHER: usize = 64;
+
+/// Answers in the order of the questions until they end or the source has gone.
+pub(super) fn answer_all(questions: &Receiver<Question>, sums: &SyncSender<Frame>, frames: &FramePool) {
+    let mut buffer = Vec::new();
+    for question in questions {
+        let mut frame = frames.take();
+        let result = hash_file(&question, &mut buffer, |list| {
+            let mut frame = frames.take();
+            Answer::Sums { question: question.question, sums: list, last: None }.encode(&mut frame);
+            sums.send(frame).map_err(|_| io::Error::from_raw_os_error(libc::EPIPE))
+        });
+        match result {
+            Ok((rest, size)) => {
+                Answer::Sums { question: question.question, sums: &rest, last: Some(size) }
+                    .encode(&mut frame);
+            }
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                Answer::NoSums { question: question.question, errno }.encode(&mut frame);
+            }
+        }
+        if sums.send(frame).is_err() {
+            return;
+        }
+    }
+}
+
+/// Hashes a file block by block; the hashes that were not handed to `send` yet, and the bytes that were read.
+fn hash_file(
+    question: &Question,
+    buffer: &mut Vec<u8>,
+    mut send: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<(Vec<u8>, u64)> {
+    let place = question.place.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
+    let file = place.dir.read(&question.name)?;
+    if Stat::of(&file)?.kind != FileKind::File {
+        return Err(io::Error::from_raw_os_error(libc::EISDIR));
+    }
+    sys::advise_sequential(&file);
+    buffer.resize(question.block.max(buffer.len()), 0);
+    let mut list = Vec::with_capacity(TOGETHER * SUM_LEN);
+    let mut size = 0;
+    loop {
+        let got = sys::read_exact_at(&file, &mut buffer[..question.block], size)?;
+        if got == 0 {
+            return Ok((list, size));
+        }
+        size += got as u64;
+        list.extend_from_slice(&Sha1::digest(&buffer[..got]));
+        if got < question.block {
+            return Ok((list, size));
+        }
+        if list.len() == TOGETHER * SUM_LEN {
+            send(&list)?;
+            list.clear();
+        }
+    }
+}
