@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod job;
 pub mod link;
+pub mod log;
 pub mod repset;
 pub mod settings;
 pub mod source;

@@ -1,0 +1,5 @@
+//! The engine log.
+
+mod escape;
+
+pub use escape::escape;
