@@ -59,6 +59,7 @@ pub struct JobShared {
     control: Mutex<Control>,
     changed: Condvar,
     stop: AtomicBool,
+    discard: AtomicBool,
     paused: AtomicBool,
 }
 
@@ -102,6 +103,15 @@ impl JobShared {
     pub fn stop(&self) {
         self.stop.store(true, Relaxed);
         self.resume();
+    }
+
+    /// With a stop: what was sent and is not applied yet may be dropped (DISCONNECT DISCARD).
+    pub fn discard(&self) {
+        self.discard.store(true, Relaxed);
+    }
+
+    pub fn discarded(&self) -> bool {
+        self.discard.load(Relaxed)
     }
 
     pub fn stopped(&self) -> bool {

@@ -1,6 +1,8 @@
 //! The replication engine of one home: sets, connections, mirror, verify.
 
+pub mod clock;
 pub mod connect;
+pub mod connection;
 pub mod job;
 pub mod link;
 pub mod log;

@@ -4,6 +4,7 @@
 
 use crate::api::{ApiError, Code, MapSpec};
 use crate::engine::job::Mapping;
+use crate::engine::log::escape;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -168,9 +169,9 @@ fn invalid(message: String) -> ApiError {
     ApiError::new(Code::InvalidParameterWasSupplied, message)
 }
 
-/// A path for a message: control bytes and what is not UTF-8 escaped.
+/// A path for a message.
 pub fn shown(path: impl AsRef<OsStr>) -> String {
-    crate::engine::connect::escaped(path.as_ref().as_bytes())
+    escape(path.as_ref().as_bytes())
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ struct Mount {
     /// The directory of the file system that is visible here.
     root: PathBuf,
     point: PathBuf,
-    kind: String,
 }
 
 /// The mounts of this process.
@@ -67,11 +66,6 @@ impl Mounts {
         regions
     }
 
-    /// The type of the file system that a path lies on.
-    pub fn kind(&self, real: &Path) -> Option<&str> {
-        self.covering(real).map(|mount| mount.kind.as_str())
-    }
-
     /// The last mounted of the deepest mount points above a path: it hides the earlier ones.
     fn covering(&self, real: &Path) -> Option<&Mount> {
         self.list.iter().filter(|m| real.starts_with(&m.point)).max_by_key(|m| m.point.components().count())
@@ -84,8 +78,7 @@ impl Mount {
         let device = String::from_utf8(fields.nth(2)?.to_vec()).ok()?;
         let root = unescape(fields.next()?);
         let point = unescape(fields.next()?);
-        let kind = String::from_utf8_lossy(fields.skip_while(|field| *field != b"-").nth(1)?).into_owned();
-        Some(Mount { device, root, point, kind })
+        Some(Mount { device, root, point })
     }
 }
 
@@ -144,7 +137,6 @@ mod tests {
     #[test]
     fn the_later_mount_hides_the_earlier_one() {
         assert_eq!(place("/mnt/with blank/x"), ("8:3".into(), "/x".into()));
-        assert_eq!(Mounts::of(TABLE).kind(Path::new("/mnt/with blank")), Some("btrfs"));
     }
 
     #[test]

@@ -1,0 +1,147 @@
+//! A connection: a task with an inbox that owns its state (architecture.md 7). Others hold a [`Connection`]: they send
+//! to the inbox, and read snapshots that the task publishes; a running job's counters are read where they stand.
+
+pub mod runner;
+pub mod state;
+pub mod status;
+mod task;
+pub mod wait;
+
+pub use state::{DataState, Ended, State, Step, Work};
+
+use super::clock::Clock;
+use super::connect::route::Route;
+use super::job::{JobKind, JobPlan, JobShared};
+use crate::api::{ApiError, Code, ConnectionId, SetSize, Watch};
+use runner::JobRunner;
+use std::sync::Arc;
+use std::time::Duration;
+use task::Message;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How often a call that waits asks whether its caller still wants it, and tells progress.
+pub(super) const BEAT: Duration = Duration::from_millis(100);
+
+/// What does not change in a connection's life.
+#[derive(Debug)]
+pub struct Info {
+    pub id: ConnectionId,
+    pub repset: String,
+    /// The target machine's name as typed, or `TDU`.
+    pub target: String,
+    /// `<ip>:<port>`, or `TDU`.
+    pub target_address: String,
+    /// This machine's name.
+    pub source: String,
+    /// Milliseconds since 1970.
+    pub established_ms: i64,
+    /// Where the log is, for messages.
+    pub log_dir: String,
+    /// The null target's statistics (JOB-15).
+    pub statistics: Option<super::connect::tdu::StatisticsFile>,
+}
+
+/// A snapshot.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub state: State,
+    /// Rules and paths as the last job took them.
+    pub route: Arc<Route>,
+}
+
+/// Hears what a calculation before a mirror found (RST-14).
+pub type Sized = Arc<dyn Fn(&str, &SetSize) + Send + Sync>;
+
+/// What a connection's task works with.
+pub struct Means {
+    pub runner: Arc<dyn JobRunner>,
+    pub clock: Arc<dyn Clock>,
+    pub sized: Sized,
+}
+
+/// A handle on a connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub info: Arc<Info>,
+    inbox: mpsc::UnboundedSender<Message>,
+    view: watch::Receiver<View>,
+    handle: Handle,
+}
+
+/// A job to begin.
+pub struct Order {
+    pub kind: JobKind,
+    pub plan: JobPlan,
+    pub route: Arc<Route>,
+    /// Count before the first file is sent (MIR-09).
+    pub calculate: bool,
+    pub shared: Arc<JobShared>,
+}
+
+impl Connection {
+    /// Makes the connection's task.
+    pub fn open(info: Info, route: Arc<Route>, means: Means, handle: &Handle) -> Connection {
+        let info = Arc::new(info);
+        let (inbox, messages) = mpsc::unbounded_channel();
+        let view = View { state: State::new(info.id), route };
+        let (publish, watched) = watch::channel(view.clone());
+        let task = task::Task::new(Arc::clone(&info), view, publish, messages, inbox.clone(), means);
+        handle.spawn(task.run());
+        Connection { info, inbox, view: watched, handle: handle.clone() }
+    }
+
+    /// The newest snapshot.
+    pub fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// Begins a job; returns once it runs.
+    pub fn start(&self, order: Order) -> Result<(), ApiError> {
+        self.ask(|answer| Message::Start { order: Box::new(order), answer }, &())?
+    }
+
+    /// Stops, pauses or resumes. A stop returns once the job has ended, so that another can begin.
+    pub fn steer(&self, work: Work, step: Step, watch: &dyn Watch) -> Result<(), ApiError> {
+        self.ask(|answer| Message::Steer { work, step, answer }, watch)?
+    }
+
+    /// Ends the connection: a running job is stopped; what it has sent is applied first, unless `discard` says so.
+    pub fn close(&self, discard: bool, watch: &dyn Watch) -> Result<(), ApiError> {
+        self.ask(|answer| Message::Close { discard, answer }, watch)
+    }
+
+    /// Sends a message and waits for its answer, or until the caller gives up.
+    fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> Message,
+        watch: &dyn Watch,
+    ) -> Result<T, ApiError> {
+        let (answer, mut answered) = oneshot::channel();
+        self.inbox.send(message(answer)).map_err(|_| self.gone())?;
+        loop {
+            let waited = self.handle.block_on(async { tokio::time::timeout(BEAT, &mut answered).await });
+            match waited {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(_)) => return Err(self.gone()),
+                Err(_) if watch.cancelled() => return Err(interrupted()),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn gone(&self) -> ApiError {
+        no_connection(self.info.id)
+    }
+}
+
+/// -107.
+pub fn no_connection(id: ConnectionId) -> ApiError {
+    ApiError::new(Code::ConnectionDoesNotExist, format!("there is no connection {id}"))
+        .help("STATUS lists the connections")
+}
+
+/// The caller wants no answer any more. What it asked for goes on.
+pub(super) fn interrupted() -> ApiError {
+    ApiError::new(Code::UnknownError, "interrupted; what was started goes on")
+}

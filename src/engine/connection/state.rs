@@ -1,0 +1,379 @@
+//! What a connection is doing and how good its target's data is: pure transitions, as 25.3 and 25.4 say.
+//!
+//! Only the connection's task changes a state; everybody else reads copies of it. Target Data State moves
+//! `Mirroring -> OK` when a mirror is complete and written, `Mirroring -> Mirror Required` when it was stopped or
+//! something is missing. A verification leaves it as it is, with two exceptions that it has evidence for: what it found
+//! different and did not repair makes it `Mirror Required`, a remirror that repaired everything makes it `OK`.
+
+use crate::api::{ApiError, Code, ConnectionId, VerifyReport};
+use crate::engine::job::{JobFailure, JobKind, JobOutcome, JobShared};
+use crate::engine::log::escape;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Target Data State (29.1), as far as this version reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataState {
+    Ok,
+    Mirroring,
+    MirrorRequired,
+}
+
+impl std::fmt::Display for DataState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            DataState::Ok => "OK",
+            DataState::Mirroring => "Mirroring",
+            DataState::MirrorRequired => "Mirror Required",
+        })
+    }
+}
+
+/// Which of the two jobs a command means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    Mirror,
+    Verify,
+}
+
+impl Work {
+    pub fn of(kind: &JobKind) -> Work {
+        match kind {
+            JobKind::Mirror(_) => Work::Mirror,
+            JobKind::Verify(_) => Work::Verify,
+        }
+    }
+
+    fn noun(self) -> &'static str {
+        match self {
+            Work::Mirror => "mirror",
+            Work::Verify => "verification",
+        }
+    }
+
+    fn command(self) -> &'static str {
+        match self {
+            Work::Mirror => "MIRROR",
+            Work::Verify => "VERIFY",
+        }
+    }
+}
+
+/// What a running job can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Stop,
+    Pause,
+    Resume,
+}
+
+/// How the last job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything that belongs is on the target, as far as the job looked.
+    Complete,
+    /// Nothing failed, but differences were found and left.
+    Differs(ApiError),
+    /// By a person.
+    Stopped,
+    Failed(ApiError),
+}
+
+/// A job under way.
+#[derive(Clone, Debug)]
+pub struct Running {
+    pub kind: JobKind,
+    pub shared: Arc<JobShared>,
+}
+
+/// Sums over the jobs that ended. Bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub sent: u64,
+    pub skipped: u64,
+    pub files: u64,
+    pub files_sent: u64,
+    pub directories: u64,
+}
+
+/// A connection's state. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct State {
+    id: ConnectionId,
+    pub data: DataState,
+    pub running: Option<Running>,
+    /// The last job that ended, with its counters.
+    pub last: Option<(Work, Ended, Arc<JobShared>)>,
+    pub totals: Totals,
+    /// What failed in the last job.
+    pub failures: Arc<Vec<JobFailure>>,
+    /// The last verification's.
+    pub report: Option<Arc<VerifyReport>>,
+}
+
+impl State {
+    /// A fresh connection: nothing was mirrored yet.
+    pub fn new(id: ConnectionId) -> State {
+        State {
+            id,
+            data: DataState::MirrorRequired,
+            running: None,
+            last: None,
+            totals: Totals::default(),
+            failures: Arc::default(),
+            report: None,
+        }
+    }
+
+    /// Begins a job. -113 or -108 while one runs (MIR-11).
+    pub fn start(&mut self, kind: JobKind, shared: Arc<JobShared>) -> Result<(), ApiError> {
+        let work = Work::of(&kind);
+        if let Some(running) = &self.running {
+            let runs = Work::of(&running.kind);
+            let code = match work {
+                Work::Mirror => Code::MirrorAlreadyActive,
+                Work::Verify => Code::MirrorCurrentlyActive,
+            };
+            return Err(ApiError::new(
+                code,
+                format!("a {} runs on connection {} already", runs.noun(), self.id),
+            )
+            .help(format!(
+                "wait for it with WAITONMIRROR {}, or end it with {} STOP {0}",
+                self.id,
+                runs.command()
+            )));
+        }
+        if work == Work::Mirror {
+            self.data = DataState::Mirroring;
+        }
+        self.failures = Arc::default();
+        self.running = Some(Running { kind, shared });
+        Ok(())
+    }
+
+    /// Stops, pauses or resumes the job of that kind. -121 when none runs, -117 when there is nothing to resume.
+    pub fn steer(&self, work: Work, step: Step) -> Result<(), ApiError> {
+        let id = self.id;
+        let running = self.running.as_ref().filter(|running| Work::of(&running.kind) == work);
+        let not_running = || {
+            ApiError::new(Code::MirrorIsNotRunning, format!("no {} runs on connection {id}", work.noun()))
+                .help(format!("STATUS CON {id} says what it is doing"))
+        };
+        match (step, running) {
+            (Step::Resume, Some(running)) if running.shared.resume() => Ok(()),
+            (Step::Resume, _) => Err(ApiError::new(
+                Code::MirrorIsNotPaused,
+                format!("no {} of connection {id} is paused", work.noun()),
+            )),
+            (_, None) => Err(not_running()),
+            (Step::Stop, Some(running)) => {
+                running.shared.stop();
+                Ok(())
+            }
+            (Step::Pause, Some(running)) if running.shared.pause() => Ok(()),
+            (Step::Pause, Some(_)) => Err(ApiError::new(
+                Code::MirrorIsNotRunning,
+                format!("the {} of connection {id} is paused already", work.noun()),
+            )
+            .help(format!("{} RESUME {id} goes on with it", work.command()))),
+        }
+    }
+
+    /// The running job ended. `log` names the place to look for more.
+    pub fn ended(&mut self, outcome: JobOutcome, log: &str) {
+        let Some(running) = self.running.take() else { return };
+        let work = Work::of(&running.kind);
+        let counters = &running.shared.counters;
+        self.totals.sent += counters.bytes_sent.load(Relaxed);
+        self.totals.skipped += counters.bytes_skipped.load(Relaxed);
+        self.totals.files += counters.files.load(Relaxed);
+        self.totals.files_sent += counters.files_sent.load(Relaxed);
+        self.totals.directories += counters.directories.load(Relaxed);
+        let end = self.judge(&running, &outcome, log);
+        self.data = match (&running.kind, &end) {
+            (JobKind::Mirror(_), Ended::Complete) => DataState::Ok,
+            (JobKind::Mirror(_), _) => DataState::MirrorRequired,
+            (JobKind::Verify(spec), Ended::Complete) if spec.remirror && !spec.newer => DataState::Ok,
+            (JobKind::Verify(_), Ended::Differs(_)) => DataState::MirrorRequired,
+            (JobKind::Verify(spec), Ended::Failed(_)) if spec.remirror => DataState::MirrorRequired,
+            (JobKind::Verify(_), _) => self.data,
+        };
+        if let Some(report) = outcome.verify {
+            self.report = Some(Arc::new(report));
+        }
+        self.failures = Arc::new(outcome.failures);
+        self.last = Some((work, end, running.shared));
+    }
+
+    fn judge(&self, running: &Running, outcome: &JobOutcome, log: &str) -> Ended {
+        let id = self.id;
+        let work = Work::of(&running.kind);
+        if let Some(fatal) = &outcome.fatal {
+            let mut error = fatal.clone();
+            error.message = format!("the {} of connection {id} ended early: {}", work.noun(), error.message);
+            return Ended::Failed(error);
+        }
+        if outcome.stopped {
+            return Ended::Stopped;
+        }
+        let errors = running.shared.counters.errors.load(Relaxed).max(outcome.failures.len() as u64);
+        if outcome.complete && errors == 0 {
+            return Ended::Complete;
+        }
+        let report = outcome.verify.as_ref().or(self.report.as_deref()).filter(|_| work == Work::Verify);
+        if let (Some(report), 0) = (report, errors) {
+            let different = report.files_different + report.files_missing + report.directories_missing;
+            let left = different.saturating_sub(report.files_remirrored + report.directories_remirrored);
+            return Ended::Differs(
+                ApiError::new(
+                    Code::ConnectionFailed,
+                    format!(
+                        "the verification of connection {id} found that {left} {} on the target",
+                        differ(left)
+                    ),
+                )
+                .help(format!(
+                    "VERIFY REPORT {id} names them; MIRROR START {id} DIFFERENT CHECKSUM sends them"
+                )),
+            );
+        }
+        let first = match outcome.failures.first() {
+            Some(first) => format!(", the first is {}: {}", escape(&first.path), first.reason),
+            None => String::new(),
+        };
+        let what = match errors {
+            0 => "it did not reach everything".to_owned(),
+            1 => format!("1 file failed{first}"),
+            n => format!("{n} files failed{first}"),
+        };
+        let remedy = match work {
+            Work::Mirror => format!("then MIRROR START {id} DIFFERENT sends what is missing"),
+            Work::Verify => format!("then VERIFY {id} looks again"),
+        };
+        let error = ApiError::new(
+            Code::ConnectionFailed,
+            format!("the {} of connection {id} is incomplete: {what}", work.noun()),
+        )
+        .help(format!("the log in {log} and EXPLAIN <path> CON {id} say more; {remedy}"));
+        Ended::Failed(error)
+    }
+
+    /// The newest failure for STATUS, escaped.
+    pub fn last_error(&self) -> Option<String> {
+        let failed =
+            self.failures.last().map(|failure| format!("{}: {}", escape(&failure.path), failure.reason));
+        failed.or_else(|| match &self.last {
+            Some((_, Ended::Failed(error), _)) if self.running.is_none() => Some(error.message.clone()),
+            _ => None,
+        })
+    }
+}
+
+fn differ(n: u64) -> &'static str {
+    if n == 1 { "file differs" } else { "files differ" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{MirrorSpec, VerifySpec};
+
+    fn mirror() -> JobKind {
+        JobKind::Mirror(MirrorSpec::default())
+    }
+
+    fn verify(remirror: bool) -> JobKind {
+        JobKind::Verify(VerifySpec { remirror, ..VerifySpec::default() })
+    }
+
+    fn complete() -> JobOutcome {
+        JobOutcome { complete: true, ..JobOutcome::default() }
+    }
+
+    fn failed() -> JobOutcome {
+        let failure = JobFailure { path: b"/srv/a\nb".to_vec(), reason: "permission denied".into() };
+        JobOutcome { failures: vec![failure], ..JobOutcome::default() }
+    }
+
+    fn state() -> State {
+        State::new(ConnectionId(1))
+    }
+
+    fn run(state: &mut State, kind: JobKind, outcome: JobOutcome) {
+        state.start(kind, JobShared::new()).unwrap();
+        state.ended(outcome, "/log");
+    }
+
+    #[test]
+    fn the_target_data_state_moves_as_25_3_says() {
+        let mut state = state();
+        assert_eq!(state.data, DataState::MirrorRequired);
+        state.start(mirror(), JobShared::new()).unwrap();
+        assert_eq!(state.data, DataState::Mirroring);
+        state.ended(complete(), "/log");
+        assert_eq!(state.data, DataState::Ok);
+        run(&mut state, mirror(), JobOutcome { stopped: true, ..JobOutcome::default() });
+        assert_eq!(state.data, DataState::MirrorRequired);
+        run(&mut state, mirror(), complete());
+        run(&mut state, mirror(), failed());
+        assert_eq!(state.data, DataState::MirrorRequired);
+    }
+
+    #[test]
+    fn a_verification_changes_the_state_only_on_evidence() {
+        let mut state = state();
+        run(&mut state, verify(false), complete());
+        assert_eq!(state.data, DataState::MirrorRequired, "it repaired nothing");
+        run(&mut state, verify(true), complete());
+        assert_eq!(state.data, DataState::Ok);
+        let report = VerifyReport { files_different: 2, ..VerifyReport::default() };
+        run(&mut state, verify(false), JobOutcome { verify: Some(report), ..JobOutcome::default() });
+        assert_eq!(state.data, DataState::MirrorRequired);
+        let Some((Work::Verify, Ended::Differs(error), _)) = &state.last else {
+            unreachable!("{:?}", state.last)
+        };
+        assert!(error.message.contains("2 files differ"), "{error}");
+    }
+
+    #[test]
+    fn an_incomplete_mirror_names_number_path_reason_and_place() {
+        let mut state = state();
+        run(&mut state, mirror(), failed());
+        let Some((_, Ended::Failed(error), _)) = &state.last else { unreachable!() };
+        assert_eq!(
+            error.message,
+            "the mirror of connection 1 is incomplete: 1 file failed, the first is /srv/a\\nb: permission denied"
+        );
+        assert!(error.help.as_ref().unwrap().contains("/log"));
+        assert_eq!(state.last_error().unwrap(), "/srv/a\\nb: permission denied");
+    }
+
+    #[test]
+    fn one_job_at_a_time() {
+        let mut state = state();
+        state.start(mirror(), JobShared::new()).unwrap();
+        assert_eq!(state.start(mirror(), JobShared::new()).unwrap_err().code, Code::MirrorAlreadyActive);
+        assert_eq!(
+            state.start(verify(false), JobShared::new()).unwrap_err().code,
+            Code::MirrorCurrentlyActive
+        );
+    }
+
+    #[test]
+    fn steps_are_refused_with_their_numbers() {
+        let mut state = state();
+        let code = |state: &State, work, step| state.steer(work, step).map_err(|error| error.code);
+        assert_eq!(code(&state, Work::Mirror, Step::Stop), Err(Code::MirrorIsNotRunning));
+        assert_eq!(code(&state, Work::Mirror, Step::Pause), Err(Code::MirrorIsNotRunning));
+        assert_eq!(code(&state, Work::Mirror, Step::Resume), Err(Code::MirrorIsNotPaused));
+        state.start(mirror(), JobShared::new()).unwrap();
+        assert_eq!(code(&state, Work::Mirror, Step::Resume), Err(Code::MirrorIsNotPaused));
+        assert_eq!(code(&state, Work::Verify, Step::Pause), Err(Code::MirrorIsNotRunning));
+        assert_eq!(code(&state, Work::Mirror, Step::Pause), Ok(()));
+        assert_eq!(code(&state, Work::Mirror, Step::Pause), Err(Code::MirrorIsNotRunning));
+        assert_eq!(code(&state, Work::Mirror, Step::Resume), Ok(()));
+        assert_eq!(code(&state, Work::Mirror, Step::Stop), Ok(()));
+        assert!(state.running.as_ref().unwrap().shared.stopped());
+    }
+}

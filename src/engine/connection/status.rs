@@ -1,0 +1,115 @@
+//! A connection's numbers and words as people and scripts read them (29.1, 25.4).
+
+use super::{Info, State, View, Work};
+use crate::api::{ConnectionStatus, Phase, Progress};
+use crate::engine::connect::mapping::shown;
+use crate::engine::job::JobShared;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What the mirror machinery does right now.
+pub fn phase(state: &State) -> Phase {
+    let Some(running) = &state.running else { return Phase::Idle };
+    if running.shared.is_paused() {
+        return Phase::Paused;
+    }
+    running.shared.phase().filter(|phase| *phase != Phase::Idle).unwrap_or(match Work::of(&running.kind) {
+        Work::Mirror => Phase::Mirroring,
+        Work::Verify => Phase::Verifying,
+    })
+}
+
+/// Mirror Status: a word, or a percentage where the size is known (MIR-09).
+pub fn mirror_word(state: &State) -> String {
+    let word = match phase(state) {
+        Phase::Idle => "Idle",
+        Phase::Calculating => "Calculating",
+        Phase::Mirroring => {
+            return match state.running.as_ref().and_then(|running| percent(&running.shared)) {
+                Some(percent) => format!("{percent}%"),
+                None => "Mirroring".to_owned(),
+            };
+        }
+        Phase::Waiting => "Waiting",
+        Phase::RemovingOrphans => "Removing Orphans",
+        Phase::Verifying => "Verifying",
+        Phase::Paused => "Paused",
+    };
+    word.to_owned()
+}
+
+/// Parts of a hundred that are done, by bytes, or by files when there are none.
+fn percent(shared: &JobShared) -> Option<u64> {
+    let counters = &shared.counters;
+    if !counters.calculated.load(Relaxed) {
+        return None;
+    }
+    let (done, total) = match counters.bytes_total.load(Relaxed) {
+        0 => (counters.files.load(Relaxed), counters.files_total.load(Relaxed)),
+        total => (counters.bytes_sent.load(Relaxed) + counters.bytes_skipped.load(Relaxed), total),
+    };
+    // Files that grew since they were counted do not make more than all of it.
+    Some(if total == 0 { 100 } else { (u128::from(done) * 100 / u128::from(total)).min(100) as u64 })
+}
+
+/// How far the running job is.
+pub fn progress(state: &State) -> Option<Progress> {
+    let running = state.running.as_ref()?;
+    Some(of_job(&running.shared, phase(state)))
+}
+
+/// A job's counters as progress.
+pub fn of_job(shared: &JobShared, phase: Phase) -> Progress {
+    let counters = &shared.counters;
+    let calculated = counters.calculated.load(Relaxed);
+    Progress {
+        phase,
+        files_done: counters.files.load(Relaxed),
+        bytes_done: counters.bytes_sent.load(Relaxed) + counters.bytes_skipped.load(Relaxed),
+        files_total: calculated.then(|| counters.files_total.load(Relaxed)),
+        bytes_total: calculated.then(|| counters.bytes_total.load(Relaxed)),
+        errors: counters.errors.load(Relaxed),
+        path: counters.path.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+    }
+}
+
+/// The whole status.
+pub fn status(info: &Info, view: &View) -> ConnectionStatus {
+    let state = &view.state;
+    let running = state.running.as_ref().map(|running| &*running.shared);
+    let job = running.or(state.last.as_ref().map(|(_, _, shared)| &**shared));
+    let live = |count: fn(&JobShared) -> u64| running.map_or(0, count);
+    let sent = state.totals.sent + live(|job| job.counters.bytes_sent.load(Relaxed));
+    let skipped = state.totals.skipped + live(|job| job.counters.bytes_skipped.load(Relaxed));
+    let remaining = job.filter(|job| job.counters.calculated.load(Relaxed)).map(|job| {
+        let counters = &job.counters;
+        let done = counters.bytes_sent.load(Relaxed) + counters.bytes_skipped.load(Relaxed);
+        counters.bytes_total.load(Relaxed).saturating_sub(done)
+    });
+    ConnectionStatus {
+        id: info.id,
+        repset: info.repset.clone(),
+        target: info.target.clone(),
+        target_address: info.target_address.clone(),
+        established_ms: info.established_ms,
+        target_data_state: state.data.to_string(),
+        // Both sides are this process: the target is there, and the way to it is open, as long as the connection is.
+        target_status: "OK".to_owned(),
+        transmit: "Started".to_owned(),
+        mirror: mirror_word(state),
+        // There is no replication yet.
+        replication: "Stopped".to_owned(),
+        // Without compression both are the same (CNX, 9.1 row 13).
+        mirror_bytes_transferred: sent,
+        mirror_bytes_transmitted: sent,
+        mirror_bytes_queued: live(|job| job.counters.bytes_queued.load(Relaxed)),
+        replication_bytes_transferred: 0,
+        replication_bytes_transmitted: 0,
+        replication_bytes_queued: 0,
+        mirror_bytes_remaining: remaining,
+        mirror_bytes_skipped: skipped,
+        files_failed: job.map_or(0, |job| job.counters.errors.load(Relaxed)),
+        last_error: state.last_error(),
+        paths: view.route.paths.iter().map(|path| (shown(&path.source), shown(&path.target))).collect(),
+    }
+}

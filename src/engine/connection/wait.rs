@@ -1,0 +1,118 @@
+//! WAITONMIRROR, WAITONQUEUE, WAITONTARGET: until it is so, until the time is over, or until it can no longer happen.
+//!
+//! A wait sleeps on the connection's snapshots; only the counters of a running job, which change without one, are
+//! looked at on each beat.
+
+use super::{BEAT, Connection, Ended, State, View, Work, interrupted, no_connection, status};
+use crate::api::{ApiError, Code, ConnectionId, Event, Phase, Reply, Until, Watch};
+use crate::engine::clock::Clock;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// How a wait stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Done,
+    NotYet,
+    /// It can no longer happen.
+    Never(ApiError),
+}
+
+impl Connection {
+    /// Waits. -107 when the connection ends meanwhile.
+    pub fn wait(
+        &self,
+        until: Until,
+        timeout: Option<Duration>,
+        clock: &dyn Clock,
+        watch: &mut dyn Watch,
+    ) -> Result<Reply, ApiError> {
+        let id = self.info.id;
+        // A time-out past what the clock can count is none.
+        let deadline = timeout.and_then(|timeout| clock.now().checked_add(timeout));
+        let mut snapshots = self.view.clone();
+        let mut paused = false;
+        loop {
+            let view: View = snapshots.borrow_and_update().clone();
+            match verdict(id, &view.state, until) {
+                Verdict::Done => return Ok(Reply::Done),
+                Verdict::Never(error) => return Err(error),
+                Verdict::NotYet => {}
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(clock.now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(Reply::TimedOut);
+            }
+            if watch.cancelled() {
+                return Err(interrupted());
+            }
+            let pauses = view.state.running.as_ref().is_some_and(|running| running.shared.is_paused());
+            if pauses && !paused {
+                watch.event(Event::Notice(format!(
+                    "connection {id} is paused; the wait goes on until it is resumed"
+                )));
+            }
+            paused = pauses;
+            if let Some(progress) = status::progress(&view.state) {
+                watch.event(Event::Progress(progress));
+            }
+            let beat = left.map_or(BEAT, |left| left.min(BEAT));
+            let changed =
+                self.handle.block_on(async { tokio::time::timeout(beat, snapshots.changed()).await });
+            if let Ok(Err(_)) = changed {
+                return match verdict(id, &snapshots.borrow().state, until) {
+                    Verdict::Done => Ok(Reply::Done),
+                    _ => Err(no_connection(id)),
+                };
+            }
+        }
+    }
+}
+
+/// Is it so?
+pub fn verdict(id: ConnectionId, state: &State, until: Until) -> Verdict {
+    let queued =
+        state.running.as_ref().map_or(0, |running| running.shared.counters.bytes_queued.load(Relaxed));
+    match (until, &state.running) {
+        (Until::Mirror, Some(_)) => Verdict::NotYet,
+        (Until::Mirror, None) => match &state.last {
+            None => Verdict::Never(
+                ApiError::new(Code::MirrorIsNotRunning, format!("no mirror of connection {id} was started"))
+                    .help(format!("MIRROR START {id} starts one")),
+            ),
+            Some((_, Ended::Complete, _)) => Verdict::Done,
+            Some((work, Ended::Stopped, _)) => Verdict::Never(
+                ApiError::new(
+                    Code::MirrorIsNotRunning,
+                    format!("the {} of connection {id} was stopped before its end", noun(*work)),
+                )
+                .help(match work {
+                    Work::Mirror => format!("MIRROR START {id} begins it anew"),
+                    Work::Verify => format!("VERIFY {id} begins it anew"),
+                }),
+            ),
+            Some((_, Ended::Failed(error) | Ended::Differs(error), _)) => Verdict::Never(error.clone()),
+        },
+        // A paused job hands out nothing; one that only waits for the target, or removes orphans, has handed out all.
+        (Until::Queue, Some(running)) => {
+            let hands_out = !running.shared.is_paused()
+                && !matches!(running.shared.phase(), Some(Phase::Waiting | Phase::RemovingOrphans));
+            if hands_out || queued > 0 { Verdict::NotYet } else { Verdict::Done }
+        }
+        (Until::Queue, None) => Verdict::Done,
+        (Until::Target, Some(running)) if running.shared.is_paused() && queued == 0 => Verdict::Done,
+        (Until::Target, Some(_)) => Verdict::NotYet,
+        // What failed will never be applied.
+        (Until::Target, None) => match &state.last {
+            Some((Work::Mirror, Ended::Failed(error), _)) => Verdict::Never(error.clone()),
+            _ => Verdict::Done,
+        },
+    }
+}
+
+fn noun(work: Work) -> &'static str {
+    match work {
+        Work::Mirror => "mirror",
+        Work::Verify => "verification",
+    }
+}
