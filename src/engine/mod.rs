@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod connect;
 pub mod connection;
+pub mod home;
 pub mod job;
 pub mod link;
 pub mod log;
