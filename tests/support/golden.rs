@@ -1,4 +1,4 @@
-//! Golden files: what a user reads, kept under `tests/golden/`. `DTCL_GOLDEN=write` writes them anew.
+//! Golden files: what a user reads, kept under `tests/golden/`. `DTCL_REGENERATE=1` writes them anew.
 
 use std::path::{Path, PathBuf};
 
@@ -11,17 +11,17 @@ pub fn path(name: &str) -> PathBuf {
 #[track_caller]
 pub fn check(name: &str, text: &str) {
     let path = path(name);
-    if std::env::var_os("DTCL_GOLDEN").is_some_and(|value| value == "write") {
+    if std::env::var_os("DTCL_REGENERATE").is_some_and(|value| value == "1") {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
         return;
     }
     let golden = std::fs::read_to_string(&path).unwrap_or_else(|error| {
-        panic!("{}: {error}; DTCL_GOLDEN=write makes it. It would hold:\n{text}", path.display())
+        panic!("{}: {error}; DTCL_REGENERATE=1 makes it. It would hold:\n{text}", path.display())
     });
     assert!(
         golden == text,
-        "differs from {} (DTCL_GOLDEN=write accepts the new text)\n{}",
+        "differs from {} (DTCL_REGENERATE=1 accepts the new text)\n{}",
         path.display(),
         difference(&golden, text)
     );
