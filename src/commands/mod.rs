@@ -1,21 +1,43 @@
 //! The catalogue: each command is declared once, by the syntax line a manual would print.
 //!
-//! From that line come the parser for the command's words, typed arguments for its handler, the "expected ..." of an
-//! error, completion and hints, HELP and the docs.
+//! From that line come the parser for the command's words ([`bind`]), typed arguments for its handler ([`Args`]), the
+//! "expected ..." of an error, completion and hints, HELP and the docs. Nothing about a command's form is written a
+//! second time.
 
+mod args;
+mod bind;
+mod catalogue;
+mod matcher;
+mod nearest;
+mod output;
+mod render;
 mod session;
+mod signature;
+mod slots;
+#[cfg(test)]
+mod testing;
+pub mod ui;
 
-pub use session::Session;
+pub use bind::{bind, bind_form, check_values, first_words, is_command_word};
+pub use catalogue::all;
+pub use nearest::nearest;
+pub use output::{Column, Outcome, Output, Record, Table};
+pub use render::Mode;
+pub use session::{Session, execute};
+pub use slots::Connections;
+pub use ui::Ui;
 
 use crate::api::{Access, ApiError};
 use crate::lang::{Span, Value};
 
 /// One command of the catalogue: one syntax line of `commands.md`.
+#[derive(Clone, Copy)]
 pub struct Command {
     /// The line as a manual prints it, e.g. `REPSET CREATE <repset>`.
     pub syntax: &'static str,
+    /// What the caller needs on the machine that carries it out.
     pub access: Access,
-    /// D, S, G, R or X (language.md).
+    /// D, S, G, R or X (language.md), with what it holds for where a line is mixed.
     pub tag: &'static str,
     /// The family it is listed under.
     pub family: Family,
@@ -23,11 +45,19 @@ pub struct Command {
     pub summary: &'static str,
     /// More for HELP and the docs; may be empty.
     pub details: &'static str,
+    /// Commands as a script would write them; each binds to this line (a test says so).
+    pub examples: &'static [&'static str],
     pub handler: Handler,
 }
 
-/// The tables of `commands.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Command({})", self.syntax)
+    }
+}
+
+/// The tables of `commands.md`, in their order; the language's own commands first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     Language,
     Session,
@@ -44,10 +74,11 @@ pub enum Family {
 }
 
 /// Who carries a command out.
+#[derive(Clone, Copy)]
 pub enum Handler {
     /// A function over the session.
-    Run(fn(&mut Session<'_>, &Args) -> Result<Outcome, ApiError>),
-    /// The interpreter itself (WRITE, SLEEP, RUN, INCLUDE, EXIT, WATCH ...).
+    Run(fn(&mut Session, &Args) -> Result<Outcome, ApiError>),
+    /// The interpreter itself.
     Interpreter(Verb),
     /// In the catalogue, but "not yet available in this version" (-161).
     Later,
@@ -62,15 +93,18 @@ pub enum Verb {
     Include,
     Use,
     Exit,
+    /// Runs the command in its `<command>` words again and again; see [`Binding::rest`].
     Watch,
-    History,
 }
 
 /// A command's words bound to its syntax line: keywords and values in the order of the text.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Binding {
     pub command: &'static Command,
     pub items: Vec<Item>,
+    /// Index of the first word of a `<words>` or `<command>` slot, which takes all that follows as it is; those words
+    /// are items too, except `=` and `,`.
+    pub rest: Option<usize>,
 }
 
 /// One bound word.
@@ -83,37 +117,15 @@ pub enum Item {
 }
 
 /// A binding with its values evaluated: what a handler gets.
+#[derive(Clone, Debug)]
 pub struct Args {
     pub items: Vec<Arg>,
 }
 
+/// One evaluated item. A bare or quoted word is a `Value::String` of its text; conversions take any value "as if it
+/// had been typed there".
+#[derive(Clone, Debug)]
 pub enum Arg {
     Keyword(&'static str),
     Value { slot: &'static str, value: Value, span: Span },
-}
-
-/// What a command that succeeded gives back.
-pub struct Outcome {
-    /// Positive: success (D). 0 or negative: a failure that is no error of its own (LOGIN, a wait's time-out).
-    pub value: i64,
-    /// What it shows; rendered as text, JSON or CSV by the session's output.
-    pub output: Output,
-}
-
-/// What a command shows.
-pub enum Output {
-    Nothing,
-    /// `- Title -`, then label and value in one column (language.md 8).
-    Record {
-        title: Option<String>,
-        rows: Vec<(String, String)>,
-    },
-    /// `- Title -`, then rows under columns.
-    Table {
-        title: Option<String>,
-        columns: Vec<&'static str>,
-        rows: Vec<Vec<String>>,
-    },
-    /// Lines as they are.
-    Text(String),
 }

@@ -1,0 +1,291 @@
+//! Output as text, JSON or CSV. The text shapes are those of language.md 8, fixed by golden tests: scripts written for
+//! the old product parse them.
+
+use super::output::{Outcome, Output, Record, Table};
+use crate::api::ApiError;
+use crate::lang::Value;
+use std::fmt::Write as _;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// OUTPUT's modes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Text,
+    /// One document per command and line.
+    Json,
+    Csv,
+}
+
+/// Columns that a label fills in a record (S: `status con`).
+const LABEL: usize = 34;
+
+/// The text shape. `width`: the terminal's columns; None gives the fixed shape of a pipe.
+pub(crate) fn text(output: &Output, width: Option<usize>) -> String {
+    let mut text = String::new();
+    match output {
+        Output::Nothing => {}
+        Output::Text(exact) => text.push_str(exact),
+        Output::Record(record) => record_text(&mut text, record),
+        Output::Records(records) => records.iter().for_each(|record| record_text(&mut text, record)),
+        Output::Table(table) => table_text(&mut text, table, width),
+    }
+    text
+}
+
+fn title(text: &mut String, title: Option<&str>) {
+    if let Some(title) = title {
+        let _ = writeln!(text, "- {title} -");
+    }
+}
+
+fn record_text(text: &mut String, record: &Record) {
+    title(text, record.title.as_deref());
+    for (label, value) in &record.rows {
+        let label = format!("{label}:");
+        pad(text, &label, LABEL);
+        text.push_str(&cell(value));
+        text.push('\n');
+    }
+}
+
+fn table_text(text: &mut String, table: &Table, width: Option<usize>) {
+    title(text, table.title.as_deref());
+    let rows: Vec<Vec<String>> = table.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+    let mut widths: Vec<usize> = table
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            if column.width > 0 {
+                return column.width;
+            }
+            let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.width());
+            let heading = if table.heading { column.name.width() } else { 0 };
+            cells.max().unwrap_or(0).max(heading) + 2
+        })
+        .collect();
+    if let Some(width) = width {
+        fit(&mut widths, table, width);
+    }
+    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut row = String::new();
+        for (index, (cell, &column)) in cells.zip(&widths).enumerate() {
+            if width.is_some() && table.columns[index].width == 0 {
+                pad(&mut row, &clipped(cell, column.saturating_sub(2)), column);
+            } else {
+                pad(&mut row, cell, column);
+            }
+        }
+        text.push_str(row.trim_end_matches(' '));
+        text.push('\n');
+    };
+    if table.heading {
+        line(&mut table.columns.iter().map(|column| column.name));
+    }
+    for row in &rows {
+        line(&mut row.iter().map(String::as_str));
+    }
+}
+
+/// Takes from the widest columns what does not fit a terminal.
+fn fit(widths: &mut [usize], table: &Table, width: usize) {
+    /// No column gets narrower by fitting.
+    const NARROWEST: usize = 10;
+    while widths.iter().sum::<usize>() > width + 2 {
+        let widest = widths
+            .iter_mut()
+            .zip(&table.columns)
+            .filter(|(width, column)| column.width == 0 && **width > NARROWEST)
+            .map(|(width, _)| width)
+            .max_by_key(|width| **width);
+        match widest {
+            Some(widest) => *widest -= 1,
+            None => break,
+        }
+    }
+}
+
+fn clipped(cell: &str, width: usize) -> String {
+    if cell.width() <= width {
+        return cell.to_owned();
+    }
+    let mut short = String::new();
+    let mut used = 0;
+    for c in cell.chars() {
+        used += c.width().unwrap_or(0);
+        if used + 1 > width {
+            break;
+        }
+        short.push(c);
+    }
+    short.push('…');
+    short
+}
+
+/// Appends a cell and blanks up to its column's width; a cell that is too wide is followed by one blank.
+fn pad(text: &mut String, cell: &str, width: usize) {
+    text.push_str(cell);
+    let blanks = width.saturating_sub(cell.width()).max(1);
+    text.extend(std::iter::repeat_n(' ', blanks));
+}
+
+/// A value as a cell: one line.
+pub(crate) fn cell(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.chars().any(char::is_control) => text
+            .chars()
+            .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() })
+            .collect(),
+        Value::String(text) => text.to_string(),
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::Date(date) => date.strftime("%m/%d/%Y").to_string(),
+        Value::Time(time) => time.strftime("%H:%M:%S").to_string(),
+        Value::List(_) | Value::Map(_) => value_json(value),
+    }
+}
+
+/// `{"command": ..., "value": ..., ...}` on one line.
+pub(crate) fn json(name: &str, outcome: &Outcome) -> String {
+    let mut document = Object::default();
+    document.put("command", encoded(name));
+    document.put("value", outcome.value.to_string());
+    match &outcome.output {
+        Output::Nothing => {}
+        Output::Text(text) => document.put("text", encoded(text)),
+        Output::Record(record) => document.0.extend(record_json(record).0.into_iter().map(|(key, value)| {
+            // `command` and `value` are the document's own.
+            if matches!(key.as_str(), "command" | "value") {
+                (format!("{key}_"), value)
+            } else {
+                (key, value)
+            }
+        })),
+        Output::Records(records) => {
+            document.put("rows", array(records.iter().map(|record| record_json(record).text())));
+        }
+        Output::Table(table) => {
+            let rows = table.rows.iter().map(|row| {
+                let cells = table.columns.iter().zip(row);
+                Object(cells.map(|(column, value)| (key(column.name), value_json(value))).collect()).text()
+            });
+            document.put("rows", array(rows));
+        }
+    }
+    document.text() + "\n"
+}
+
+/// A failed command's document.
+pub(crate) fn failure(name: &str, error: &ApiError) -> String {
+    let mut document = Object::default();
+    document.put("command", encoded(name));
+    document.put("value", error.code.value().to_string());
+    document.put("code", error.code.number().to_string());
+    document.put("message", encoded(&error.message));
+    document.put("help", error.help.as_deref().map_or_else(|| "null".to_owned(), encoded));
+    document.text() + "\n"
+}
+
+/// Keys and encoded values; they keep the order in which a person reads them.
+#[derive(Default)]
+struct Object(Vec<(String, String)>);
+
+impl Object {
+    fn put(&mut self, key: &str, value: String) {
+        self.0.push((key.to_owned(), value));
+    }
+
+    fn text(&self) -> String {
+        let pairs: Vec<String> =
+            self.0.iter().map(|(key, value)| format!("{}:{value}", encoded(key))).collect();
+        format!("{{{}}}", pairs.join(","))
+    }
+}
+
+fn array(values: impl Iterator<Item = String>) -> String {
+    format!("[{}]", values.collect::<Vec<_>>().join(","))
+}
+
+fn encoded(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn record_json(record: &Record) -> Object {
+    Object(record.rows.iter().map(|(label, value)| (key(label), value_json(value))).collect())
+}
+
+/// A value as JSON.
+pub(crate) fn value_json(value: &Value) -> String {
+    match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(yes) => yes.to_string(),
+        Value::List(list) => array(list.iter().map(value_json)),
+        Value::Map(map) => Object(map.iter().map(|(k, v)| (k.clone(), value_json(v))).collect()).text(),
+        Value::String(text) => encoded(text),
+        Value::Date(_) | Value::Time(_) => encoded(&cell(value)),
+    }
+}
+
+/// A label as a key: lower case, `_` for all that is no letter or digit.
+pub(crate) fn key(label: &str) -> String {
+    let mut key = String::new();
+    for c in label.chars() {
+        if c.is_alphanumeric() {
+            key.extend(c.to_lowercase());
+        } else if !key.is_empty() && !key.ends_with('_') {
+            key.push('_');
+        }
+    }
+    key.trim_end_matches('_').to_owned()
+}
+
+/// RFC 4180: a heading line, then rows. Text stays as it is.
+pub(crate) fn csv(output: &Output) -> String {
+    let mut text = String::new();
+    match output {
+        Output::Nothing => {}
+        Output::Text(exact) => text.push_str(exact),
+        Output::Record(record) => csv_records(&mut text, std::slice::from_ref(record)),
+        Output::Records(records) => csv_records(&mut text, records),
+        Output::Table(table) => {
+            csv_line(&mut text, table.columns.iter().map(|column| key(column.name)));
+            for row in &table.rows {
+                csv_line(&mut text, row.iter().map(cell));
+            }
+        }
+    }
+    text
+}
+
+fn csv_records(text: &mut String, records: &[Record]) {
+    let mut keys: Vec<String> = Vec::new();
+    for (label, _) in records.iter().flat_map(|record| &record.rows) {
+        let key = key(label);
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    if keys.is_empty() {
+        return;
+    }
+    csv_line(text, keys.iter().cloned());
+    for record in records {
+        let value = |wanted: &String| record.rows.iter().find(|(label, _)| key(label) == *wanted);
+        csv_line(text, keys.iter().map(|key| value(key).map_or_else(String::new, |(_, value)| cell(value))));
+    }
+}
+
+fn csv_line(text: &mut String, cells: impl Iterator<Item = String>) {
+    for (index, cell) in cells.enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        if cell.contains([',', '"', '\n', '\r']) {
+            let _ = write!(text, "\"{}\"", cell.replace('"', "\"\""));
+        } else {
+            text.push_str(&cell);
+        }
+    }
+    text.push('\n');
+}
