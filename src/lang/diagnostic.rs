@@ -21,3 +21,26 @@ pub struct Diagnostic {
     /// The expected words, the nearest name, the allowed range.
     pub help: Option<String>,
 }
+
+impl Diagnostic {
+    /// An error without help.
+    pub fn error(code: u16, message: impl Into<String>, span: Span) -> Self {
+        Self { severity: Severity::Error, code, message: message.into(), span, help: None }
+    }
+
+    /// A warning: nothing is kept from running.
+    pub fn warning(message: impl Into<String>, span: Span) -> Self {
+        Self { severity: Severity::Warning, code: 0, message: message.into(), span, help: None }
+    }
+
+    /// The same finding with what would be right.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}

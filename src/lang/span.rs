@@ -18,6 +18,11 @@ impl Span {
     pub fn join(self, other: Span) -> Span {
         Span { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
+
+    /// The text at this place; empty if the place is not in it.
+    pub fn of(self, text: &str) -> &str {
+        text.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
 }
 
 /// A script's text and the name it is shown by.

@@ -1,0 +1,356 @@
+//! `--check`: everything that can be known about a script without running it, all independent findings at once.
+//!
+//! A variable counts as assigned from the first place that assigns it on, whatever branch that is in; inside a loop,
+//! assignments of the whole loop count. So only reads that fail whenever they are reached are reported.
+
+use super::blocks::stray_else;
+use super::tree::{Clause, ClauseKind, CommandWords, Expr, Node, Part};
+use super::{
+    Block, Blocks, Diagnostic, Function, Severity, Source, Span, Word, WordKind, is_read_only, parse,
+};
+use std::collections::HashMap;
+
+/// What the checker needs to know about commands.
+pub trait Vocabulary {
+    /// Whether these words are a command, with literal values checked. `end` is the place behind the last word.
+    fn check(&self, words: &[Word], end: Span) -> Result<Known, Diagnostic>;
+}
+
+/// What a command means for the check of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing special.
+    Plain,
+    /// WRITE: its values are the words from here on.
+    Write { from: usize },
+    /// RUN or INCLUDE of the file that the word with this number names.
+    Script { file: usize, include: bool },
+    /// USE: functions unknown here may come from there.
+    Module,
+}
+
+/// A script named by RUN or INCLUDE with its name written out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    pub file: String,
+    pub include: bool,
+    /// Where it is named.
+    pub span: Span,
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+pub struct Checked {
+    pub findings: Vec<Diagnostic>,
+    /// Scripts to follow.
+    pub named: Vec<Named>,
+}
+
+/// Checks one text.
+pub fn check(source: &Source, vocabulary: &dyn Vocabulary) -> Checked {
+    let mut checker = Checker {
+        source,
+        vocabulary,
+        checked: Checked::default(),
+        blocks: Blocks::default(),
+        assigned: HashMap::new(),
+        reads: Vec::new(),
+        clauses: 0,
+        includes: None,
+        modules: false,
+        unknown: Vec::new(),
+    };
+    parse(&source.text, |part| checker.part(&part));
+    checker.finish()
+}
+
+struct Checker<'a> {
+    source: &'a Source,
+    vocabulary: &'a dyn Vocabulary,
+    checked: Checked,
+    blocks: Blocks<usize>,
+    /// Lower-case name of each variable and the first clause that assigns it.
+    assigned: HashMap<String, usize>,
+    /// Reads of variables that were unassigned so far: name, place, and the clause up to which an assignment counts:
+    /// the end of the outermost loop around it, once known.
+    reads: Vec<Read>,
+    clauses: usize,
+    /// The first clause that includes a file: from there on anything may be assigned.
+    includes: Option<usize>,
+    modules: bool,
+    unknown: Vec<Diagnostic>,
+}
+
+struct Read {
+    name: String,
+    span: Span,
+    at: usize,
+    /// In a loop that is still open.
+    in_loop: bool,
+    until: usize,
+}
+
+impl Checker<'_> {
+    fn part(&mut self, part: &Part) {
+        self.checked.findings.extend(part.problems.iter().cloned());
+        for clause in &part.clauses {
+            self.clauses += 1;
+            self.clause(part, clause);
+        }
+    }
+
+    fn finish(mut self) -> Checked {
+        self.leave_loop();
+        self.checked.findings.extend(self.blocks.unclosed());
+        if !self.modules && self.includes.is_none() {
+            self.checked.findings.append(&mut self.unknown);
+        }
+        for read in std::mem::take(&mut self.reads) {
+            let assigned = self.assigned.get(&read.name).is_some_and(|at| *at <= read.until);
+            let included = self.includes.is_some_and(|at| at <= read.until);
+            if !assigned && !included {
+                let names: Vec<&str> = self.assigned.keys().map(String::as_str).collect();
+                let problem = Diagnostic::error(
+                    101,
+                    format!("${} is read before any assignment", read.name),
+                    read.span,
+                );
+                self.checked.findings.push(match super::nearest(&read.name, names) {
+                    Some(near) if near != read.name => problem.help(format!("did you mean ${near}?")),
+                    _ => problem.help(format!("assign it first: ${} = ...", read.name)),
+                });
+            }
+        }
+        self.checked.findings.sort_by_key(|finding| finding.span.start);
+        self.checked
+    }
+
+    fn error(&mut self, problem: Diagnostic) {
+        self.checked.findings.push(problem);
+    }
+
+    fn open(&mut self, block: Block, span: Span) {
+        if let Err(Some(problem)) = self.blocks.open(block, span, 0) {
+            self.error(problem);
+        }
+    }
+
+    fn clause(&mut self, part: &Part, clause: &Clause) {
+        match &clause.kind {
+            ClauseKind::If(condition) => {
+                self.expr(part, *condition);
+                self.open(Block::If, clause.span);
+            }
+            ClauseKind::ElseIf(condition) => {
+                self.expr(part, *condition);
+                self.middle("ELSEIF", clause.span);
+            }
+            ClauseKind::Else => self.middle("ELSE", clause.span),
+            ClauseKind::While(condition) => {
+                // Worked out again on each turn: what the loop assigns counts.
+                self.open(Block::While, clause.span);
+                self.expr(part, *condition);
+            }
+            ClauseKind::For(head) => {
+                for expr in [Some(head.from), Some(head.to), head.step].into_iter().flatten() {
+                    self.expr(part, expr);
+                }
+                self.open(Block::For, clause.span);
+                self.assign(head.variable);
+            }
+            ClauseKind::ForEach { variable, list } => {
+                self.expr(part, *list);
+                self.open(Block::For, clause.span);
+                self.assign(*variable);
+            }
+            ClauseKind::OnErrorDo => self.open(Block::OnError, clause.span),
+            ClauseKind::OnErrorContinue | ClauseKind::OnErrorStop | ClauseKind::Return => {}
+            ClauseKind::End(end) => {
+                if let Err(problem) = self.blocks.close(*end, clause.span) {
+                    self.error(problem);
+                }
+                if !self.in_loop() {
+                    self.leave_loop();
+                }
+            }
+            ClauseKind::Break => self.loop_word("BREAK", clause.span),
+            ClauseKind::Continue => self.loop_word("CONTINUE", clause.span),
+            ClauseKind::Assign { variable, value } => {
+                self.expr(part, *value);
+                self.assign(*variable);
+            }
+            ClauseKind::AssignCommand { variable, command } => {
+                self.command(part, command);
+                self.assign(*variable);
+            }
+            ClauseKind::Call(expr) => self.expr(part, *expr),
+            ClauseKind::Command(command) => self.command(part, command),
+            ClauseKind::Broken => self.open(Block::Broken, clause.span),
+            ClauseKind::BrokenAssign => {
+                let name = self.name(clause.span);
+                self.assigned.entry(name).or_insert(self.clauses);
+            }
+        }
+    }
+
+    fn middle(&mut self, word: &str, span: Span) {
+        let fits = match self.blocks.innermost() {
+            Some((block @ Block::If, _)) => {
+                if word == "ELSE" {
+                    *block = Block::Else;
+                }
+                true
+            }
+            Some((Block::Broken, _)) => true,
+            Some(_) => false,
+            None => self.blocks.too_deep(),
+        };
+        if !fits {
+            self.error(stray_else(word, span));
+        }
+    }
+
+    fn in_loop(&self) -> bool {
+        self.blocks.too_deep()
+            || self.blocks.iter().any(|(block, _)| matches!(block, Block::While | Block::For))
+    }
+
+    fn loop_word(&mut self, word: &str, span: Span) {
+        if let Err(problem) = check_loop_word(&self.blocks, word, span) {
+            self.error(problem);
+        }
+    }
+
+    /// Reads inside the loop that ends here may rely on its assignments.
+    fn leave_loop(&mut self) {
+        for read in self.reads.iter_mut().filter(|read| read.in_loop) {
+            read.in_loop = false;
+            read.until = self.clauses;
+        }
+    }
+
+    fn name(&self, span: Span) -> String {
+        span.of(&self.source.text).trim_start_matches('$').to_lowercase()
+    }
+
+    fn assign(&mut self, span: Span) {
+        let name = self.name(span);
+        if is_read_only(&name) {
+            self.error(read_only(&name, span));
+        } else {
+            self.assigned.entry(name).or_insert(self.clauses);
+        }
+    }
+
+    fn read(&mut self, span: Span) {
+        let name = self.name(span);
+        if is_read_only(&name) || self.assigned.contains_key(&name) {
+            return;
+        }
+        // Not by its own statement: that one assigns after it has read.
+        let until = self.clauses - 1;
+        let read = Read { name, span, at: self.clauses, in_loop: self.in_loop(), until };
+        if !self.reads.iter().any(|other| other.at == read.at && other.name == read.name) {
+            self.reads.push(read);
+        }
+    }
+
+    fn expr(&mut self, part: &Part, expr: Expr) {
+        for (_, node, span) in part.expr(expr) {
+            match node {
+                Node::Variable => self.read(span),
+                Node::Call(arguments) => {
+                    if let Err(problem) = Function::resolve(span.of(&self.source.text), *arguments, span) {
+                        self.unknown.push(problem);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn command(&mut self, part: &Part, command: &CommandWords) {
+        for expr in part.values(command) {
+            self.expr(part, *expr);
+        }
+        let words = part.words(command);
+        for word in words {
+            if let WordKind::Bare(text) = &word.kind
+                && let Some(problem) = dollar_inside(text, word.span)
+            {
+                self.checked.findings.push(problem);
+            }
+        }
+        match self.vocabulary.check(words, command.end) {
+            Err(problem) => self.error(problem),
+            Ok(Known::Plain) => {}
+            Ok(Known::Module) => self.modules = true,
+            Ok(Known::Write { from }) => self.side_by_side(words.get(from..).unwrap_or_default()),
+            Ok(Known::Script { file, include }) => {
+                if include {
+                    self.includes.get_or_insert(self.clauses);
+                }
+                if let Some(Word { kind: WordKind::Bare(name) | WordKind::Quoted(name), span }) =
+                    words.get(file)
+                {
+                    self.checked.named.push(Named { file: name.to_string(), include, span: *span });
+                }
+            }
+        }
+    }
+
+    /// `write a b` prints `ab`.
+    fn side_by_side(&mut self, values: &[Word]) {
+        let pair =
+            values.windows(2).find(|pair| pair.iter().all(|word| matches!(word.kind, WordKind::Bare(_))));
+        if let Some([first, second]) = pair {
+            let span = first.span.join(second.span);
+            self.checked.findings.push(
+                Diagnostic::warning("WRITE puts nothing between its values", span)
+                    .help("quote the text to keep its blanks: write \"a b\""),
+            );
+        }
+    }
+}
+
+/// BREAK and CONTINUE need a loop around them, and none of them leaves an ON ERROR block.
+pub(super) fn check_loop_word<T>(blocks: &Blocks<T>, word: &str, span: Span) -> Result<(), Diagnostic> {
+    if blocks.too_deep() {
+        return Ok(());
+    }
+    for (block, _) in blocks.iter() {
+        match block {
+            Block::While | Block::For | Block::Broken => return Ok(()),
+            Block::OnError => break,
+            Block::If | Block::Else => {}
+        }
+    }
+    Err(Diagnostic::error(102, format!("{word} stands in no loop"), span).help(format!(
+        "{word} belongs between WHILE or FOR and its END; RETURN leaves a file, EXIT the script"
+    )))
+}
+
+pub(super) fn read_only(name: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(101, format!("${name} is set by the interpreter and cannot be assigned"), span)
+        .help("choose another name")
+}
+
+/// `/srv/$name` in a word is text as it stands.
+fn dollar_inside(text: &str, span: Span) -> Option<Diagnostic> {
+    let at = text.char_indices().find(|(i, c)| {
+        *c == '$' && text[i + 1..].chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
+    })?;
+    let name: String = text[at.0 + 1..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    Some(Diagnostic::warning(format!("${name} is not expanded inside a word"), span).help(format!(
+        "to expand it: $\"{}{{${name}}}{}\"; to keep it as it is: \"{text}\"",
+        &text[..at.0],
+        &text[at.0 + 1 + name.len()..]
+    )))
+}
+
+impl Checked {
+    /// Whether anything found is an error.
+    pub fn failed(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity == Severity::Error)
+    }
+}

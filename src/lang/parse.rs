@@ -1,0 +1,180 @@
+//! A script's text to its parts.
+//!
+//! The grammar takes in many lines at once; where it stops, one line is looked at by itself ([`super::recover`]) and
+//! the grammar goes on behind it. So one bad line costs one finding and hides no other. Large texts are cut at line
+//! ends and parsed on several threads. Limits (line length, nesting) are checked before the grammar sees a line.
+
+use super::build::Builder;
+use super::grammar::{Dtcl, Rule};
+use super::{Diagnostic, Part, Span, recover, scan};
+use super::{LINE_LIMIT, NESTING_LIMIT};
+use pest::Parser;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+/// How much text one part is made of, about. Large enough that starting the grammar costs nothing, small enough
+/// that its tokens stay in the cache.
+const PART_BYTES: usize = 32 * 1024;
+
+/// From here on threads pay.
+const THREADS_FROM: usize = 256 * 1024;
+
+/// Parses a text and hands its parts, in their order, to `take`.
+pub fn parse(text: &str, mut take: impl FnMut(Part)) {
+    if u32::try_from(text.len()).is_err() {
+        let mut builder = Builder::new(text);
+        builder.problem(
+            Diagnostic::error(101, "the script is too large", Span::new(0, 0))
+                .help("a script has at most 4 GiB"),
+        );
+        take(builder.finish());
+        return;
+    }
+    let ranges = cut(text);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    if text.len() < THREADS_FROM || workers < 2 {
+        for range in ranges {
+            take(part(text, range));
+        }
+        return;
+    }
+    // The taker works too fast to be worth a core of its own, so there are as many parsers as cores.
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let (sender, parts) = mpsc::sync_channel::<(usize, Part)>(workers * 4);
+        for _ in 0..workers {
+            let (sender, next, ranges) = (sender.clone(), &next, &ranges);
+            scope.spawn(move || {
+                while let Some((number, range)) = take_next(next, ranges) {
+                    if sender.send((number, part(text, range))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut waiting = std::collections::BTreeMap::new();
+        let mut wanted = 0;
+        for (number, part) in parts {
+            waiting.insert(number, part);
+            while let Some(part) = waiting.remove(&wanted) {
+                take(part);
+                wanted += 1;
+            }
+        }
+    });
+}
+
+fn take_next(next: &AtomicUsize, ranges: &[Range<usize>]) -> Option<(usize, Range<usize>)> {
+    let number = next.fetch_add(1, Ordering::Relaxed);
+    ranges.get(number).map(|range| (number, range.clone()))
+}
+
+/// Cuts a text into ranges that end where a logical line surely ends.
+fn cut(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut ranges = Vec::with_capacity(text.len() / PART_BYTES + 1);
+    let mut start = 0;
+    while start < bytes.len() {
+        let mut end = (start + PART_BYTES).min(bytes.len());
+        while end < bytes.len() {
+            let (before, next) = scan::end_of_line(bytes, end);
+            end = next;
+            let last = bytes[start..before].iter().rev().find(|b| !scan::is_blank(**b));
+            if last != Some(&b'\\') {
+                break;
+            }
+        }
+        ranges.push(start..end);
+        start = end;
+    }
+    ranges
+}
+
+/// Parses the lines of a range.
+fn part(text: &str, range: Range<usize>) -> Part {
+    let mut builder = Builder::new(text);
+    let mut at = range.start;
+    for refused in refused(text, range.clone()) {
+        if refused.lines.start < at {
+            continue;
+        }
+        lines(text, at..refused.lines.start, &mut builder);
+        builder.problem(refused.problem);
+        at = refused.lines.end;
+    }
+    lines(text, at..range.end, &mut builder);
+    builder.finish()
+}
+
+/// Parses lines that the limits let pass.
+fn lines(text: &str, range: Range<usize>, builder: &mut Builder<'_>) {
+    let mut at = range.start;
+    while at < range.end {
+        // Rows always fit, if only none of them.
+        if let Ok(pairs) = Dtcl::parse(Rule::rows, &text[at..range.end]) {
+            at = builder.add(pairs.tokens(), at);
+        }
+        if at < range.end {
+            at = recover::line(text, at, builder).max(at + 1).min(range.end);
+        }
+    }
+}
+
+struct Refused {
+    lines: Range<usize>,
+    problem: Diagnostic,
+}
+
+/// The lines past a limit.
+fn refused(text: &str, range: Range<usize>) -> Vec<Refused> {
+    let bytes = text.as_bytes();
+    let brackets =
+        |range: Range<usize>| bytes[range].iter().filter(|b| matches!(b, b'(' | b'[' | b'{')).count();
+    let long = range.len() > LINE_LIMIT;
+    if !long && brackets(range.clone()) <= NESTING_LIMIT {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut start = range.start;
+    while start < range.end {
+        let (end, mut next) = scan::end_of_line(bytes, start);
+        if end - start > LINE_LIMIT {
+            let mut limit = start + LINE_LIMIT;
+            while !text.is_char_boundary(limit) {
+                limit -= 1;
+            }
+            found.push(Refused {
+                lines: start..next,
+                problem: Diagnostic::error(102, "the line is too long", Span::new(limit, limit + 1))
+                    .help("a line has at most 1 MiB: continue it on the next with a blank and \\"),
+            });
+        } else {
+            // As many as the whole logical line: brackets of a continued line nest too.
+            let mut last = start..end;
+            while text[last].trim_end().ends_with('\\') && next < range.end {
+                let (end, after) = scan::end_of_line(bytes, next);
+                last = next..end;
+                next = after;
+            }
+            if brackets(start..next) > NESTING_LIMIT {
+                let scan = scan::line(text, start);
+                if let Some(place) = scan.too_deep {
+                    found.push(Refused {
+                        lines: start..scan.next,
+                        problem: too_deep(Span::new(place, place + 1)),
+                    });
+                }
+            }
+        }
+        start = next;
+    }
+    found
+}
+
+/// Past the limit of nesting (language.md 2, Limits).
+pub(super) fn too_deep(span: Span) -> Diagnostic {
+    Diagnostic::error(102, format!("nesting is deeper than {NESTING_LIMIT}"), span)
+        .help("put a part into a script of its own and call it with RUN or INCLUDE")
+}
