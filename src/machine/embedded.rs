@@ -1,16 +1,43 @@
 //! The engine inside this process. Opened on the first request, so that a script which asks nothing starts nothing.
 
 use super::Machine;
-use crate::api::{ApiError, Code, Reply, Request, Watch};
+use crate::api::{ApiError, Reply, Request, Watch};
+use crate::engine::Engine;
+use crate::engine::home::Home;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-/// The machine of this process.
+/// This process's machine, under one of its names.
 pub struct Embedded {
     name: String,
+    cell: Arc<Cell>,
+}
+
+/// The engine that all names of this machine share, once it is open.
+pub(super) struct Cell {
+    home: Home,
+    engine: Mutex<Option<Arc<Engine>>>,
+}
+
+impl Cell {
+    pub(super) fn new(home: Home) -> Self {
+        Cell { home, engine: Mutex::new(None) }
+    }
+
+    fn engine(&self) -> Result<Arc<Engine>, ApiError> {
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = &*engine {
+            return Ok(Arc::clone(engine));
+        }
+        let opened = Engine::open(self.home.clone())?;
+        *engine = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
 }
 
 impl Embedded {
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into() }
+    pub(super) fn new(name: impl Into<String>, cell: Arc<Cell>) -> Self {
+        Self { name: name.into(), cell }
     }
 }
 
@@ -19,11 +46,13 @@ impl Machine for Embedded {
         &self.name
     }
 
-    fn call(&self, _request: Request, _watch: &mut dyn Watch) -> Result<Reply, ApiError> {
-        Err(ApiError::bare(Code::OperationOrCommandIsNotSupported))
+    fn call(&self, request: Request, watch: &mut dyn Watch) -> Result<Reply, ApiError> {
+        self.cell.engine()?.call(request, watch)
     }
 
-    fn close(&self, _drain: std::time::Duration) -> Vec<String> {
-        Vec::new()
+    /// A later request would open the engine anew.
+    fn close(&self, drain: Duration) -> Vec<String> {
+        let engine = self.cell.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
+        engine.map(|engine| engine.close(drain)).unwrap_or_default()
     }
 }

@@ -1,8 +1,10 @@
 //! A client's handle on a machine: embedded or remote, behind one trait. Handlers and scripts know only this.
 
 mod embedded;
+mod machines;
 
 pub use embedded::Embedded;
+pub use machines::Machines;
 
 use crate::api::{ApiError, Reply, Request, Watch};
 use std::sync::Arc;

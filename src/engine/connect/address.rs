@@ -139,6 +139,18 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// Finds a machine that this version can speak to: only this one. Errors of [`Address::locate`], and -110 for others.
+pub fn reach(name: &str) -> Result<(), ApiError> {
+    match Address::parse(name)?.locate()? {
+        Place::Here => Ok(()),
+        Place::There(address) => Err(ApiError::new(
+            Code::ServerIsNotResponding,
+            format!("{name} answers at {address}, but this version cannot speak to other machines yet"),
+        )
+        .help("run DTCL on that machine, or use localhost")),
+    }
+}
+
 /// The host's name as it calls itself.
 pub fn own_name() -> String {
     let name = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -8,11 +8,12 @@ mod task;
 pub mod wait;
 
 pub use state::{DataState, Ended, State, Step, Work};
+pub(super) use task::ip_words;
 
 use super::clock::Clock;
 use super::connect::route::Route;
 use super::job::{JobKind, JobPlan, JobShared};
-use crate::api::{ApiError, Code, ConnectionId, SetSize, Watch};
+use crate::api::{ApiError, Code, ConnectionId, MapSpec, SetSize, Watch};
 use runner::JobRunner;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub struct Info {
     /// Where the log is, for messages.
     pub log_dir: String,
     /// The null target's statistics (JOB-15).
+    /// As typed: a later mirror finds its way with it again.
+    pub map: MapSpec,
     pub statistics: Option<super::connect::tdu::StatisticsFile>,
 }
 

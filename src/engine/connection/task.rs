@@ -162,7 +162,7 @@ impl Task {
 }
 
 /// `ip://<ip> : <port>` as log lines print an address.
-pub(crate) fn ip_words(address: &str) -> String {
+pub(in crate::engine) fn ip_words(address: &str) -> String {
     match address.rsplit_once(':') {
         Some((ip, port)) => format!("ip://{} : {port}", ip.trim_matches(['[', ']'])),
         None => address.to_owned(),

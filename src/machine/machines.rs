@@ -1,0 +1,58 @@
+//! The machines that a client of this program can reach: the engine inside this process, and no other yet.
+
+use super::embedded::Cell;
+use super::{Connector, Embedded, Machine};
+use crate::api::ApiError;
+use crate::engine::connect::address;
+use crate::engine::home::Home;
+use std::sync::Arc;
+
+/// Opens machines for one home. All names of this host share one engine, opened at the first request that needs it.
+pub struct Machines {
+    cell: Arc<Cell>,
+}
+
+impl Machines {
+    #[allow(clippy::new_ret_no_self)] // the rooms above know the trait only
+    pub fn new(home: Home) -> Arc<dyn Connector> {
+        Arc::new(Machines { cell: Arc::new(Cell::new(home)) })
+    }
+}
+
+impl Connector for Machines {
+    fn local(&self) -> String {
+        address::own_name()
+    }
+
+    fn open(&self, name: &str) -> Result<Arc<dyn Machine>, ApiError> {
+        address::reach(name)?;
+        Ok(Arc::new(Embedded::new(name, Arc::clone(&self.cell))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Code;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_machine_that_answers_is_named_as_out_of_reach() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let machines = Machines::new(Home::at(dir.path()));
+        let error = machines.open(&listener.local_addr().unwrap().to_string()).err().unwrap();
+        assert_eq!(error.code, Code::ServerIsNotResponding);
+        assert!(error.message.contains("cannot speak to other machines"), "{error}");
+    }
+
+    #[test]
+    fn opening_a_machine_touches_no_home() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        let machine = Machines::new(Home::at(&home)).open("localhost").unwrap();
+        assert_eq!(machine.name(), "localhost");
+        assert!(machine.close(std::time::Duration::ZERO).is_empty());
+        assert!(!home.exists());
+    }
+}
