@@ -7,6 +7,9 @@ mod help;
 mod meter;
 mod nearest;
 mod output;
+mod prompt;
+mod stdin;
+mod ui;
 
 use std::process::ExitCode;
 

@@ -218,6 +218,11 @@ impl Session {
         self.connector.local()
     }
 
+    /// Machines that were asked something, in the order of their first use.
+    pub fn machines_in_use(&self) -> Vec<Arc<dyn Machine>> {
+        self.machines.iter().map(|opened| Arc::clone(&opened.machine)).collect()
+    }
+
     /// Machines used so far, with the access they granted.
     pub(super) fn used(&self) -> Vec<(String, Option<Access>)> {
         self.machines.iter().map(|opened| (opened.machine.name().to_owned(), opened.access)).collect()
@@ -256,6 +261,8 @@ impl Session {
         hear: &mut dyn FnMut(&mut Out, Event),
     ) -> Result<Reply, ApiError> {
         self.authorise(machine)?;
+        // What was printed before is not to wait for an answer that may take hours.
+        self.out.ui.flush();
         let mut listener = Listener { out: &mut self.out, hear, shows_progress: false };
         let reply = machine.call(request, &mut listener);
         if listener.shows_progress {

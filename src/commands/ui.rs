@@ -27,6 +27,8 @@ pub trait Ui {
     fn width(&self) -> Option<usize> {
         None
     }
+    /// Writes what standard output has buffered: to be called before anything that takes time.
+    fn flush(&mut self) {}
 }
 
 /// A [`Ui`] for tests: records what is written and answers from a list. Clones share their record.

@@ -146,3 +146,9 @@ impl Screen {
         }
     }
 }
+
+/// Sends a signal to a process that a test started.
+pub fn kill(id: u32, signal: nix::sys::signal::Signal) {
+    let id = nix::unistd::Pid::from_raw(i32::try_from(id).unwrap());
+    nix::sys::signal::kill(id, signal).expect("the process runs");
+}

@@ -1,0 +1,93 @@
+//! Questions to a person: yes or no, and passwords without echo. Asked on the controlling terminal, whatever the
+//! standard streams are; a process that has none gets no answer.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+
+use crate::sys::signal;
+
+/// No answer is longer.
+const LONGEST: usize = 4096;
+
+/// Asks until the answer is yes or no; a bare return key is no. None: nobody to ask, or Ctrl-C.
+pub fn confirm(question: &str) -> Option<bool> {
+    let mut terminal = open()?;
+    loop {
+        let answer = ask(&mut terminal, &format!("{question} [y/N] "))?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => return Some(true),
+            "" | "n" | "no" => return Some(false),
+            _ => {}
+        }
+    }
+}
+
+/// Asks for a password. None: nobody to ask, end of file, or Ctrl-C.
+pub fn password(prompt: &str) -> Option<String> {
+    let mut terminal = open()?;
+    let silence = Silence::of(&terminal)?;
+    let answer = ask(&mut terminal, prompt);
+    drop(silence);
+    // The return key was not echoed either.
+    let _ = writeln!(terminal);
+    answer
+}
+
+fn open() -> Option<File> {
+    OpenOptions::new().read(true).write(true).open("/dev/tty").ok()
+}
+
+/// Writes a prompt and reads a line, without its end.
+fn ask(terminal: &mut File, prompt: &str) -> Option<String> {
+    terminal.write_all(prompt.as_bytes()).ok()?;
+    let mut line = Vec::new();
+    loop {
+        let mut fds = [PollFd::new(terminal.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) if signal::stop_requested() => {
+                let _ = writeln!(terminal);
+                return None;
+            }
+            Err(Errno::EINTR) => continue,
+            Err(_) => return None,
+            Ok(_) => {}
+        }
+        let mut byte = [0];
+        match nix::unistd::read(&*terminal, &mut byte) {
+            Err(Errno::EINTR) => {}
+            Ok(0) | Err(_) => return None,
+            Ok(_) if byte[0] == b'\n' => return String::from_utf8(line).ok(),
+            Ok(_) if line.len() == LONGEST => return None,
+            Ok(_) => line.push(byte[0]),
+        }
+    }
+}
+
+/// A terminal without echo until it is dropped.
+struct Silence {
+    terminal: File,
+    before: Termios,
+}
+
+impl Silence {
+    fn of(terminal: &File) -> Option<Self> {
+        let before = tcgetattr(terminal).ok()?;
+        let mut silent = before.clone();
+        silent.local_flags.remove(LocalFlags::ECHO);
+        silent.local_flags.insert(LocalFlags::ICANON | LocalFlags::ISIG);
+        let terminal = terminal.try_clone().ok()?;
+        tcsetattr(&terminal, SetArg::TCSAFLUSH, &silent).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.terminal, SetArg::TCSAFLUSH, &self.before);
+    }
+}

@@ -1,0 +1,221 @@
+//! The two kinds of [`Ui`]: a person at a terminal, and a pipe or file.
+//!
+//! The terminal is the one that standard error goes to: progress and questions appear there, also where standard
+//! output is redirected. A pipe gets the same texts whatever they are read by, and never any progress.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Instant;
+
+use super::meter::Meter;
+use super::output::Output;
+use super::prompt;
+use crate::api::Progress;
+use crate::commands::Ui;
+use crate::sys::{signal, terminal};
+
+/// The process's streams: a [`Terminal`] if a person reads standard error, else a [`Pipe`].
+pub fn console(output: &Output, shell: bool) -> Box<dyn Ui> {
+    if io::stderr().is_terminal() {
+        Box::new(Terminal::new(output.clone(), shell))
+    } else {
+        Box::new(Pipe { output: output.clone() })
+    }
+}
+
+/// True where escape sequences for colours are welcome: a terminal that knows them, and no `NO_COLOR`.
+pub fn colour() -> bool {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !no_colour && escapes()
+}
+
+/// True for a terminal that knows escape sequences.
+fn escapes() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+fn cancelled(output: &Output) -> bool {
+    signal::stop_requested() || output.is_over()
+}
+
+/// Plain output, nobody to ask.
+pub struct Pipe {
+    output: Output,
+}
+
+impl Ui for Pipe {
+    fn write(&mut self, text: &str) {
+        self.output.write(text);
+    }
+
+    fn message(&mut self, text: &str) {
+        // What was printed before stands before it where both go to one place.
+        self.output.flush();
+        // Nobody can be told that standard error is gone.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
+    fn progress(&mut self, _: Option<&Progress>) {}
+
+    fn cancelled(&self) -> bool {
+        cancelled(&self.output)
+    }
+
+    fn confirm(&mut self, _: &str) -> Option<bool> {
+        None
+    }
+
+    fn password(&mut self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn interactive(&self) -> bool {
+        false
+    }
+
+    fn flush(&mut self) {
+        self.output.flush();
+    }
+}
+
+/// A person at a terminal.
+pub struct Terminal {
+    output: Output,
+    /// Standard output is a terminal too: its columns count, and the progress line must not stand in its way.
+    wide: bool,
+    /// The interactive shell.
+    shell: bool,
+    colour: bool,
+    escapes: bool,
+    meter: Meter,
+    /// Columns of the progress line that is on the screen.
+    drawn: usize,
+}
+
+impl Terminal {
+    fn new(output: Output, shell: bool) -> Self {
+        Self {
+            output,
+            wide: io::stdout().is_terminal(),
+            shell: shell && io::stdin().is_terminal() && io::stdout().is_terminal(),
+            colour: colour(),
+            escapes: escapes(),
+            meter: Meter::default(),
+            drawn: 0,
+        }
+    }
+
+    /// Puts a line in the place of the one before.
+    fn draw(&mut self, line: &str) {
+        use unicode_width::UnicodeWidthStr as _;
+        let columns = line.width();
+        // A terminal that cannot clear gets blanks over what is left of the old line.
+        let rest = if self.escapes {
+            "\x1b[K".to_owned()
+        } else {
+            let blanks = self.drawn.saturating_sub(columns);
+            format!("{}{}", " ".repeat(blanks), "\x08".repeat(blanks))
+        };
+        let _ = write!(io::stderr(), "\r{line}{rest}");
+        self.drawn = columns;
+    }
+
+    fn clear(&mut self) {
+        if self.drawn > 0 {
+            self.draw("");
+            let _ = write!(io::stderr(), "\r");
+            self.drawn = 0;
+        }
+    }
+}
+
+impl Ui for Terminal {
+    fn write(&mut self, text: &str) {
+        if self.wide {
+            self.clear();
+        }
+        self.output.write(text);
+    }
+
+    fn message(&mut self, text: &str) {
+        self.clear();
+        self.output.flush();
+        let text = if self.colour { coloured(text) } else { text.to_owned() };
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
+    fn progress(&mut self, progress: Option<&Progress>) {
+        let Some(progress) = progress else {
+            self.clear();
+            self.meter.reset();
+            return;
+        };
+        // The last column stays free: some terminals go to the next line when it is filled.
+        let width = terminal::columns(io::stderr()).map_or(79, |columns| usize::from(columns) - 1);
+        if let Some(line) = self.meter.line(progress, Instant::now(), width) {
+            if self.drawn == 0 {
+                self.output.flush();
+            }
+            self.draw(&line);
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        cancelled(&self.output)
+    }
+
+    /// Only the shell asks: a script is not to stand still because it was started from a terminal.
+    fn confirm(&mut self, question: &str) -> Option<bool> {
+        if !self.shell {
+            return None;
+        }
+        self.clear();
+        self.output.flush();
+        prompt::confirm(question)
+    }
+
+    fn password(&mut self, prompt: &str) -> Option<String> {
+        self.clear();
+        self.output.flush();
+        prompt::password(prompt)
+    }
+
+    fn interactive(&self) -> bool {
+        self.shell
+    }
+
+    fn width(&self) -> Option<usize> {
+        if self.wide { terminal::columns(io::stdout()).map(usize::from) } else { None }
+    }
+
+    fn flush(&mut self) {
+        self.output.flush();
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// The message with its first word in colour where it is `error`, `warning` or `help`.
+fn coloured(text: &str) -> String {
+    let colours = [("error", "1;31"), ("warning", "1;33"), ("note", "1;36"), ("help", "1;36")];
+    for (word, colour) in colours {
+        if text.strip_prefix(word).is_some_and(|rest| rest.starts_with([':', '['])) {
+            return format!("\x1b[{colour}m{word}\x1b[0m{}", &text[word.len()..]);
+        }
+    }
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::coloured;
+
+    #[test]
+    fn only_the_kind_of_a_message_is_coloured() {
+        assert_eq!(coloured("error: no"), "\x1b[1;31merror\x1b[0m: no");
+        assert_eq!(coloured("errors happen"), "errors happen");
+    }
+}
