@@ -9,6 +9,7 @@ pub mod commands;
 pub mod engine;
 pub mod lang;
 pub mod machine;
+pub mod nearest;
 pub mod runtime;
 pub mod shell;
 pub mod sys;

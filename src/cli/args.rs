@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use lexopt::Arg;
 
-use super::nearest::nearest;
+use crate::nearest::nearest;
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,6 @@
 pub mod args;
 mod help;
 mod meter;
-mod nearest;
 mod output;
 mod prompt;
 mod stdin;

@@ -105,6 +105,11 @@ impl RuleSet {
     }
 }
 
+/// Does a text match a pattern with `*` and `?`?
+pub fn matches_wildcard(pattern: &str, text: &str) -> bool {
+    glob::Glob::new(pattern.as_bytes()).matches(text.as_bytes())
+}
+
 fn absolute(components: &[&[u8]]) -> PathBuf {
     let mut path = PathBuf::from("/");
     path.extend(components.iter().map(|name| OsStr::from_bytes(name)));

@@ -1,70 +1,274 @@
 //! Settings of a machine: one table (`settings.tsv`), `DT.conf`, and typed views for the engine.
+//!
+//! `DT.conf` holds what differs from the defaults because someone said so. A value is stored at once; those that the
+//! table marks for a restart come into force when the settings are loaded the next time. A value in the file that
+//! cannot be taken is reported, its default used, and its line left alone.
 
-/// What mirror and verify read. Taken once when a job starts.
-#[derive(Clone, Debug)]
-pub struct MirrorSettings {
-    pub checksum_all: bool,
-    /// 0 never, 1 always, 2 only when the target's file is older.
-    pub overwrite: Overwrite,
-    pub zero_k_files: bool,
-    pub chunk_size: usize,
-    pub remap_link: bool,
-    pub extended_attributes: bool,
-    /// Sends owner, group and mode (inverse of DisableAttributeReplication).
-    pub attributes: bool,
-    pub sparse_files: bool,
-    pub small_file_threshold: u64,
-    /// Bounds of memory: operations under way.
-    pub mirror_queue_limit: usize,
-    /// Retries of an operation that failed on the target or a file that could not be read or settled
-    /// (TGExecutionRetryLimit; 0 would be for ever, a mirror then retries 5 times at its end).
-    pub retry_limit: u32,
-    /// Seconds between retries (TGRetryLocked).
-    pub retry_delay_s: u32,
-    pub orphans: OrphanSettings,
+mod check;
+mod conf;
+pub mod table;
+mod views;
+
+pub use check::BadValue;
+pub use views::{LogSettings, MirrorSettings, OrphanSettings, Overwrite, VerifyLogSettings};
+
+use super::home::{Home, make_private};
+use super::repset::matches_wildcard;
+use crate::api::{ApiError, Code, SettingRow, SettingValue};
+use crate::nearest::nearest;
+use conf::Conf;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use table::{Definition, Effect, Restart};
+
+/// All settings of one engine. Shared; every call locks for a moment only.
+#[derive(Debug)]
+pub struct Settings {
+    home: Home,
+    values: RwLock<Values>,
 }
 
-/// MirrorOverwrite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overwrite {
-    Never,
-    Always,
-    Older,
+/// Values that were set, by the table's name; the others have their default.
+#[derive(Clone, Debug, Default)]
+struct Values {
+    stored: BTreeMap<&'static str, String>,
+    /// What was stored when the engine started.
+    at_start: BTreeMap<&'static str, String>,
 }
 
-/// The target's way with orphans (ORP-08, ORP-09).
-#[derive(Clone, Debug)]
-pub struct OrphanSettings {
-    /// Move to this directory instead of deleting.
-    pub move_to: Option<std::path::PathBuf>,
-    /// Only those not modified for so many minutes.
-    pub min_age_minutes: Option<u32>,
-    pub log_each: bool,
-    /// Percent of the target's entries that may be removed at once without a person (mass-deletion guard, X).
-    pub guard_percent: u8,
-}
+/// Settings, and what of `DT.conf` could not be understood: one sentence each, for the log.
+pub type Loaded = (Settings, Vec<String>);
 
-impl Default for MirrorSettings {
-    fn default() -> Self {
-        Self {
-            checksum_all: true,
-            overwrite: Overwrite::Always,
-            zero_k_files: true,
-            chunk_size: 65536,
-            remap_link: true,
-            extended_attributes: true,
-            attributes: true,
-            sparse_files: true,
-            small_file_threshold: 65536,
-            mirror_queue_limit: 1000,
-            retry_limit: 0,
-            retry_delay_s: 3,
-            orphans: OrphanSettings {
-                move_to: None,
-                min_age_minutes: None,
-                log_each: false,
-                guard_percent: 50,
-            },
+impl Settings {
+    /// Reads the home's `DT.conf`; one that does not exist is blank.
+    pub fn load(home: &Home) -> Result<Loaded, ApiError> {
+        let path = home.settings_file();
+        let (conf, problems) = Conf::read(path).map_err(|error| file_error(home, "read", &error))?;
+        let mut problems: Vec<(usize, String)> = problems.into_iter().map(|p| (p.line, p.text)).collect();
+        let mut stored = BTreeMap::new();
+        for (name, value, line) in conf.entries() {
+            let Some(definition) = table::find(name) else {
+                let hint = suggestion(name).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+                problems.push((line, format!("there is no option \"{}\"{hint}", name.escape_debug())));
+                continue;
+            };
+            match definition.check(value) {
+                Ok(value) => {
+                    if stored.insert(definition.name, value).is_some() {
+                        problems.push((line, format!("{} stands twice; this line counts", definition.name)));
+                    }
+                }
+                Err(bad) => {
+                    // An earlier good line would otherwise win over a later bad one.
+                    stored.remove(definition.name);
+                    problems.push((line, format!("{} ({}); its default is used", bad.problem, bad.allowed)));
+                }
+            }
+        }
+        problems.sort();
+        let problems = problems
+            .into_iter()
+            .map(|(line, text)| format!("{}, line {line}: {text}", path.display()))
+            .collect();
+        let values = Values { at_start: stored.clone(), stored };
+        Ok((Self { home: home.clone(), values: RwLock::new(values) }, problems))
+    }
+
+    /// The stored value of an option, by any spelling of its name. -116 for one that does not exist.
+    pub fn get(&self, name: &str) -> Result<SettingValue, ApiError> {
+        let definition = known(name)?;
+        Ok(self.answer(definition, self.stored(definition)))
+    }
+
+    /// The default of an option.
+    pub fn default(&self, name: &str) -> Result<SettingValue, ApiError> {
+        let definition = known(name)?;
+        Ok(self.answer(definition, self.default_value(definition)))
+    }
+
+    /// Checks and stores a value (-101 with the allowed values if it cannot be), in `DT.conf` first. Lines that a
+    /// person wrote into the file meanwhile are kept.
+    pub fn set(&self, name: &str, value: &str) -> Result<SettingValue, ApiError> {
+        let definition = known(name)?;
+        let value = definition.check(value).map_err(|bad| {
+            ApiError::new(Code::InvalidParameterWasSupplied, bad.problem)
+                .help(format!("allowed: {}", bad.allowed))
+        })?;
+        self.store(definition, Some(value))
+    }
+
+    /// Gives an option its default back.
+    pub fn set_default(&self, name: &str) -> Result<SettingValue, ApiError> {
+        self.store(known(name)?, None)
+    }
+
+    /// The options whose names match a pattern with `*` and `?`, without regard to case; all without one.
+    pub fn list(&self, pattern: Option<&str>) -> Result<Vec<SettingRow>, ApiError> {
+        let wanted = |definition: &&Definition| match pattern {
+            None => true,
+            Some(pattern) => {
+                matches_wildcard(&pattern.to_lowercase(), &definition.name.to_lowercase())
+                    || table::find(pattern) == Some(*definition)
+            }
+        };
+        let rows: Vec<SettingRow> =
+            table::all().filter(wanted).map(|definition| self.row(definition)).collect();
+        match pattern {
+            Some(pattern) if rows.is_empty() => Err(unknown(pattern)),
+            _ => Ok(rows),
         }
     }
+
+    fn row(&self, definition: &Definition) -> SettingRow {
+        SettingRow {
+            name: definition.name.to_owned(),
+            value: self.stored(definition),
+            default: self.default_value(definition),
+            unit: definition.unit.to_owned(),
+            range: definition.allowed_values(),
+            restart: definition.restart_text().to_owned(),
+            meaning: definition.meaning.to_owned(),
+        }
+    }
+
+    fn answer(&self, definition: &Definition, value: String) -> SettingValue {
+        SettingValue {
+            name: definition.name.to_owned(),
+            value,
+            restart: definition.restart == Restart::Yes,
+            inert: inert(definition),
+        }
+    }
+
+    fn store(
+        &self,
+        definition: &'static Definition,
+        value: Option<String>,
+    ) -> Result<SettingValue, ApiError> {
+        let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
+        let path = self.home.settings_file();
+        let write = || {
+            let (mut conf, _) = Conf::read(path)?;
+            match &value {
+                Some(value) => conf.set(definition.name, value),
+                None => conf.remove(definition.name),
+            }
+            conf.write(path)
+        };
+        if let Some(directory) = path.parent() {
+            make_private(directory)?;
+        }
+        write().map_err(|error| file_error(&self.home, "written", &error))?;
+        match value {
+            Some(value) => values.stored.insert(definition.name, value),
+            None => values.stored.remove(definition.name),
+        };
+        drop(values);
+        Ok(self.answer(definition, self.stored(definition)))
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Values> {
+        self.values.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stored(&self, definition: &Definition) -> String {
+        let set = self.read().stored.get(definition.name).cloned();
+        set.unwrap_or_else(|| self.default_value(definition))
+    }
+
+    /// The default as a value: places and words of the table resolved.
+    fn default_value(&self, definition: &Definition) -> String {
+        if let Some(place) = self.default_place(definition.name) {
+            return place.to_string_lossy().into_owned();
+        }
+        match definition.default {
+            "-" | "N/A" => String::new(),
+            text if definition.name == "TGWriteCache" && text.starts_with("0 (full server") => "1".to_owned(),
+            text => text.to_owned(),
+        }
+    }
+
+    /// Where the home puts what the table calls the installation directory.
+    fn default_place(&self, name: &str) -> Option<PathBuf> {
+        Some(match name {
+            "DataPath" => self.home.state_dir().to_owned(),
+            "LogDir" => self.home.log_dir().to_owned(),
+            "QJournalDir" => self.home.queue_dir().to_owned(),
+            "MoveOrphansDir" => self.home.state_dir().join("orphans"),
+            "BackupDir" => self.home.data_root().to_owned(),
+            _ => return None,
+        })
+    }
+
+    // --- values in force; names are checked by `every_view_reads_options_that_exist` ------------------------
+
+    fn set_in_force(&self, name: &'static str) -> Option<String> {
+        debug_assert!(
+            table::find(name).is_some_and(|d| d.name == name && d.effect == Effect::Acts),
+            "{name}"
+        );
+        let restart = table::find(name).is_some_and(|d| d.restart == Restart::Yes);
+        let values = self.read();
+        if restart { &values.at_start } else { &values.stored }.get(name).cloned()
+    }
+
+    pub(super) fn text(&self, name: &'static str) -> String {
+        let default = || table::find(name).map(|d| self.default_value(d)).unwrap_or_default();
+        self.set_in_force(name).unwrap_or_else(default)
+    }
+
+    pub(super) fn number(&self, name: &'static str) -> u64 {
+        // Stored numbers were checked; a number of the table is one.
+        self.text(name).parse().unwrap_or_default()
+    }
+
+    pub(super) fn on(&self, name: &'static str) -> bool {
+        self.number(name) != 0
+    }
+
+    pub(super) fn path(&self, name: &'static str) -> PathBuf {
+        // The home's own path may hold bytes that are no text.
+        let default = || self.default_place(name).unwrap_or_default();
+        self.set_in_force(name).map_or_else(default, PathBuf::from)
+    }
 }
+
+/// Why this version does not act on a setting, if so.
+pub fn inert(definition: &Definition) -> Option<String> {
+    match definition.effect {
+        Effect::Acts => None,
+        Effect::Later(part) => Some(format!("it is kept, but this version has no part for it yet: {part}")),
+        Effect::None(reason) => Some(format!("it is kept, but has no effect: {reason}")),
+    }
+}
+
+fn known(name: &str) -> Result<&'static Definition, ApiError> {
+    table::find(name).ok_or_else(|| unknown(name))
+}
+
+fn unknown(name: &str) -> ApiError {
+    let error =
+        ApiError::new(Code::InvalidOptionSupplied, format!("there is no option \"{}\"", name.escape_debug()));
+    match suggestion(name) {
+        Some(name) => error.help(format!("did you mean {name}? OPTIONS lists all")),
+        None => error.help("OPTIONS lists all"),
+    }
+}
+
+fn suggestion(name: &str) -> Option<&'static str> {
+    nearest(name, table::all().map(|definition| definition.name))
+}
+
+fn file_error(home: &Home, what: &str, error: &io::Error) -> ApiError {
+    let path = home.settings_file();
+    ApiError::new(
+        Code::UnknownError,
+        format!("the settings file {} cannot be {what}: {error}", path.display()),
+    )
+    .help("check its permissions and the space on its disk; nothing was changed")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Typed views: what the engine's parts read. Taken when their work starts, so a later SET does not change it midway.
+
+use super::Settings;
+use std::path::PathBuf;
+
+/// What mirror and verify read. Taken once when a job starts.
+#[derive(Clone, Debug)]
+pub struct MirrorSettings {
+    pub checksum_all: bool,
+    /// 0 never, 1 always, 2 only when the target's file is older.
+    pub overwrite: Overwrite,
+    pub zero_k_files: bool,
+    pub chunk_size: usize,
+    pub remap_link: bool,
+    pub extended_attributes: bool,
+    /// Sends owner, group and mode (inverse of DisableAttributeReplication).
+    pub attributes: bool,
+    pub sparse_files: bool,
+    pub small_file_threshold: u64,
+    /// Bounds of memory: operations under way.
+    pub mirror_queue_limit: usize,
+    /// Retries of an operation that failed on the target or a file that could not be read or settled
+    /// (TGExecutionRetryLimit; 0 would be for ever, a mirror then retries 5 times at its end).
+    pub retry_limit: u32,
+    /// Seconds between retries (TGRetryLocked).
+    pub retry_delay_s: u32,
+    pub orphans: OrphanSettings,
+}
+
+/// MirrorOverwrite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overwrite {
+    Never,
+    Always,
+    Older,
+}
+
+/// The target's way with orphans (ORP-08, ORP-09).
+#[derive(Clone, Debug)]
+pub struct OrphanSettings {
+    /// Move to this directory instead of deleting.
+    pub move_to: Option<std::path::PathBuf>,
+    /// Only those not modified for so many minutes.
+    pub min_age_minutes: Option<u32>,
+    pub log_each: bool,
+    /// Percent of the target's entries that may be removed at once without a person (mass-deletion guard, X).
+    pub guard_percent: u8,
+}
+
+impl Default for MirrorSettings {
+    fn default() -> Self {
+        Self {
+            checksum_all: true,
+            overwrite: Overwrite::Always,
+            zero_k_files: true,
+            chunk_size: 65536,
+            remap_link: true,
+            extended_attributes: true,
+            attributes: true,
+            sparse_files: true,
+            small_file_threshold: 65536,
+            mirror_queue_limit: 1000,
+            retry_limit: 0,
+            retry_delay_s: 3,
+            orphans: OrphanSettings {
+                move_to: None,
+                min_age_minutes: None,
+                log_each: false,
+                guard_percent: 50,
+            },
+        }
+    }
+}
+
+/// Where and how the engine log is written (reference-guide.md 2.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    pub directory: PathBuf,
+    /// The file names' beginning, `dtlog`.
+    pub base: String,
+    /// 0 nothing, 1 alerts, 2 alerts and release messages, 3 debug messages too.
+    pub level: u8,
+    /// Bytes of one file.
+    pub max_size: u64,
+    pub max_files: usize,
+}
+
+/// Where and how a verification's log is written (VER-20 to -23).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyLogSettings {
+    pub directory: PathBuf,
+    /// The file name's second half: `<repset> DTVerify.log`.
+    pub name: String,
+    /// Bytes at which nothing more is written.
+    pub limit: u64,
+    pub append: bool,
+}
+
+impl VerifyLogSettings {
+    /// The file of a set: `<repset> DTVerify.log`.
+    pub fn file(&self, repset: &str) -> PathBuf {
+        self.directory.join(format!("{repset} {}", self.name))
+    }
+}
+
+/// A number of the table as the type a part works with; ones that do not fit become the greatest that does.
+fn clamp<T: TryFrom<u64>>(value: u64, greatest: T) -> T {
+    T::try_from(value).unwrap_or(greatest)
+}
+
+impl Settings {
+    pub fn mirror(&self) -> MirrorSettings {
+        MirrorSettings {
+            checksum_all: self.on("ChecksumAll"),
+            overwrite: match self.number("MirrorOverwrite") {
+                0 => Overwrite::Never,
+                2 => Overwrite::Older,
+                _ => Overwrite::Always,
+            },
+            zero_k_files: self.on("MirrorZeroKFiles"),
+            chunk_size: clamp(self.number("MirrorChunkSize"), usize::MAX),
+            remap_link: self.on("RemapLink"),
+            extended_attributes: self.on("ExtendedAttributes"),
+            attributes: !self.on("DisableAttributeReplication"),
+            sparse_files: self.on("EnableSparseFileMirroring"),
+            small_file_threshold: self.number("SmallFileThreshold"),
+            mirror_queue_limit: clamp(self.number("MirrorQueueLimit"), usize::MAX),
+            retry_limit: clamp(self.number("TGExecutionRetryLimit"), u32::MAX),
+            retry_delay_s: clamp(self.number("TGRetryLocked"), u32::MAX),
+            orphans: OrphanSettings {
+                move_to: self.on("MoveOrphanedFiles").then(|| self.path("MoveOrphansDir")),
+                min_age_minutes: (!self.on("RemoveAllOrphans"))
+                    .then(|| clamp(self.number("RemoveOrphansTime"), u32::MAX)),
+                log_each: self.on("LogAllOrphans"),
+                guard_percent: clamp(self.number("MassDeletionGuard"), 100),
+            },
+        }
+    }
+
+    pub fn log(&self) -> LogSettings {
+        LogSettings {
+            directory: self.path("LogDir"),
+            // The guide compares the name without case, and writes file names in small letters.
+            base: self.text("LogFile").to_lowercase(),
+            level: clamp(self.number("LogMessageLevel"), 3),
+            max_size: self.number("MaxLogFileSize"),
+            max_files: clamp(self.number("MaxNumberofLogFiles"), 999),
+        }
+    }
+
+    pub fn verify_log(&self) -> VerifyLogSettings {
+        VerifyLogSettings {
+            directory: self.path("LogDir"),
+            name: self.text("VerifyLogName"),
+            limit: self.number("VerifyLogLimit"),
+            append: self.on("VerifyLogAppend"),
+        }
+    }
+
+    /// Whether a connection measures its set first, when its command does not say.
+    pub fn calculate_on_connect(&self) -> bool {
+        self.on("CalculateOnConnect")
+    }
+
+    /// Whether MIRROR START ... CLEAN is allowed (else -146).
+    pub fn cleaner(&self) -> bool {
+        self.on("Cleaner")
+    }
+
+    /// `DataPath`: the directory of the databases.
+    pub fn data_path(&self) -> PathBuf {
+        self.path("DataPath")
+    }
+
+    /// The database of the replication sets.
+    pub fn repset_database(&self) -> PathBuf {
+        self.data_path().join(self.text("RepSetDBName"))
+    }
+}
