@@ -163,6 +163,36 @@ impl<'a> Matcher<'a> {
         commands
     }
 
+    /// The lines that still fit and have this keyword next.
+    pub fn commands_with(&self, full: &str) -> Vec<&'static Command> {
+        let next = |thread: &&Thread| match self.lines[thread.line].program.ops.get(thread.pc) {
+            Some(Op::Keyword(keyword)) => keyword.full == full,
+            _ => false,
+        };
+        self.threads.iter().filter(next).map(|thread| self.lines[thread.line].command).collect()
+    }
+
+    /// What must follow, as far as there is one way only.
+    pub fn rest_of_line(&self) -> Option<String> {
+        let [thread] = self.threads.as_slice() else { return None };
+        let ops = &self.lines[thread.line].program.ops;
+        let mut words: Vec<String> = Vec::new();
+        let mut pc = thread.pc;
+        while let Some(op) = ops.get(pc) {
+            pc += 1;
+            match op {
+                Op::Keyword(keyword) => words.push(keyword.printed.to_owned()),
+                Op::Slot(slot) | Op::Rest(slot) => words.push(format!("<{slot}>")),
+                Op::Equals => words.push("=".to_owned()),
+                Op::Comma => words.push(",".to_owned()),
+                Op::Jump(to) => pc = *to,
+                Op::Clear(_) => {}
+                Op::Split(..) | Op::Any { .. } | Op::Accept => break,
+            }
+        }
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+
     /// All that could stand at this place: keywords first, in the order of the lines.
     pub fn expected(&self) -> Vec<Expected> {
         let mut keywords = Vec::new();

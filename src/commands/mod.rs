@@ -7,19 +7,29 @@
 mod args;
 mod bind;
 mod catalogue;
+mod complete;
+mod dry_run;
+mod each;
+mod files;
+pub mod functions;
+mod help;
 mod matcher;
 mod nearest;
 mod output;
 mod render;
 mod session;
+mod show;
 mod signature;
 mod slots;
 #[cfg(test)]
 mod testing;
+mod topics;
 pub mod ui;
 
 pub use bind::{bind, bind_form, check_values, first_words, is_command_word};
 pub use catalogue::all;
+pub use complete::{Candidate, CandidateKind, complete, hint};
+pub use help::help;
 pub use nearest::nearest;
 pub use output::{Column, Outcome, Output, Record, Table};
 pub use render::Mode;

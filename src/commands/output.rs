@@ -43,6 +43,11 @@ pub enum Output {
     Records(Vec<Record>),
     /// Rows under columns.
     Table(Table),
+    /// `Option = value`.
+    Assignment {
+        name: String,
+        value: String,
+    },
     /// Exactly this text.
     Text(String),
 }
@@ -63,6 +68,8 @@ pub struct Table {
     pub rows: Vec<Vec<Value>>,
     /// The columns' names stand above them.
     pub heading: bool,
+    /// Totals that follow the rows.
+    pub summary: Vec<(String, Value)>,
 }
 
 /// One column of a table.
@@ -89,6 +96,14 @@ impl Record {
         self
     }
 
+    /// Several values under one label, one a line.
+    #[must_use]
+    pub fn list(mut self, label: impl Into<String>, values: impl IntoIterator<Item = String>) -> Self {
+        let values: Vec<Value> = values.into_iter().map(text).collect();
+        self.rows.push((label.into(), Value::List(values.into())));
+        self
+    }
+
     #[must_use]
     pub fn number(mut self, label: impl Into<String>, value: u64) -> Self {
         self.rows.push((label.into(), number(value)));
@@ -102,8 +117,8 @@ impl Table {
         Self {
             title: Some(title.into()),
             columns: columns.iter().map(|&name| Column { name, width: 0 }).collect(),
-            rows: Vec::new(),
             heading: true,
+            ..Self::default()
         }
     }
 

@@ -26,6 +26,9 @@ pub(crate) fn text(output: &Output, width: Option<usize>) -> String {
     match output {
         Output::Nothing => {}
         Output::Text(exact) => text.push_str(exact),
+        Output::Assignment { name, value } => {
+            let _ = writeln!(text, "{name} = {value}");
+        }
         Output::Record(record) => record_text(&mut text, record),
         Output::Records(records) => records.iter().for_each(|record| record_text(&mut text, record)),
         Output::Table(table) => table_text(&mut text, table, width),
@@ -42,11 +45,23 @@ fn title(text: &mut String, title: Option<&str>) {
 fn record_text(text: &mut String, record: &Record) {
     title(text, record.title.as_deref());
     for (label, value) in &record.rows {
-        let label = format!("{label}:");
-        pad(text, &label, LABEL);
-        text.push_str(&cell(value));
-        text.push('\n');
+        labelled(text, label, value);
     }
+}
+
+/// `Label:` and value; a list's values stand below each other.
+fn labelled(text: &mut String, label: &str, value: &Value) {
+    pad(text, &format!("{label}:"), LABEL);
+    match value {
+        Value::List(values) if values.is_empty() => text.push_str("none"),
+        Value::List(values) => {
+            let cells: Vec<String> = values.iter().map(cell).collect();
+            text.push_str(&cells.join(&format!("\n{:LABEL$}", "")));
+        }
+        value => text.push_str(&cell(value)),
+    }
+    text.truncate(text.trim_end_matches(' ').len());
+    text.push('\n');
 }
 
 fn table_text(text: &mut String, table: &Table, width: Option<usize>) {
@@ -85,6 +100,9 @@ fn table_text(text: &mut String, table: &Table, width: Option<usize>) {
     }
     for row in &rows {
         line(&mut row.iter().map(String::as_str));
+    }
+    for (label, value) in &table.summary {
+        labelled(text, label, value);
     }
 }
 
@@ -153,7 +171,11 @@ pub(crate) fn json(name: &str, outcome: &Outcome) -> String {
     document.put("value", outcome.value.to_string());
     match &outcome.output {
         Output::Nothing => {}
-        Output::Text(text) => document.put("text", encoded(text)),
+        Output::Text(text) => document.put("text", encoded(text.strip_suffix('\n').unwrap_or(text))),
+        Output::Assignment { name, value } => {
+            document.put("option", encoded(name));
+            document.put("setting", encoded(value));
+        }
         Output::Record(record) => document.0.extend(record_json(record).0.into_iter().map(|(key, value)| {
             // `command` and `value` are the document's own.
             if matches!(key.as_str(), "command" | "value") {
@@ -171,6 +193,7 @@ pub(crate) fn json(name: &str, outcome: &Outcome) -> String {
                 Object(cells.map(|(column, value)| (key(column.name), value_json(value))).collect()).text()
             });
             document.put("rows", array(rows));
+            document.0.extend(table.summary.iter().map(|(label, value)| (key(label), value_json(value))));
         }
     }
     document.text() + "\n"
@@ -246,6 +269,10 @@ pub(crate) fn csv(output: &Output) -> String {
     match output {
         Output::Nothing => {}
         Output::Text(exact) => text.push_str(exact),
+        Output::Assignment { name, value } => {
+            text.push_str("option,setting\n");
+            csv_line(&mut text, [name.clone(), value.clone()].into_iter());
+        }
         Output::Record(record) => csv_records(&mut text, std::slice::from_ref(record)),
         Output::Records(records) => csv_records(&mut text, records),
         Output::Table(table) => {

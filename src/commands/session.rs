@@ -308,6 +308,24 @@ impl Session {
         .help(format!("log in with LOGIN {} <user>", machine.name())))
     }
 
+    /// Asks what is answered with nothing but success.
+    pub(super) fn order(
+        &mut self,
+        machine: &Arc<dyn Machine>,
+        request: Request,
+    ) -> Result<Outcome, ApiError> {
+        self.ask(machine, request)?;
+        Ok(Outcome::done())
+    }
+
+    /// Runs with this access needed, for what is no command of its own (functions, warnings).
+    pub(super) fn needing<T>(&mut self, access: Access, work: impl FnOnce(&mut Session) -> T) -> T {
+        let before = std::mem::replace(&mut self.required, access);
+        let result = work(self);
+        self.required = before;
+        result
+    }
+
     /// All connections of the machine.
     pub(super) fn all_connections(
         &mut self,
@@ -316,6 +334,33 @@ impl Session {
         match self.ask(machine, Request::StatusAll)? {
             Reply::Connections(all) => Ok(all.into_iter().map(|status| status.id).collect()),
             _ => Err(unexpected()),
+        }
+    }
+
+    /// A path on the current source: once CHDIR was used a relative one begins in its directory.
+    pub(super) fn resolve(&self, path: &str) -> String {
+        match &self.directory {
+            Some(directory) => join(directory, path),
+            None => path.to_owned(),
+        }
+    }
+
+    /// Messages about what an exit would lose: sets that are not saved. Machines that were not used are not asked.
+    pub fn warn_before_exit(&mut self) {
+        let machines: Vec<Arc<dyn Machine>> = self
+            .machines
+            .iter()
+            .filter(|opened| opened.access.is_some_and(|access| access >= Access::Full))
+            .map(|opened| Arc::clone(&opened.machine))
+            .collect();
+        for machine in machines {
+            // A machine that no longer answers has nothing that this session could still save.
+            let Ok(Reply::Repsets(sets)) = machine.call(Request::RepsetList, &mut ()) else { continue };
+            for set in sets.iter().filter(|set| !set.saved) {
+                let text =
+                    format!("warning: replication set {} on {} is not saved", set.name, machine.name());
+                self.out.ui.message(&text);
+            }
         }
     }
 
@@ -397,6 +442,26 @@ pub fn execute(session: &mut Session, command: &'static Command, args: &Args) ->
         )
         .help("HELP lists the commands of this version")),
     }
+}
+
+/// `path` as seen from `directory`, without `.` and `..`. What names a drive (`e:\data`) stays as it is.
+pub(super) fn join(directory: &str, path: &str) -> String {
+    let drive = path.as_bytes().get(1) == Some(&b':');
+    if drive {
+        return path.to_owned();
+    }
+    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{directory}/{path}") };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in whole.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            name => parts.push(name),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 /// A reply that is none to the request: a machine of another version.

@@ -27,9 +27,6 @@ enum Kind {
     Text,
 }
 
-/// Longest user name, password and domain (LOG-05).
-pub(crate) const LOGIN_FIELD: usize = 100;
-
 fn kind(slot: &str) -> Kind {
     match slot {
         "con_id" => Kind::Connection,

@@ -1,11 +1,16 @@
 //! Connections (CNX, JOB).
 
+use super::mirror::mirror_kind;
 use super::{ADMIN, Command, MONITOR, command};
-use crate::commands::Family::Connections;
+use crate::api::{ApiError, Code, ConnectSpec, ConnectTarget, MapSpec, MirrorSpec, Reply, Request};
+use crate::commands::Family::Connections as Links;
+use crate::commands::args::as_typed;
+use crate::commands::session::unexpected;
+use crate::commands::{Arg, Args, Connections, Outcome, Output, Record, Session, dry_run, each, show};
 
 pub(super) const COMMANDS: &[Command] = &[
     command(
-        Connections,
+        Links,
         "CONNECT <repset> TO <target> <flags>",
         ADMIN,
         "S (MAP EXACT, MAP a TO b), others R",
@@ -24,9 +29,10 @@ pub(super) const COMMANDS: &[Command] = &[
         "connect payroll to localhost map base /backup mirror different checksum",
         "connect payroll to beta map /srv/a to /copy/a, /srv/b to /copy/b nomirror",
         "$con = connect payroll to beta dryrun map exact",
-    ]),
+    ])
+    .run(connect),
     command(
-        Connections,
+        Links,
         "CONNECT <repset> TO TDU [<filename>] <flags>",
         ADMIN,
         "D",
@@ -36,9 +42,10 @@ pub(super) const COMMANDS: &[Command] = &[
         "Nothing is sent and all is counted, as a rehearsal. The counts go to the file, `statistic.sts` without one. A \
          machine of that name is quoted: `connect payroll to \"tdu\"`.",
     )
-    .examples(&["connect payroll to tdu", "connect payroll to tdu \"rehearsal.sts\" mirror"]),
+    .examples(&["connect payroll to tdu", "connect payroll to tdu \"rehearsal.sts\" mirror"])
+    .run(connect),
     command(
-        Connections,
+        Links,
         "DISCONNECT <con_id> [DISCARD] [KEEPMONITOR | STOPMONITOR]",
         ADMIN,
         "R, monitor X",
@@ -48,34 +55,209 @@ pub(super) const COMMANDS: &[Command] = &[
         "What is queued is sent first; DISCARD drops it. A failover monitor goes on unless STOPMONITOR ends it. In the \
          interactive shell it asks before.",
     )
-    .examples(&["disconnect 1", "disconnect *", "disconnect $con discard"]),
-    command(Connections, "STATUS CONnection <con_id>", MONITOR, "S", "Shows one connection.")
+    .examples(&["disconnect 1", "disconnect *", "disconnect $con discard"])
+    .run(disconnect),
+    command(Links, "STATUS CONnection <con_id>", MONITOR, "S", "Shows one connection.")
         .details(
             "Ten lines that scripts may rely on. When files have failed or were excluded from the mirror two more tell \
              their number and the newest failure.",
         )
-        .examples(&["status con 1", "status connection $con", "status con *"]),
-    command(Connections, "STATUS", MONITOR, "R", "Lists all connections of the current source.")
+        .examples(&["status con 1", "status connection $con", "status con *"])
+    .run(status_connection),
+    command(Links, "STATUS", MONITOR, "R", "Lists all connections of the current source.")
         .details("ID, set, target, transmit mode, mirror and replication status, target data state, bytes queued and sent.")
-        .examples(&["status"]),
+        .examples(&["status"])
+    .run(status),
     command(
-        Connections,
+        Links,
         "STATUS SOURCE|TARGET [<machine>]",
         MONITOR,
         "R",
         "Shows a machine's source or target module.",
     )
     .details("Without a machine the current source, or the current target (-131 if there is none).")
-    .examples(&["status source", "status target beta"]),
-    command(Connections, "CONID <repset> [TO <target>]", MONITOR, "R", "Returns the connection ID of a set.")
+    .examples(&["status source", "status target beta"])
+    .run(status_module),
+    command(Links, "CONID <repset> [TO <target>]", MONITOR, "R", "Returns the connection ID of a set.")
         .details("-107 if it is not connected, -101 if it is connected several times and no target decides.")
-        .examples(&["$con = conid payroll", "conid payroll to beta"]),
-    command(Connections, "EXPLAIN <path> [CON <con_id>]", MONITOR, "X", "Tells one file's story.")
+        .examples(&["$con = conid payroll", "conid payroll to beta"])
+    .run(conid),
+    command(Links, "EXPLAIN <path> [CON <con_id>]", MONITOR, "X", "Tells one file's story.")
         .details("In which set it is or why not, whether it is on the target, what is pending, and its last error.")
-        .examples(&["explain /srv/data/a.txt", "explain \"/srv/data/a b.txt\" con 1"]),
-    command(Connections, "PAUSE TARGET <target>", ADMIN, "R", "Pauses all connections to a target.")
+        .examples(&["explain /srv/data/a.txt", "explain \"/srv/data/a b.txt\" con 1"])
+    .run(explain),
+    command(Links, "PAUSE TARGET <target>", ADMIN, "R", "Pauses all connections to a target.")
         .details("Pause Pending while operations in progress complete, then Paused.")
         .examples(&["pause target beta"]),
-    command(Connections, "RESUME TARGET <target>", ADMIN, "R", "Resumes all connections to a target.")
+    command(Links, "RESUME TARGET <target>", ADMIN, "R", "Resumes all connections to a target.")
         .examples(&["resume target beta"]),
 ];
+
+fn connect(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let target = match args.has("TDU") {
+        true => ConnectTarget::Tdu { file: args.optional("filename")? },
+        false => ConnectTarget::Machine(args.text("target")?),
+    };
+    let calculate = switch(args, "CALCULATE", "NOCALCULATE");
+    let orphans = switch(args, "ORPHANS", "NOORPHANS");
+    let dry_run = args.has("DRYRUN");
+    let mirror = (!args.has("NOMIRROR")).then(|| MirrorSpec {
+        kind: mirror_kind(args),
+        newer: args.has("NEWER"),
+        checksum: args.has("CHECKSUM"),
+        calculate: calculate == Some(true),
+        orphans: orphans == Some(true),
+        clean: false,
+        dry_run,
+    });
+    let spec = ConnectSpec {
+        repset: args.repset()?,
+        target,
+        map: map(args)?,
+        mirror,
+        replicate: switch(args, "REPLICATE", "NOREPLICATE"),
+        calculate,
+        orphans,
+        route: args.address()?,
+        compress: args.optional("level")?,
+        dry_run,
+    };
+    let machine = session.machine(args)?;
+    if dry_run {
+        return dry_run::ask(session, &machine, Request::Connect(spec));
+    }
+    match session.ask(&machine, Request::Connect(spec))? {
+        Reply::Connected(id) => Ok(Outcome::value(i64::from(id.0))),
+        _ => Err(unexpected()),
+    }
+}
+
+fn switch(args: &Args, on: &str, off: &str) -> Option<bool> {
+    if args.has(on) { Some(true) } else { args.has(off).then_some(false) }
+}
+
+/// The pieces of `<map>`.
+fn map(args: &Args) -> Result<MapSpec, ApiError> {
+    if args.has("EXACT") {
+        return Ok(MapSpec::Exact);
+    }
+    if let Some(base) = args.text_after("BASE")? {
+        return Ok(MapSpec::Base(base));
+    }
+    let paths: Result<Vec<String>, ApiError> =
+        args.values("path").map(|value| as_typed(value, "path")).collect();
+    let paths = paths?;
+    if paths.is_empty() {
+        return Ok(MapSpec::Default);
+    }
+    Ok(MapSpec::Pairs(paths.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()))
+}
+
+fn disconnect(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    if let Some(word) = args.which(&["KEEPMONITOR", "STOPMONITOR"]) {
+        return Err(ApiError::new(
+            Code::OperationOrCommandIsNotSupported,
+            format!("{word}: failover monitors are not yet available in this version"),
+        )
+        .help("leave the word out"));
+    }
+    let discard = args.has("DISCARD");
+    let typed = args.text("con_id")?;
+    if session.ui().interactive() {
+        let what = match args.connections()? {
+            Connections::One(id) => format!("connection {id}"),
+            Connections::All => "all connections".to_owned(),
+        };
+        let question = match discard {
+            true => format!("Disconnect {what} and drop what is queued?"),
+            false => format!("Disconnect {what}?"),
+        };
+        if session.ui().confirm(&question) == Some(false) {
+            return Err(ApiError::new(Code::UnknownError, format!("{what} is still there, as answered"))
+                .help(format!("answer yes, or run DISCONNECT {typed} from a script, which does not ask")));
+        }
+    }
+    each::connection(session, args, |session, machine, connection| {
+        session.order(machine, Request::Disconnect { connection, discard })
+    })
+}
+
+fn status_connection(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let machine = session.machine(args)?;
+    match args.connections()? {
+        Connections::One(connection) => match session.ask(&machine, Request::Status { connection })? {
+            Reply::Connection(status) => Ok(Outcome::show(show::connection(&status))),
+            _ => Err(unexpected()),
+        },
+        Connections::All => match session.ask(&machine, Request::StatusAll)? {
+            Reply::Connections(all) => {
+                Ok(Outcome::show(Output::Records(all.iter().map(show::connection).collect())))
+            }
+            _ => Err(unexpected()),
+        },
+    }
+}
+
+fn status(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let machine = session.machine(args)?;
+    match session.ask(&machine, Request::StatusAll)? {
+        Reply::Connections(all) => Ok(Outcome::show(show::connections(&all))),
+        _ => Err(unexpected()),
+    }
+}
+
+fn status_module(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let source = args.has("SOURCE");
+    let named = args.items.iter().any(|item| matches!(item, Arg::Keyword("ON")));
+    let machine = match args.value("machine") {
+        Some(_) if named => session.machine(args)?,
+        Some(value) => session.open(&as_typed(value, "machine")?)?,
+        None if source => session.source_machine()?,
+        None => session.target_machine()?,
+    };
+    let request = if source { Request::StatusSource } else { Request::StatusTarget };
+    match session.ask(&machine, request)? {
+        Reply::Source(rows) | Reply::Target(rows) => {
+            let module = if source { "source" } else { "target" };
+            let title = format!("Status for {module} {}", machine.name());
+            Ok(Outcome::show(labelled(Record::new(title), rows)))
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// Rows of a machine's own labels.
+fn labelled(mut record: Record, rows: Vec<(String, String)>) -> Record {
+    for (label, value) in rows {
+        record = record.text(label, value);
+    }
+    record
+}
+
+fn conid(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let machine = session.machine(args)?;
+    let request = Request::ConnectionIdOf { repset: args.repset()?, target: args.optional("target")? };
+    match session.ask(&machine, request)? {
+        Reply::Connected(id) => {
+            let output = Output::Record(Record::plain().number("Connection ID", u64::from(id.0)));
+            Ok(Outcome { value: i64::from(id.0), output })
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+fn explain(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let connection = match args.value("con_id") {
+        None => None,
+        Some(_) => match args.connections()? {
+            Connections::One(id) => Some(id),
+            Connections::All => None,
+        },
+    };
+    let machine = session.machine(args)?;
+    let path = session.resolve(&args.path()?);
+    match session.ask(&machine, Request::Explain { path, connection })? {
+        Reply::Explanation(rows) => Ok(Outcome::show(labelled(Record::plain(), rows))),
+        _ => Err(unexpected()),
+    }
+}

@@ -1,7 +1,10 @@
 //! Mirror, replication, verify, orphans.
 
 use super::{ADMIN, Command, MONITOR, command};
+use crate::api::{ApiError, MirrorKind, MirrorSpec, Reply, Request, VerifySpec};
 use crate::commands::Family::Mirror;
+use crate::commands::session::unexpected;
+use crate::commands::{Args, Outcome, Session, dry_run, each, show};
 
 pub(super) const COMMANDS: &[Command] = &[
     command(
@@ -18,10 +21,12 @@ pub(super) const COMMANDS: &[Command] = &[
          connection's target paths first, where the option Cleaner is 1 (else -146). DRYRUN names each file that would \
          be sent with the reason and sends nothing. Refuses while a mirror runs (-113).",
     )
-    .examples(&["mirror start 1", "mirror start $con different checksum", "mirror start * dryrun different"]),
+    .examples(&["mirror start 1", "mirror start $con different checksum", "mirror start * dryrun different"])
+    .run(mirror_start),
     command(Mirror, "MIRROR STOP|PAUSE|RESUME <con_id>", ADMIN, "R", "Stops, pauses or resumes a mirror.")
         .details("STOP forgets how far it came, PAUSE keeps it. -121 if no mirror runs, -117 if none is paused.")
-        .examples(&["mirror stop 1", "mirror pause *", "mirror resume $con"]),
+        .examples(&["mirror stop 1", "mirror pause *", "mirror resume $con"])
+    .run(mirror_steer),
     command(
         Mirror,
         "REPLICATION START|STOP <con_id>",
@@ -42,12 +47,15 @@ pub(super) const COMMANDS: &[Command] = &[
         "Not during a mirror (-108). REMIRROR sends what differs; NEWER and CHECKSUM choose what counts as different. \
          The log is `<repset> DTVerify.log` on the source. WAITONMIRROR waits for its end, VERIFY REPORT shows it.",
     )
-    .examples(&["verify 1", "verify $con remirror checksum"]),
+    .examples(&["verify 1", "verify $con remirror checksum"])
+    .run(verify),
     command(Mirror, "VERIFY STOP|PAUSE|RESUME <con_id>", ADMIN, "X", "Stops, pauses or resumes a verification.")
         .details("A stopped run's log still gets its totals and end marker.")
-        .examples(&["verify stop 1"]),
+        .examples(&["verify stop 1"])
+    .run(verify_steer),
     command(Mirror, "VERIFY REPORT <con_id>", MONITOR, "X", "Shows the last verification's totals and differing files.")
-        .examples(&["verify report 1"]),
+        .examples(&["verify report 1"])
+    .run(verify_report),
     command(
         Mirror,
         "SCHEDULE VERIFY <con_id> [STARTTIME = {NOW | <mm/dd/yy> <hh:mm>}] [EVERY <n> <units>] [REMIRROR] [NEWER] [CHECKSUM]",
@@ -68,3 +76,70 @@ pub(super) const COMMANDS: &[Command] = &[
     .details("Off by default, one switch per target; never outside the connection's target paths.")
     .examples(&["orphans preview 1"]),
 ];
+
+/// FULL by default; with NEWER or CHECKSUM alone DIFFERENT.
+pub(super) fn mirror_kind(args: &Args) -> MirrorKind {
+    let different = args.has("DIFFERENT") || args.has("NEWER") || args.has("CHECKSUM");
+    if different && !args.has("FULL") { MirrorKind::Different } else { MirrorKind::Full }
+}
+
+fn mirror_start(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let mirror = MirrorSpec {
+        kind: mirror_kind(args),
+        newer: args.has("NEWER"),
+        checksum: args.has("CHECKSUM"),
+        calculate: args.has("CALCULATE"),
+        orphans: args.has("ORPHANS"),
+        clean: args.has("CLEAN"),
+        dry_run: args.has("DRYRUN"),
+    };
+    each::connection(session, args, |session, machine, connection| {
+        let request = Request::MirrorStart { connection, mirror };
+        if mirror.dry_run { dry_run::ask(session, machine, request) } else { session.order(machine, request) }
+    })
+}
+
+fn mirror_steer(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let word = args.which(&["STOP", "PAUSE", "RESUME"]);
+    each::connection(session, args, |session, machine, connection| {
+        let request = match word {
+            Some("STOP") => Request::MirrorStop { connection },
+            Some("PAUSE") => Request::MirrorPause { connection },
+            _ => Request::MirrorResume { connection },
+        };
+        session.order(machine, request)
+    })
+}
+
+fn verify(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let verify = VerifySpec {
+        remirror: args.has("REMIRROR"),
+        newer: args.has("NEWER"),
+        checksum: args.has("CHECKSUM"),
+        orphans: args.has("ORPHANS"),
+    };
+    each::connection(session, args, |session, machine, connection| {
+        session.order(machine, Request::Verify { connection, verify })
+    })
+}
+
+fn verify_steer(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let word = args.which(&["STOP", "PAUSE", "RESUME"]);
+    each::connection(session, args, |session, machine, connection| {
+        let request = match word {
+            Some("STOP") => Request::VerifyStop { connection },
+            Some("PAUSE") => Request::VerifyPause { connection },
+            _ => Request::VerifyResume { connection },
+        };
+        session.order(machine, request)
+    })
+}
+
+fn verify_report(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    each::connection(session, args, |session, machine, connection| {
+        match session.ask(machine, Request::VerifyReport { connection })? {
+            Reply::Verify(report) => Ok(Outcome::show(show::verify(&report))),
+            _ => Err(unexpected()),
+        }
+    })
+}

@@ -85,6 +85,11 @@ impl Command {
         self.family >= Family::Sets && !self.syntax.split(' ').any(|word| word == "ON")
     }
 
+    /// False for what answers "not yet available in this version" (-161).
+    pub fn is_available(&self) -> bool {
+        !matches!(self.handler, Handler::Later)
+    }
+
     /// The line with what it takes implicitly.
     pub fn shown_syntax(&self) -> String {
         if self.takes_on() { format!("{} [ON <machine>]", self.syntax) } else { self.syntax.to_owned() }

@@ -1,7 +1,11 @@
 //! Waiting, for scripts.
 
 use super::{Command, MONITOR, command};
+use crate::api::{ApiError, Code, Reply, Request, Until};
 use crate::commands::Family::Waiting;
+use crate::commands::session::unexpected;
+use crate::commands::{Args, Outcome, Session, each};
+use std::time::Instant;
 
 pub(super) const COMMANDS: &[Command] = &[
     command(
@@ -17,7 +21,8 @@ pub(super) const COMMANDS: &[Command] = &[
          time ran out (a failure: exit status 5), and fails at once when it can no longer happen. WAITONRESTORE is not \
          yet available in this version.",
     )
-    .examples(&["waitonmirror 1", "waitonqueue $con timeout = 10 minutes", "waitontarget * timeout=30"]),
+    .examples(&["waitonmirror 1", "waitonqueue $con timeout = 10 minutes", "waitontarget * timeout=30"])
+    .run(wait),
     command(
         Waiting,
         "BARRIER <con_id> [TIMEOUT = <duration>]",
@@ -28,3 +33,29 @@ pub(super) const COMMANDS: &[Command] = &[
     .details("At least: later changes may be there too. It ends in bounded time under any load.")
     .examples(&["barrier 1 timeout = 30"]),
 ];
+
+/// With `*` the time holds for all connections together.
+fn wait(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let until = match args.which(&["WAITONMIRROR", "WAITONQUEUE", "WAITONTARGET"]) {
+        Some("WAITONMIRROR") => Until::Mirror,
+        Some("WAITONQUEUE") => Until::Queue,
+        Some("WAITONTARGET") => Until::Target,
+        _ => {
+            return Err(ApiError::new(
+                Code::OperationOrCommandIsNotSupported,
+                "WAITONRESTORE is not yet available in this version",
+            )
+            .help("restorations come with a later version"));
+        }
+    };
+    let deadline = args.duration()?.map(|timeout| (Instant::now(), timeout));
+    each::connection(session, args, |session, machine, connection| {
+        let left = deadline.map(|(start, timeout)| timeout.saturating_sub(start.elapsed()));
+        let timeout_ms = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        match session.ask(machine, Request::Wait { connection, until, timeout_ms })? {
+            Reply::Done => Ok(Outcome::done()),
+            Reply::TimedOut => Ok(Outcome::value(0)),
+            _ => Err(unexpected()),
+        }
+    })
+}

@@ -1,0 +1,219 @@
+//! Replies as records and tables: the labels that STATUS and its siblings print, and that scripts know as keys.
+
+use super::output::{Column, Record, Table, number, text};
+use crate::api::{
+    ConnectionStatus, MirrorReason, RepsetDetail, RepsetLine, Rule, SetSize, VerifyReport, Version,
+};
+use crate::lang::Value;
+use jiff::{Timestamp, tz::TimeZone};
+
+/// `08/17/2015 13:59:07.473`, local time; nothing for a time that no clock knows.
+pub(crate) fn moment_ms(milliseconds: i64) -> String {
+    local(Timestamp::from_millisecond(milliseconds), "%m/%d/%Y %H:%M:%S%.3f")
+}
+
+/// `08/17/2015 13:59:07`, local time.
+pub(crate) fn moment_s(seconds: i64) -> String {
+    local(Timestamp::from_second(seconds), "%m/%d/%Y %H:%M:%S")
+}
+
+fn local(timestamp: Result<Timestamp, jiff::Error>, format: &str) -> String {
+    match timestamp {
+        Ok(timestamp) => timestamp.to_zoned(TimeZone::system()).strftime(format).to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+/// The golden table of `repset list`: the name fills 52 columns.
+pub(crate) fn repset_list(sets: &[RepsetLine]) -> Table {
+    let state = |set: &RepsetLine| if set.connected { "enabled" } else { "disabled" };
+    Table {
+        title: Some("List of rep sets".to_owned()),
+        columns: vec![Column { name: "Name", width: 52 }, Column { name: "State", width: 1 }],
+        rows: sets.iter().map(|set| vec![text(&*set.name), text(state(set))]).collect(),
+        ..Table::default()
+    }
+}
+
+/// `inc, rec` and its three siblings (RST-02).
+pub(crate) fn rule_kind(rule: &Rule) -> String {
+    let kind = if rule.include { "inc" } else { "exc" };
+    let depth = if rule.recursive { "rec" } else { "nonrec" };
+    format!("{kind}, {depth}")
+}
+
+pub(crate) fn rule(rule: &Rule) -> String {
+    format!("{} {}", rule.path, rule_kind(rule))
+}
+
+pub(crate) fn rules(repset: &str, rules: &[Rule]) -> Table {
+    Table {
+        title: Some(format!("Rules of {repset}")),
+        columns: vec![Column { name: "Path", width: 1 }, Column { name: "Rule", width: 1 }],
+        rows: rules.iter().map(|rule| vec![text(&*rule.path), text(rule_kind(rule))]).collect(),
+        ..Table::default()
+    }
+}
+
+pub(crate) fn repset(detail: &RepsetDetail) -> Record {
+    let rules = detail.rules.iter().enumerate().map(|(index, of)| {
+        match detail.discarded.get(index).and_then(Option::as_deref) {
+            Some(reason) => format!("{} (without effect: {reason})", rule(of)),
+            None => rule(of),
+        }
+    });
+    let record = Record::new(format!("Replication set {}", detail.name))
+        .list("Rules", rules)
+        .number("Generation", detail.generation)
+        .text("State", if detail.saved { "saved" } else { "not saved" })
+        .list("Connections", detail.connections.iter().map(ToString::to_string));
+    match &detail.size {
+        Some(size) => with_size(record, size),
+        None => record.text("Size", "not calculated"),
+    }
+}
+
+pub(crate) fn size(repset: &str, size: &SetSize) -> Record {
+    with_size(Record::new(format!("Size of {repset}")), size)
+}
+
+fn with_size(record: Record, size: &SetSize) -> Record {
+    let record = record
+        .number("Files", size.files)
+        .number("Directories", size.directories)
+        .number("Bytes", size.bytes)
+        .text("Calculated", moment_s(size.calculated));
+    if size.errors > 0 { record.number("Could not be read", size.errors) } else { record }
+}
+
+/// The golden record of `status con`: ten lines. Failed files add two, so that nobody overlooks them.
+pub(crate) fn connection(status: &ConnectionStatus) -> Record {
+    let record = Record::new(format!("Status for connection {}", status.id))
+        .text("Time established", moment_ms(status.established_ms))
+        .text("Replication set", &*status.repset)
+        .text("Target machine", &*status.target)
+        .text("Target state", &*status.target_data_state)
+        .number("Mirror bytes transferred", status.mirror_bytes_transferred)
+        .number("Mirror bytes transmitted", status.mirror_bytes_transmitted)
+        .number("Mirror bytes in queue", status.mirror_bytes_queued)
+        .number("Replication bytes transferred", status.replication_bytes_transferred)
+        .number("Replication bytes transmitted", status.replication_bytes_transmitted)
+        .number("Replication bytes in queue", status.replication_bytes_queued);
+    if status.files_failed == 0 && status.last_error.is_none() {
+        return record;
+    }
+    record
+        .number("Files failed", status.files_failed)
+        .text("Last error", status.last_error.as_deref().unwrap_or_default())
+}
+
+/// One row for each connection.
+pub(crate) fn connections(all: &[ConnectionStatus]) -> Table {
+    let mut table = Table::new(
+        "Connections",
+        &[
+            "ID",
+            "Replication set",
+            "Target machine",
+            "Transmit",
+            "Mirror",
+            "Replication",
+            "Target state",
+            "Queued",
+            "Sent",
+        ],
+    );
+    for status in all {
+        let queued = status.mirror_bytes_queued.saturating_add(status.replication_bytes_queued);
+        let sent = status.mirror_bytes_transmitted.saturating_add(status.replication_bytes_transmitted);
+        table.push([
+            number(u64::from(status.id.0)),
+            text(&*status.repset),
+            text(&*status.target),
+            text(&*status.transmit),
+            text(&*status.mirror),
+            text(&*status.replication),
+            text(&*status.target_data_state),
+            number(queued),
+            number(sent),
+        ]);
+    }
+    table
+}
+
+/// All that is known of a connection, for `status()` in scripts: the labels of both STATUS forms and more.
+pub(crate) fn connection_whole(status: &ConnectionStatus) -> Vec<(String, Value)> {
+    let mut rows = vec![("ID".to_owned(), number(u64::from(status.id.0)))];
+    rows.extend(connection(status).rows);
+    let more = Record::plain()
+        .text("Target address", &*status.target_address)
+        .text("Target status", &*status.target_status)
+        .text("Transmit", &*status.transmit)
+        .text("Mirror", &*status.mirror)
+        .text("Replication", &*status.replication)
+        .number("Queued", status.mirror_bytes_queued.saturating_add(status.replication_bytes_queued))
+        .number("Sent", status.mirror_bytes_transmitted.saturating_add(status.replication_bytes_transmitted))
+        .number("Mirror bytes skipped", status.mirror_bytes_skipped)
+        .number("Files failed", status.files_failed)
+        .text("Last error", status.last_error.as_deref().unwrap_or_default());
+    rows.extend(more.rows);
+    rows
+}
+
+pub(crate) fn version(version: &Version) -> Record {
+    Record::new(format!("Version of {}", version.machine))
+        .text("Product", &*version.product)
+        .text("Version", &*version.version)
+        .text("Build", &*version.build)
+        .text("System", &*version.system)
+        .text("Machine", &*version.machine)
+        .list("Addresses", version.addresses.iter().cloned())
+}
+
+/// VERIFY REPORT: the totals by their names in the log (availability.md 15.4), then the files that differ.
+pub(crate) fn verify(report: &VerifyReport) -> Record {
+    let state = match (report.completed_ms, report.stopped) {
+        (None, _) => "running",
+        (Some(_), true) => "stopped",
+        (Some(_), false) => "completed",
+    };
+    let record = Record::new(format!("Verification of {}", report.repset))
+        .text("State", state)
+        .text("Start time", moment_ms(report.started_ms))
+        .text("Completion time", report.completed_ms.map_or_else(String::new, moment_ms))
+        .number("Elapsed time (seconds)", report.elapsed_ms / 1000)
+        .number("Total directories compared", report.directories_compared)
+        .number("Total directories missing", report.directories_missing)
+        .number("Total directories remirrored", report.directories_remirrored)
+        .number("Total files compared", report.files_compared)
+        .number("Total files missing", report.files_missing)
+        .number("Total files different", report.files_different)
+        .number("Total files remirrored", report.files_remirrored)
+        .number("Total bytes skipped", report.bytes_skipped)
+        .number("Total bytes compared", report.bytes_compared)
+        .number("Total bytes missing", report.bytes_missing)
+        .number("Total bytes different", report.bytes_different)
+        .number("Total bytes remirrored", report.bytes_remirrored)
+        .number("Errors", report.errors)
+        .text("Log", &*report.log);
+    record.list("Differing", report.differing.iter().map(|(path, state)| format!("{path} {state}")))
+}
+
+/// Lines of a dry run, in the order in which the mirror would send.
+pub(crate) fn dry_run() -> Table {
+    Table {
+        title: Some(DRY_RUN.to_owned()),
+        columns: vec![
+            Column { name: "Reason", width: 28 },
+            Column { name: "Bytes", width: 16 },
+            Column { name: "Path", width: 1 },
+        ],
+        ..Table::default()
+    }
+}
+
+pub(crate) const DRY_RUN: &str = "What the mirror would send";
+
+pub(crate) fn dry_run_row(path: &str, reason: MirrorReason, bytes: u64) -> Vec<Value> {
+    vec![text(reason.to_string()), number(bytes), text(path)]
+}
