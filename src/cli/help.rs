@@ -54,6 +54,11 @@ pub fn later(form: &str, json: bool) -> String {
     told(&message, "DTCL -i, -f and -c run the engine inside the process", json, false)
 }
 
+/// How a standard output that cannot be written is told.
+pub fn unwritten(error: &std::io::Error, json: bool) -> String {
+    told(&format!("cannot write standard output: {error}"), "what was printed is not complete", json, false)
+}
+
 /// A message about the whole run: text, or the JSON form with the fields of every error (language.md 7).
 pub fn told(message: &str, help: &str, json: bool, usage: bool) -> String {
     if json {

@@ -223,6 +223,24 @@ impl Session {
         self.machines.iter().map(|opened| Arc::clone(&opened.machine)).collect()
     }
 
+    /// Names that machines are known by here: the own ones, those used and those named by SERVER ADD.
+    pub fn machine_names(&self) -> Vec<String> {
+        let used = self.machines.iter().map(|opened| opened.machine.name().to_owned());
+        let mut names: Vec<String> = ["localhost".to_owned(), self.local()]
+            .into_iter()
+            .chain(used)
+            .chain(self.servers.clone())
+            .collect();
+        names.sort_unstable();
+        names.dedup_by(|a, b| a.eq_ignore_ascii_case(b));
+        names
+    }
+
+    /// CHDIR's directory on the current source.
+    pub fn directory(&self) -> Option<&str> {
+        self.directory.as_deref()
+    }
+
     /// Machines used so far, with the access they granted.
     pub(super) fn used(&self) -> Vec<(String, Option<Access>)> {
         self.machines.iter().map(|opened| (opened.machine.name().to_owned(), opened.access)).collect()
