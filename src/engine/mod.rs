@@ -7,38 +7,76 @@ mod calls;
 pub mod clock;
 pub mod connect;
 pub mod connection;
+mod explain;
 pub mod home;
 pub mod job;
+mod kept;
 pub mod link;
 pub mod log;
 pub mod repset;
 pub mod settings;
 pub mod source;
+mod table;
 pub mod target;
+#[cfg(test)]
+mod tests;
 
 use crate::api::ApiError;
+use clock::{Clock, SystemClock};
+use connect::address;
+use connection::runner::{JobRunner, Source};
 use home::{Home, HomeLock};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use table::Table;
 
 /// The engine of one home.
 pub struct Engine {
     home: Home,
     /// Given back when the engine is closed.
     lock: Mutex<Option<HomeLock>>,
+    kept: kept::Kept,
+    /// This machine's name.
+    source: String,
+    runner: Arc<dyn JobRunner>,
+    clock: Arc<dyn Clock>,
+    table: Mutex<Table>,
+    /// Held while a way is looked for and taken.
+    connecting: Mutex<()>,
+    /// This target's one switch for removing orphans (ORP-03), off by default (ORP-07) and after each start.
+    orphans: AtomicBool,
 }
 
 impl Engine {
-    /// Makes the home's directories, takes its lock and reads what is kept there.
+    /// Makes the home's directories, takes its lock and reads what is kept there. -111 while another engine runs on it.
     pub fn open(home: Home) -> Result<Arc<Engine>, ApiError> {
-        home.create()?;
-        let lock = home.lock()?;
-        Ok(Arc::new(Engine { home, lock: Mutex::new(Some(lock)) }))
+        Self::open_with(home, Arc::new(Source), Arc::new(SystemClock))
     }
 
-    /// Ends the engine: connections get `drain` to finish what runs, and are named in the answer.
-    pub fn close(&self, _drain: Duration) -> Vec<String> {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Vec::new()
+    /// With other means than the real ones, for tests.
+    pub(crate) fn open_with(
+        home: Home,
+        runner: Arc<dyn JobRunner>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Engine>, ApiError> {
+        home.create()?;
+        let lock = home.lock()?;
+        let kept = kept::Kept::open(&home)?;
+        Ok(Arc::new(Engine {
+            home,
+            lock: Mutex::new(Some(lock)),
+            kept,
+            source: address::own_name(),
+            runner,
+            clock,
+            table: Mutex::default(),
+            connecting: Mutex::default(),
+            orphans: AtomicBool::new(false),
+        }))
     }
+}
+
+/// A lock whose holder panicked is taken all the same: each holder leaves a whole state behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,14 +1,21 @@
 //! What a machine answers: one arm for each request, the work in the files beside this one.
 
 mod browse;
+mod connections;
+mod jobs;
+mod modules;
+mod sets;
 
 use super::Engine;
 use super::connect::address;
-use crate::api::{Access, ApiError, Code, Reply, Request, Version, Watch};
+use super::connection::{Step, Work, status};
+use crate::api::{Access, ApiError, Reply, Request, Version, Watch};
+use std::time::Duration;
 
 impl Engine {
     /// Answers one request; blocks until it is done.
-    pub fn call(&self, request: Request, _watch: &mut dyn Watch) -> Result<Reply, ApiError> {
+    pub fn call(&self, request: Request, watch: &mut dyn Watch) -> Result<Reply, ApiError> {
+        let settings = &self.kept.settings;
         match request {
             // Whoever could open the home may do everything in it; passwords are for services.
             Request::Login { user, .. } => {
@@ -18,7 +25,54 @@ impl Engine {
             Request::Logout | Request::Ping => Ok(Reply::Done),
             Request::Version => Ok(Reply::Version(version())),
             Request::Directory { path } => browse::directory(&path),
-            _ => Err(ApiError::bare(Code::OperationOrCommandIsNotSupported)),
+
+            Request::RepsetCreate { .. }
+            | Request::RuleAdd { .. }
+            | Request::RuleRemove { .. }
+            | Request::RuleList { .. }
+            | Request::RepsetSave { .. }
+            | Request::RepsetList
+            | Request::RepsetDisplay { .. }
+            | Request::RepsetCalculate { .. }
+            | Request::RepsetRename { .. }
+            | Request::RepsetCopy { .. }
+            | Request::RepsetDelete { .. }
+            | Request::RepsetResync { .. }
+            | Request::RepsetExport { .. }
+            | Request::RepsetImport { .. }
+            | Request::RepsetTest { .. } => self.sets(request, watch),
+
+            Request::Connect(spec) => self.connect(&spec, watch),
+            Request::Disconnect { connection, discard } => self.disconnect(connection, discard, watch),
+            Request::Status { connection } => {
+                let connection = self.connection(connection)?;
+                Ok(Reply::Connection(Box::new(status::status(&connection.info, &connection.view()))))
+            }
+            Request::StatusAll => Ok(self.status_all()),
+            Request::StatusSource => Ok(self.status_source()),
+            Request::StatusTarget => Ok(self.status_target()),
+            Request::ConnectionIdOf { repset, target } => self.id_of(&repset, target.as_deref()),
+            Request::Explain { path, connection } => self.explain(&path, connection),
+
+            Request::MirrorStart { connection, mirror } => self.mirror_start(connection, mirror, watch),
+            Request::MirrorStop { connection } => self.steer(connection, Work::Mirror, Step::Stop, watch),
+            Request::MirrorPause { connection } => self.steer(connection, Work::Mirror, Step::Pause, watch),
+            Request::MirrorResume { connection } => self.steer(connection, Work::Mirror, Step::Resume, watch),
+            Request::Verify { connection, verify } => self.verify(connection, verify),
+            Request::VerifyStop { connection } => self.steer(connection, Work::Verify, Step::Stop, watch),
+            Request::VerifyPause { connection } => self.steer(connection, Work::Verify, Step::Pause, watch),
+            Request::VerifyResume { connection } => self.steer(connection, Work::Verify, Step::Resume, watch),
+            Request::VerifyReport { connection } => self.verify_report(connection),
+            Request::Wait { connection, until, timeout_ms } => {
+                let timeout = timeout_ms.map(Duration::from_millis);
+                self.connection(connection)?.wait(until, timeout, &*self.clock, watch)
+            }
+
+            Request::Get { option } => settings.get(&option).map(Reply::Setting),
+            Request::GetDefault { option } => settings.default(&option).map(Reply::Setting),
+            Request::Set { option, value } => settings.set(&option, &value).map(Reply::Setting),
+            Request::SetDefault { option } => settings.set_default(&option).map(Reply::Setting),
+            Request::Options { pattern } => settings.list(pattern.as_deref()).map(Reply::Settings),
         }
     }
 }

@@ -4,5 +4,6 @@ pub mod address;
 pub mod mapping;
 pub mod mounts;
 pub mod overlap;
+mod request;
 pub mod route;
 pub mod tdu;

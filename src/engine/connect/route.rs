@@ -235,7 +235,7 @@ fn look_at_sources(
         }
         trees.push(tree);
     }
-    let names = missing.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
+    let names = missing.iter().map(shown).collect::<Vec<_>>().join(", ");
     if missing.len() == roots.len() {
         return Err(nothing(format!("nothing of the set {repset} exists: {names}"))
             .help(format!("check the paths with REPSET RULE LIST {repset}")));

@@ -54,13 +54,13 @@ pub struct View {
 }
 
 /// Hears what a calculation before a mirror found (RST-14).
-pub type Sized = Arc<dyn Fn(&str, &SetSize) + Send + Sync>;
+pub type Counted = Arc<dyn Fn(&str, &SetSize) + Send + Sync>;
 
 /// What a connection's task works with.
 pub struct Means {
     pub runner: Arc<dyn JobRunner>,
     pub clock: Arc<dyn Clock>,
-    pub sized: Sized,
+    pub counted: Counted,
 }
 
 /// A handle on a connection.
@@ -68,8 +68,8 @@ pub struct Means {
 pub struct Connection {
     pub info: Arc<Info>,
     inbox: mpsc::UnboundedSender<Message>,
-    view: watch::Receiver<View>,
-    handle: Handle,
+    pub(super) view: watch::Receiver<View>,
+    pub(super) handle: Handle,
 }
 
 /// A job to begin.
@@ -92,6 +92,11 @@ impl Connection {
         let task = task::Task::new(Arc::clone(&info), view, publish, messages, inbox.clone(), means);
         handle.spawn(task.run());
         Connection { info, inbox, view: watched, handle: handle.clone() }
+    }
+
+    /// True when it leads to the null target (JOB-15).
+    pub fn is_null(&self) -> bool {
+        self.info.statistics.is_some()
     }
 
     /// The newest snapshot.

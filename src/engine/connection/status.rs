@@ -1,6 +1,6 @@
 //! A connection's numbers and words as people and scripts read them (29.1, 25.4).
 
-use super::{Info, State, View, Work};
+use super::{Ended, Info, State, View, Work};
 use crate::api::{ConnectionStatus, Phase, Progress};
 use crate::engine::connect::mapping::shown;
 use crate::engine::job::JobShared;
@@ -81,10 +81,11 @@ pub fn status(info: &Info, view: &View) -> ConnectionStatus {
     let live = |count: fn(&JobShared) -> u64| running.map_or(0, count);
     let sent = state.totals.sent + live(|job| job.counters.bytes_sent.load(Relaxed));
     let skipped = state.totals.skipped + live(|job| job.counters.bytes_skipped.load(Relaxed));
+    let complete = running.is_none() && matches!(&state.last, Some((_, Ended::Complete, _)));
     let remaining = job.filter(|job| job.counters.calculated.load(Relaxed)).map(|job| {
         let counters = &job.counters;
         let done = counters.bytes_sent.load(Relaxed) + counters.bytes_skipped.load(Relaxed);
-        counters.bytes_total.load(Relaxed).saturating_sub(done)
+        if complete { 0 } else { counters.bytes_total.load(Relaxed).saturating_sub(done) }
     });
     ConnectionStatus {
         id: info.id,

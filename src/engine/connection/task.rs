@@ -47,14 +47,15 @@ impl Task {
 
     pub(super) async fn run(mut self) {
         while let Some(message) = self.messages.recv().await {
+            let mut answered = None;
             match message {
-                Message::Start { order, answer } => reply(answer, self.start(*order)),
+                Message::Start { order, answer } => answered = Some((answer, self.start(*order))),
                 Message::Steer { work, step, answer } => {
                     let result = self.state().steer(work, step);
                     if step == Step::Stop && result.is_ok() {
                         self.stops.push(answer);
                     } else {
-                        reply(answer, result);
+                        answered = Some((answer, result));
                     }
                 }
                 Message::Close { discard, answer } => {
@@ -70,6 +71,9 @@ impl Task {
             }
             // A snapshot before the answers: who was answered sees what was answered.
             self.publish.send_replace(self.view.clone());
+            if let Some((answer, result)) = answered {
+                reply(answer, result);
+            }
             if self.state().running.is_none() {
                 for answer in self.stops.drain(..) {
                     reply(answer, Ok(()));
@@ -101,11 +105,11 @@ impl Task {
         next.start(kind, Arc::clone(&shared))?;
         let inbox = self.inbox.clone();
         let runner = Arc::clone(&self.means.runner);
-        let sized = Arc::clone(&self.means.sized);
+        let counted = Arc::clone(&self.means.counted);
         let work = move || {
             let run = || {
                 if calculate {
-                    count(&*runner, &plan, &shared, &sized);
+                    count(&*runner, &plan, &shared, &counted);
                     if !shared.go_on() {
                         return JobOutcome { stopped: true, ..JobOutcome::default() };
                     }
@@ -170,7 +174,12 @@ pub(in crate::engine) fn ip_words(address: &str) -> String {
 }
 
 /// The calculation before a mirror (MIR-09): percentages are known afterwards.
-fn count(runner: &dyn super::runner::JobRunner, plan: &JobPlan, shared: &JobShared, sized: &super::Sized) {
+fn count(
+    runner: &dyn super::runner::JobRunner,
+    plan: &JobPlan,
+    shared: &JobShared,
+    counted: &super::Counted,
+) {
     shared.set_phase(Phase::Calculating);
     tracing::info!("Calculating repset size... ConID: {}", plan.connection);
     tracing::info!(
@@ -195,7 +204,7 @@ fn count(runner: &dyn super::runner::JobRunner, plan: &JobPlan, shared: &JobShar
     counters.files_total.store(size.files, Relaxed);
     counters.bytes_total.store(size.bytes, Relaxed);
     counters.calculated.store(true, Relaxed);
-    sized(&plan.repset, &size);
+    counted(&plan.repset, &size);
 }
 
 fn reply(answer: Answer, result: Result<(), ApiError>) {

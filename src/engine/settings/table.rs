@@ -302,7 +302,7 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Obsolete, has no effect any more";
     RestoreSpecialExecutableHandling: Linux, Bool, "-", "-", "-", "0 = no alternate file; 1 = alternate file", "1", No, Later("restoration"),
         "Restore a running executable into an alternate file";
-    SaveStatFile: Both, Bool, "-", "-", "-", "0 = overwrite; 1 = keep the old file as statistic-old.sts", "1", No, Later("statistics"),
+    SaveStatFile: Both, Bool, "-", "-", "-", "0 = overwrite; 1 = keep the old file as statistic-old.sts", "1", No, Acts,
         "Keep or overwrite statistic.sts";
     ScheduleFile: Both, FileName, "file name", "-", "-", "any valid file name", "Schedule.sts", Yes, Later("transmission schedules"),
         "Database file of the transmission schedules";
@@ -316,7 +316,7 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Files smaller than this are mirrored whole";
     SourcePendingAcks: Both, Integer, "operations", "100", "20000", "-", "2000", No, Later("connections over the network"),
         "Operations taken by the target queue for which the source still awaits an answer";
-    StatsFileName: Both, FileName, "file name", "-", "-", "any valid file name", "statistic.sts", No, Later("statistics"),
+    StatsFileName: Both, FileName, "file name", "-", "-", "any valid file name", "statistic.sts", No, Acts,
         "Default file for the statistics log";
     StatsLoggingOn: Both, Bool, "-", "-", "-", "0 = not started; 1 = started", "0", No, Later("statistics"),
         "Start statistics logging when the product starts";

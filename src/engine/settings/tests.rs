@@ -137,6 +137,7 @@ fn every_view_reads_options_that_exist() {
     assert_eq!(verify.file("Data"), place.home.log_dir().join("Data DTVerify.log"));
     assert_eq!((verify.limit, verify.append), (1_048_576, true));
     assert!(settings.calculate_on_connect() && !settings.cleaner());
+    assert_eq!(settings.statistics_file(), ("statistic.sts".to_owned(), true));
     assert_eq!(settings.repset_database(), place.home.state_dir().join("DblTake.db"));
 }
 

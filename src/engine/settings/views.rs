@@ -167,6 +167,11 @@ impl Settings {
         self.on("Cleaner")
     }
 
+    /// The null target's statistics file when its command names none, and whether an earlier one is kept.
+    pub fn statistics_file(&self) -> (String, bool) {
+        (self.text("StatsFileName"), self.on("SaveStatFile"))
+    }
+
     /// `DataPath`: the directory of the databases.
     pub fn data_path(&self) -> PathBuf {
         self.path("DataPath")

@@ -1,0 +1,153 @@
+//! Requests about one connection: mirror, verify, status, disconnect.
+
+use crate::api::{ApiError, Code, ConnectionId, MirrorSpec, Reply, VerifySpec, Watch};
+use crate::engine::Engine;
+use crate::engine::connect::address;
+use crate::engine::connection::{Connection, Order, Step, Work, no_connection, status};
+use crate::engine::job::{JobKind, JobShared};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Engine {
+    /// -107 if there is none.
+    pub(in crate::engine) fn connection(&self, id: ConnectionId) -> Result<Connection, ApiError> {
+        self.connections()
+            .into_iter()
+            .find(|connection| connection.info.id == id)
+            .ok_or_else(|| no_connection(id))
+    }
+
+    /// `MIRROR START`.
+    pub(in crate::engine) fn mirror_start(
+        &self,
+        id: ConnectionId,
+        mirror: MirrorSpec,
+        watch: &mut dyn Watch,
+    ) -> Result<Reply, ApiError> {
+        let connection = self.connection(id)?;
+        self.check_mirror(&mirror)?;
+        let mirror = MirrorSpec { orphans: mirror.orphans || self.orphans.load(Relaxed), ..mirror };
+        let order = self.order(&connection, JobKind::Mirror(mirror), mirror.calculate)?;
+        if mirror.dry_run {
+            return self.dry_run(&order.plan, mirror, watch);
+        }
+        connection.start(order).map(|()| Reply::Done)
+    }
+
+    /// `VERIFY`.
+    pub(in crate::engine) fn verify(&self, id: ConnectionId, verify: VerifySpec) -> Result<Reply, ApiError> {
+        let connection = self.connection(id)?;
+        if connection.is_null() {
+            return Err(ApiError::new(
+                Code::OperationOrCommandIsNotSupported,
+                format!("connection {id} leads to the null target, where there is nothing to verify"),
+            ));
+        }
+        let verify = VerifySpec { orphans: verify.orphans || self.orphans.load(Relaxed), ..verify };
+        let order = self.order(&connection, JobKind::Verify(verify), false)?;
+        connection.start(order).map(|()| Reply::Done)
+    }
+
+    /// A job with the rules and settings as they are now: what was saved since the connection was made counts (RST-12).
+    fn order(&self, connection: &Connection, kind: JobKind, calculate: bool) -> Result<Order, ApiError> {
+        let info = &connection.info;
+        if connection.view().state.running.is_some() {
+            // Said here as well, so that a dry run gets the same answer; the task decides.
+            connection.view().state.clone().start(kind, JobShared::new())?;
+        }
+        let null = connection.is_null();
+        let rules = self.saved_rules(&info.repset)?;
+        let _turn = self.connecting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let route = Arc::new(self.route(&info.repset, rules, &info.map, null, Some(info.id))?);
+        let plan = self.plan(info.id, &info.repset, &info.target, &route, null);
+        Ok(Order { kind, plan, route, calculate, shared: JobShared::new() })
+    }
+
+    /// `CLEAN` only where the setting `Cleaner` allows it.
+    pub(in crate::engine) fn check_mirror(&self, mirror: &MirrorSpec) -> Result<(), ApiError> {
+        if mirror.clean && !self.kept.settings.cleaner() {
+            return Err(ApiError::new(
+                Code::CleanerOptionIsNotEnabled,
+                "CLEAN would empty the target paths first, and the option Cleaner is 0",
+            )
+            .help("SET Cleaner = 1 allows it, MIRROR START without CLEAN overwrites in place"));
+        }
+        Ok(())
+    }
+
+    /// Stops, pauses or resumes.
+    pub(in crate::engine) fn steer(
+        &self,
+        id: ConnectionId,
+        work: Work,
+        step: Step,
+        watch: &dyn Watch,
+    ) -> Result<Reply, ApiError> {
+        self.connection(id)?.steer(work, step, watch).map(|()| Reply::Done)
+    }
+
+    /// `VERIFY REPORT`.
+    pub(in crate::engine) fn verify_report(&self, id: ConnectionId) -> Result<Reply, ApiError> {
+        match self.connection(id)?.view().state.report {
+            Some(report) => Ok(Reply::Verify(Box::new((*report).clone()))),
+            None => Err(ApiError::new(
+                Code::InvalidParameterWasSupplied,
+                format!("no verification of connection {id} has ended yet"),
+            )
+            .help(format!("VERIFY {id} starts one, WAITONMIRROR {id} waits for its end"))),
+        }
+    }
+
+    /// `DISCONNECT`.
+    pub(in crate::engine) fn disconnect(
+        &self,
+        id: ConnectionId,
+        discard: bool,
+        watch: &dyn Watch,
+    ) -> Result<Reply, ApiError> {
+        let connection = self.connection(id)?;
+        connection.close(discard, watch)?;
+        self.forget(id);
+        let info = &connection.info;
+        tracing::info!(
+            "Service has disconnected from {} ({}) for Replication Set {}",
+            info.target,
+            info.target_address,
+            info.repset
+        );
+        Ok(Reply::Done)
+    }
+
+    /// `CONID`.
+    pub(in crate::engine) fn id_of(&self, repset: &str, target: Option<&str>) -> Result<Reply, ApiError> {
+        let fits = |connection: &Connection| {
+            let info = &connection.info;
+            let same = |name: &str| {
+                name.eq_ignore_ascii_case(&info.target)
+                    // Two names of this machine are one target.
+                    || (!connection.is_null() && address::reach(name).is_ok())
+            };
+            info.repset.eq_ignore_ascii_case(repset) && target.is_none_or(same)
+        };
+        let mut found = self.connections().into_iter().filter(fits);
+        let to = target.map(|target| format!(" to {target}")).unwrap_or_default();
+        match (found.next(), found.next()) {
+            (Some(connection), None) => Ok(Reply::Connected(connection.info.id)),
+            (None, _) => Err(ApiError::new(
+                Code::ConnectionDoesNotExist,
+                format!("the set {repset} is not connected{to}"),
+            )
+            .help("STATUS lists the connections")),
+            (Some(_), Some(_)) => Err(ApiError::new(
+                Code::InvalidParameterWasSupplied,
+                format!("the set {repset} is connected{to} several times"),
+            )
+            .help("STATUS lists the connections with their IDs")),
+        }
+    }
+
+    /// `STATUS`.
+    pub(in crate::engine) fn status_all(&self) -> Reply {
+        Reply::Connections(self.connections().iter().map(|c| status::status(&c.info, &c.view())).collect())
+    }
+}

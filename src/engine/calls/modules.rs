@@ -1,0 +1,71 @@
+//! STATUS SOURCE and STATUS TARGET: the two modules of a machine, with the fields of the replication service view
+//! (reference-guide 4.2 to 4.4) that have a meaning here.
+
+use crate::api::Reply;
+use crate::engine::Engine;
+use crate::engine::connection::status::status;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Engine {
+    pub(in crate::engine) fn status_source(&self) -> Reply {
+        let mut rows = self.root_rows();
+        row(&mut rows, "Source module", "Running");
+        row(&mut rows, "Replication sets", self.set_count());
+        let connections = self.connections();
+        row(&mut rows, "Connections", connections.len());
+        for connection in &connections {
+            let status = status(&connection.info, &connection.view());
+            row(&mut rows, "Replication set", &status.repset);
+            row(&mut rows, "Connection ID", status.id);
+            row(&mut rows, "Transmit mode", &status.transmit);
+            row(&mut rows, "Target data state", &status.target_data_state);
+            row(&mut rows, "Target route", &status.target_address);
+            row(&mut rows, "Mirror status", &status.mirror);
+            if let Some(remaining) = status.mirror_bytes_remaining {
+                row(&mut rows, "Mirror remaining (bytes)", remaining);
+            }
+            row(&mut rows, "Mirror skipped (bytes)", status.mirror_bytes_skipped);
+            row(&mut rows, "Sent mirror (bytes)", status.mirror_bytes_transmitted);
+            row(&mut rows, "Replication status", &status.replication);
+            for (source, target) in &status.paths {
+                row(&mut rows, "Source Path", source);
+                row(&mut rows, "Target Path", target);
+            }
+        }
+        Reply::Source(rows)
+    }
+
+    pub(in crate::engine) fn status_target(&self) -> Reply {
+        let mut rows = self.root_rows();
+        row(&mut rows, "Target module", "Running");
+        row(&mut rows, "Data root", crate::engine::connect::mapping::shown(self.home.data_root()));
+        let orphans = if self.orphans.load(Relaxed) { "On" } else { "Off" };
+        row(&mut rows, "Move/Delete Orphan Files", orphans);
+        let connections = self.connections();
+        let entries: Vec<_> = connections.iter().filter(|connection| !connection.is_null()).collect();
+        row(&mut rows, "Target connection entries", entries.len());
+        for connection in entries {
+            let status = status(&connection.info, &connection.view());
+            row(&mut rows, "Source name", &connection.info.source);
+            row(&mut rows, "Source address", &connection.info.target_address);
+            row(&mut rows, "Replication set", &status.repset);
+            row(&mut rows, "Connection ID", status.id);
+            row(&mut rows, "Target data state", &status.target_data_state);
+            row(&mut rows, "Target status", &status.target_status);
+        }
+        Reply::Target(rows)
+    }
+
+    fn root_rows(&self) -> Vec<(String, String)> {
+        let version = super::version();
+        let mut rows = Vec::new();
+        row(&mut rows, "Server name", &version.machine);
+        row(&mut rows, "Product version", format!("{} {}", version.product, version.version));
+        row(&mut rows, "Operating system", &version.system);
+        rows
+    }
+}
+
+fn row(rows: &mut Vec<(String, String)>, label: &str, value: impl ToString) {
+    rows.push((label.to_owned(), value.to_string()));
+}

@@ -1,0 +1,195 @@
+//! EXPLAIN: one path's story. In the set or why not, on the target or not, what is pending, what went wrong last.
+
+use super::Engine;
+use super::connect::mapping::{LONGEST_PATH, absolute, shown};
+use super::connection::{Connection, DataState};
+use super::log::escape;
+use super::repset::{RuleSet, describe, is_pseudo};
+use crate::api::{ApiError, ConnectionId, Reply};
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+type Rows = Vec<(String, String)>;
+
+impl Engine {
+    /// `EXPLAIN`: for one connection, or for all whose set names the path, and the sets that are not connected.
+    pub(in crate::engine) fn explain(&self, path: &str, id: Option<ConnectionId>) -> Result<Reply, ApiError> {
+        let path = absolute(path, "EXPLAIN")?;
+        let source = look(&path);
+        let mut rows = Rows::new();
+        row(&mut rows, "Path", shown(&path));
+        row(&mut rows, "On source", describe_file(&source));
+        let directory = matches!(&source, Ok(Some(stat)) if stat.is_dir());
+        let connections = match id {
+            Some(id) => vec![self.connection(id)?],
+            None => self.connections(),
+        };
+        for connection in &connections {
+            let view = connection.view();
+            let (belongs, why) = self.belongs(&view.route.rules, &path, directory);
+            // Without CON a connection that has nothing to do with the path is only noise.
+            if id.is_none()
+                && !belongs
+                && !view.route.paths.iter().any(|mapping| path.starts_with(&mapping.source))
+            {
+                continue;
+            }
+            row(&mut rows, "Replication set", &connection.info.repset);
+            row(&mut rows, "In the set", why);
+            story(&mut rows, connection, &path, belongs, &source);
+        }
+        if id.is_none() {
+            for (name, rules) in self.sets_not_connected(&connections)? {
+                let (belongs, why) = self.belongs(&rules, &path, directory);
+                if belongs {
+                    row(&mut rows, "Replication set", format!("{name} (not connected)"));
+                    row(&mut rows, "In the set", why);
+                }
+            }
+            if rows.len() == 2 {
+                row(&mut rows, "In the set", "no, no rule of any set names it");
+            }
+        }
+        Ok(Reply::Explanation(rows))
+    }
+
+    /// Does a path belong to a set, as a mirror would decide, and why.
+    pub(in crate::engine) fn belongs(&self, rules: &RuleSet, path: &Path, directory: bool) -> (bool, String) {
+        if path.as_os_str().len() > LONGEST_PATH {
+            return (false, format!("no, its path is over {LONGEST_PATH} bytes"));
+        }
+        if let Some(reason) = self.left_out(path) {
+            return (false, format!("no, {reason}"));
+        }
+        match rules.explain(path, directory) {
+            (true, Some(rule)) => (true, format!("yes, by the rule {}", describe(rule))),
+            (false, Some(rule)) => (false, format!("no, by the rule {}", describe(rule))),
+            (_, None) => (false, "no, no rule names it".to_owned()),
+        }
+    }
+
+    /// Why a path belongs to no set, whatever the rules say.
+    pub(in crate::engine) fn left_out(&self, path: &Path) -> Option<String> {
+        let forbidden = self.forbidden();
+        let home = path.ancestors().find(|above| {
+            std::fs::symlink_metadata(above).is_ok_and(|stat| forbidden.contains(&(stat.dev(), stat.ino())))
+        });
+        if let Some(home) = home {
+            return Some(format!("{} is the engine's own and is never part of a set", shown(home)));
+        }
+        let existing = path
+            .ancestors()
+            .find(|above| std::fs::symlink_metadata(above).is_ok_and(|stat| stat.is_dir()))?;
+        is_pseudo(existing).map(|kind| format!("it lies on a pseudo file system ({kind})"))
+    }
+}
+
+/// What one connection did with the path.
+fn story(
+    rows: &mut Rows,
+    connection: &Connection,
+    path: &Path,
+    belongs: bool,
+    source: &Result<Option<Metadata>, String>,
+) {
+    let view = connection.view();
+    let state = &view.state;
+    row(rows, "Connection ID", connection.info.id);
+    row(rows, "Target machine", &connection.info.target);
+    row(rows, "Target data state", state.data);
+    if !connection.is_null()
+        && let Some(target) = target_of(&view.route.paths, path)
+    {
+        row(rows, "Target path", shown(&target));
+        row(rows, "On target", compare(source, &look(&target)));
+    }
+    let pending = match (&state.running, state.data) {
+        _ if !belongs => "nothing",
+        (Some(running), _) if is_at(running, path) => "it is being worked on",
+        (Some(_), _) => "a job is under way",
+        (None, DataState::MirrorRequired) => "a mirror is required",
+        (None, _) => "nothing",
+    };
+    row(rows, "Pending", pending);
+    let failure = state.failures.iter().rev().find(|failure| failure.path == path.as_os_str().as_bytes());
+    row(rows, "Last error", failure.map_or("none".to_owned(), |failure| escape(&failure.reason)));
+}
+
+fn is_at(running: &super::connection::state::Running, path: &Path) -> bool {
+    let at = running.shared.counters.path.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    *at == shown(path)
+}
+
+/// Where a source path comes to lie.
+fn target_of(paths: &[super::job::Mapping], path: &Path) -> Option<PathBuf> {
+    paths.iter().find_map(|mapping| {
+        let rest = path.strip_prefix(&mapping.source).ok()?;
+        Some(if rest.as_os_str().is_empty() { mapping.target.clone() } else { mapping.target.join(rest) })
+    })
+}
+
+/// None: it does not exist.
+fn look(path: &Path) -> Result<Option<Metadata>, String> {
+    match std::fs::symlink_metadata(path) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn describe_file(file: &Result<Option<Metadata>, String>) -> String {
+    match file {
+        Ok(Some(stat)) => format!("{}, {} bytes, modified {}", kind(stat), stat.len(), when(stat)),
+        Ok(None) => "no".to_owned(),
+        Err(error) => format!("cannot be looked at: {error}"),
+    }
+}
+
+/// Both sides as a difference mirror compares them: kind, size, date and time.
+fn compare(source: &Result<Option<Metadata>, String>, target: &Result<Option<Metadata>, String>) -> String {
+    let (source, target) = match (source, target) {
+        (_, Err(error)) => return format!("cannot be looked at: {error}"),
+        (_, Ok(None)) => return "no".to_owned(),
+        (Ok(Some(source)), Ok(Some(target))) => (source, target),
+        (_, Ok(Some(target))) => return format!("yes, {}, {} bytes, an orphan", kind(target), target.len()),
+    };
+    if kind(source) != kind(target) {
+        return format!("yes, but it is a {} there", kind(target));
+    }
+    let mut differences = Vec::new();
+    if source.is_file() && source.len() != target.len() {
+        differences.push(format!("{} bytes there", target.len()));
+    }
+    if !source.is_symlink() && (source.mtime(), source.mtime_nsec()) != (target.mtime(), target.mtime_nsec())
+    {
+        differences.push(format!("modified {} there", when(target)));
+    }
+    if differences.is_empty() {
+        "yes, same size and time".to_owned()
+    } else {
+        format!("yes, but different: {}", differences.join(", "))
+    }
+}
+
+fn kind(stat: &Metadata) -> &'static str {
+    match stat.file_type() {
+        of if of.is_file() => "file",
+        of if of.is_dir() => "directory",
+        of if of.is_symlink() => "link",
+        _ => "special file",
+    }
+}
+
+fn when(stat: &Metadata) -> String {
+    let nanoseconds = i32::try_from(stat.mtime_nsec()).unwrap_or_default();
+    jiff::Timestamp::new(stat.mtime(), nanoseconds)
+        .map(|time| time.to_zoned(jiff::tz::TimeZone::system()).strftime("%m/%d/%Y %H:%M:%S%.f").to_string())
+        .unwrap_or_else(|_| stat.mtime().to_string())
+}
+
+fn row(rows: &mut Rows, label: &str, value: impl ToString) {
+    rows.push((label.to_owned(), value.to_string()));
+}

@@ -1,0 +1,175 @@
+//! The connections of an engine, their numbers, the runtime they live on, and their end.
+
+use super::connection::{BEAT, Connection, DataState, Ended};
+use super::{Engine, lock};
+use crate::api::{ApiError, Code, ConnectionId, Event, Watch};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// How long a closed connection's job may take to notice that it shall stop.
+const STOPPING: Duration = Duration::from_secs(10);
+
+/// What is open.
+#[derive(Default)]
+pub(super) struct Table {
+    /// The last number given (CNX-01).
+    last: u32,
+    open: BTreeMap<ConnectionId, Connection>,
+    /// From the first connection on.
+    runtime: Option<Runtime>,
+    closed: bool,
+}
+
+impl Engine {
+    /// All connections by their numbers.
+    pub(super) fn connections(&self) -> Vec<Connection> {
+        lock(&self.table).open.values().cloned().collect()
+    }
+
+    /// The runtime, started if need be.
+    pub(super) fn handle(&self) -> Result<Handle, ApiError> {
+        let mut table = lock(&self.table);
+        refuse_closed(&table)?;
+        if let Some(runtime) = &table.runtime {
+            return Ok(runtime.handle().clone());
+        }
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(1)
+            .thread_name("connections")
+            .enable_time()
+            .build()
+            .map_err(|error| {
+                ApiError::new(Code::MemoryIsLow, format!("no thread could be started: {error}"))
+                    .help("end other work on this machine and try again")
+            })?;
+        let handle = runtime.handle().clone();
+        table.runtime = Some(runtime);
+        Ok(handle)
+    }
+
+    /// The number that comes next.
+    pub(super) fn next_id(&self) -> ConnectionId {
+        ConnectionId(lock(&self.table).last.saturating_add(1))
+    }
+
+    /// Takes the next number; none is given twice.
+    pub(super) fn take_id(&self) -> Result<ConnectionId, ApiError> {
+        let mut table = lock(&self.table);
+        refuse_closed(&table)?;
+        table.last = table.last.checked_add(1).ok_or_else(|| {
+            ApiError::new(Code::UnknownError, "all connection numbers are used up")
+                .help("start the engine anew")
+        })?;
+        Ok(ConnectionId(table.last))
+    }
+
+    /// From now on others see the connection.
+    pub(super) fn keep(&self, connection: Connection) -> Result<(), ApiError> {
+        let refused = {
+            let mut table = lock(&self.table);
+            match refuse_closed(&table) {
+                Ok(()) => {
+                    table.open.insert(connection.info.id, connection);
+                    return Ok(());
+                }
+                Err(refused) => refused,
+            }
+        };
+        // The engine was closed meanwhile; its answer is the refusal, whatever this one is.
+        let _ = connection.close(true, &Deadline(self.clock.now() + STOPPING, Arc::clone(&self.clock)));
+        Err(refused)
+    }
+
+    pub(super) fn forget(&self, id: ConnectionId) {
+        lock(&self.table).open.remove(&id);
+    }
+
+    /// Ends the engine. What runs gets `drain` in all to come to its end, unless it is paused; then it is stopped. The
+    /// answer names each connection and how it ended.
+    pub fn close(&self, drain: Duration) -> Vec<String> {
+        let (connections, runtime) = {
+            let mut table = lock(&self.table);
+            table.closed = true;
+            (std::mem::take(&mut table.open), table.runtime.take())
+        };
+        let now = self.clock.now();
+        let deadline = now.checked_add(drain).unwrap_or(now);
+        let mut named = Vec::new();
+        for connection in connections.into_values() {
+            named.push(self.end(&connection, deadline));
+        }
+        if let Some(runtime) = runtime {
+            // A thread that hangs in the kernel must not hold the process.
+            runtime.shutdown_background();
+        }
+        self.kept.close();
+        lock(&self.lock).take();
+        named
+    }
+
+    /// Drains and closes one connection.
+    fn end(&self, connection: &Connection, deadline: Instant) -> String {
+        let info = &connection.info;
+        connection.settle(deadline, &*self.clock);
+        let ran = connection.view().state.running.is_some();
+        let bound = Deadline(self.clock.now() + STOPPING, Arc::clone(&self.clock));
+        let hangs = connection.close(false, &bound).is_err();
+        let state = connection.view().state;
+        tracing::info!(
+            "Service has disconnected from {} ({}) for Replication Set {}",
+            info.target,
+            info.target_address,
+            info.repset
+        );
+        let how = match (&state.last, state.data) {
+            _ if hangs => "what it was doing did not stop in time",
+            (Some((_, Ended::Stopped, _)), _) if ran => "stopped before it was complete",
+            (None, _) => "nothing was mirrored",
+            (Some(_), DataState::Ok) => "the mirror is complete",
+            (Some(_), _) => "a mirror is required",
+        };
+        format!("connection {} of {} to {}: {how}", info.id, info.repset, info.target)
+    }
+}
+
+impl Connection {
+    /// Waits until no job runs, or it is paused, or the deadline has passed.
+    fn settle(&self, deadline: Instant, clock: &dyn super::clock::Clock) {
+        let mut snapshots = self.view.clone();
+        loop {
+            let running = snapshots.borrow_and_update().state.running.clone();
+            let left = deadline.saturating_duration_since(clock.now());
+            let Some(running) = running else { return };
+            if running.shared.is_paused() || left.is_zero() {
+                return;
+            }
+            let beat = left.min(BEAT);
+            let changed =
+                self.handle.block_on(async { tokio::time::timeout(beat, snapshots.changed()).await });
+            if let Ok(Err(_)) = changed {
+                return;
+            }
+        }
+    }
+}
+
+/// Gives up at a moment.
+struct Deadline(Instant, Arc<dyn super::clock::Clock>);
+
+impl Watch for Deadline {
+    fn event(&mut self, _: Event) {}
+
+    fn cancelled(&self) -> bool {
+        self.1.now() >= self.0
+    }
+}
+
+fn refuse_closed(table: &Table) -> Result<(), ApiError> {
+    if table.closed {
+        return Err(ApiError::new(Code::ServerIsNotResponding, "the engine was closed").help("open it anew"));
+    }
+    Ok(())
+}

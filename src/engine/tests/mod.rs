@@ -1,0 +1,7 @@
+//! The engine's control side, with jobs that tests steer and a clock that they move.
+
+mod closing;
+mod connecting;
+mod jobs;
+mod looking;
+mod support;
