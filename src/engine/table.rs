@@ -25,7 +25,9 @@ pub(super) struct Table {
 impl Engine {
     /// All connections by their numbers.
     pub(super) fn connections(&self) -> Vec<Connection> {
-        lock(&self.table).open.values().cloned().collect()
+        let mut table = lock(&self.table);
+        table.open.retain(|_, connection| !connection.is_gone());
+        table.open.values().cloned().collect()
     }
 
     /// The runtime, started if need be.
@@ -98,11 +100,11 @@ impl Engine {
         let now = self.clock.now();
         let deadline = now.checked_add(drain).unwrap_or(now);
         let mut named = Vec::new();
-        for connection in connections.into_values() {
+        for connection in connections.into_values().filter(|connection| !connection.is_gone()) {
             named.push(self.end(&connection, deadline));
         }
         if let Some(runtime) = runtime {
-            // A thread that hangs in the kernel must not hold the process.
+            // A job that hangs in the kernel must not hold the process.
             runtime.shutdown_background();
         }
         self.kept.close();

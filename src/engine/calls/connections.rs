@@ -1,10 +1,10 @@
 //! Requests about one connection: mirror, verify, status, disconnect.
 
 use crate::api::{ApiError, Code, ConnectionId, MirrorSpec, Reply, VerifySpec, Watch};
-use crate::engine::Engine;
 use crate::engine::connect::address;
 use crate::engine::connection::{Connection, Order, Step, Work, no_connection, status};
 use crate::engine::job::{JobKind, JobShared};
+use crate::engine::{Engine, lock};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -27,11 +27,12 @@ impl Engine {
         let connection = self.connection(id)?;
         self.check_mirror(&mirror)?;
         let mirror = MirrorSpec { orphans: mirror.orphans || self.orphans.load(Relaxed), ..mirror };
-        let order = self.order(&connection, JobKind::Mirror(mirror), mirror.calculate)?;
+        let kind = JobKind::Mirror(mirror);
         if mirror.dry_run {
+            let order = self.order(&connection, kind, false)?;
             return self.dry_run(&order.plan, mirror, watch);
         }
-        connection.start(order).map(|()| Reply::Done)
+        self.begin(&connection, kind, mirror.calculate)
     }
 
     /// `VERIFY`.
@@ -44,7 +45,13 @@ impl Engine {
             ));
         }
         let verify = VerifySpec { orphans: verify.orphans || self.orphans.load(Relaxed), ..verify };
-        let order = self.order(&connection, JobKind::Verify(verify), false)?;
+        self.begin(&connection, JobKind::Verify(verify), false)
+    }
+
+    fn begin(&self, connection: &Connection, kind: JobKind, calculate: bool) -> Result<Reply, ApiError> {
+        // Until the job has taken its way, nobody else takes a place on it.
+        let _turn = lock(&self.connecting);
+        let order = self.order(connection, kind, calculate)?;
         connection.start(order).map(|()| Reply::Done)
     }
 
@@ -57,7 +64,6 @@ impl Engine {
         }
         let null = connection.is_null();
         let rules = self.saved_rules(&info.repset)?;
-        let _turn = self.connecting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let route = Arc::new(self.route(&info.repset, rules, &info.map, null, Some(info.id))?);
         let plan = self.plan(info.id, &info.repset, &info.target, &route, null);
         Ok(Order { kind, plan, route, calculate, shared: JobShared::new() })

@@ -7,10 +7,10 @@ use super::tdu::StatisticsFile;
 use crate::api::{
     ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, MapSpec, MirrorSpec, Reply, Watch,
 };
-use crate::engine::Engine;
 use crate::engine::connection::{Connection, Info, Means, Order};
 use crate::engine::job::{JobKind, JobPlan, JobShared, Sink};
 use crate::engine::repset::RuleSet;
+use crate::engine::{Engine, lock};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -50,12 +50,13 @@ impl Engine {
         }
 
         // One at a time, so that two cannot take the same place.
-        let _turn = self.connecting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let turn = lock(&self.connecting);
         let route = Arc::new(self.route(&repset, rules, &spec.map, null, None)?);
         for notice in &route.notices {
             watch.event(Event::Notice(notice.clone()));
         }
         if spec.dry_run {
+            drop(turn);
             // The number that the connection would get is only for the log.
             let plan = self.plan(self.next_id(), &repset, &target, &route, null);
             return match mirror {
@@ -106,6 +107,7 @@ impl Engine {
             }
         }
         self.keep(connection)?;
+        drop(turn);
         Ok(Reply::Connected(id))
     }
 

@@ -99,6 +99,11 @@ impl Connection {
         self.info.statistics.is_some()
     }
 
+    /// True once its task has ended: it was closed by a caller that did not wait for the end.
+    pub fn is_gone(&self) -> bool {
+        self.inbox.is_closed()
+    }
+
     /// The newest snapshot.
     pub fn view(&self) -> View {
         self.view.borrow().clone()

@@ -5,6 +5,7 @@ use crate::api::*;
 use crate::engine::Engine;
 use crate::engine::home::Home;
 use crate::engine::job::JobOutcome;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -102,4 +103,40 @@ fn discard_tells_the_job() {
     let shared = bench.shared(ONE);
     bench.ask(Request::Disconnect { connection: ONE, discard: true }).unwrap();
     assert!(shared.stopped() && shared.discarded());
+}
+
+#[test]
+fn a_disconnect_that_is_not_waited_for_still_ends_the_connection() {
+    let bench = Bench::new();
+    bench.mirroring();
+    bench.runner.deaf.store(true, Relaxed);
+    let mut watcher = Watcher::new(|| ());
+    watcher.cancelled = true;
+    let request = Request::Disconnect { connection: ONE, discard: false };
+    assert!(bench.engine.call(request, &mut watcher).unwrap_err().message.contains("interrupted"));
+    assert_eq!(bench.words(ONE).1, "Mirroring", "it is there as long as it works");
+    bench.runner.complete();
+    while bench.ask(Request::Status { connection: ONE }).is_ok() {
+        std::thread::yield_now();
+    }
+    assert_eq!(bench.connect(bench.spec()), ConnectionId(2), "its place is free");
+}
+
+#[test]
+fn a_job_that_hangs_does_not_hold_the_end() {
+    let bench = Bench::new();
+    bench.mirroring();
+    bench.runner.deaf.store(true, Relaxed);
+    std::thread::scope(|scope| {
+        let closing = scope.spawn(|| bench.engine.close(Duration::ZERO));
+        while !closing.is_finished() {
+            bench.clock.forward(Duration::from_secs(1));
+            std::thread::yield_now();
+        }
+        assert_eq!(
+            closing.join().unwrap(),
+            ["connection 1 of payroll to localhost: what it was doing did not stop in time"]
+        );
+    });
+    bench.runner.complete();
 }

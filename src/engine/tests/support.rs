@@ -10,6 +10,7 @@ use crate::engine::connection::runner::JobRunner;
 use crate::engine::home::Home;
 use crate::engine::job::{DryRunSink, JobKind, JobOutcome, JobPlan, JobShared};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ pub struct Steered {
     ends: Mutex<Vec<JobOutcome>>,
     changed: Condvar,
     pub plans: Mutex<Vec<(JobPlan, JobKind)>>,
+    /// A job that hangs: it hears no stop.
+    pub deaf: AtomicBool,
 }
 
 impl Steered {
@@ -43,7 +46,7 @@ impl JobRunner for Steered {
             Phase::Mirroring
         });
         loop {
-            if !shared.go_on() {
+            if !self.deaf.load(Relaxed) && !shared.go_on() {
                 return JobOutcome { stopped: true, ..JobOutcome::default() };
             }
             let mut ends = self.ends.lock().unwrap();
