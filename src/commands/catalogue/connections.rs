@@ -59,8 +59,8 @@ pub(super) const COMMANDS: &[Command] = &[
     .run(disconnect),
     command(Links, "STATUS CONnection <con_id>", MONITOR, "S", "Shows one connection.")
         .details(
-            "Ten lines that scripts may rely on. When files have failed or were excluded from the mirror two more tell \
-             their number and the newest failure.",
+            "Ten lines that scripts may rely on. When files have failed, two more tell their number and the newest \
+             failure.",
         )
         .examples(&["status con 1", "status connection $con", "status con *"])
     .run(status_connection),
@@ -239,7 +239,12 @@ fn conid(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
     let request = Request::ConnectionIdOf { repset: args.repset()?, target: args.optional("target")? };
     match session.ask(&machine, request)? {
         Reply::Connected(id) => {
-            let output = Output::Record(Record::plain().number("Connection ID", u64::from(id.0)));
+            let number = u64::from(id.0);
+            // A script takes the value; a person has to see it.
+            let output = match session.ui().interactive() {
+                true => Output::Record(Record::plain().number("Connection ID", number)),
+                false => Output::Nothing,
+            };
             Ok(Outcome { value: i64::from(id.0), output })
         }
         _ => Err(unexpected()),

@@ -2,6 +2,8 @@
 
 mod connections;
 mod failover;
+#[cfg(test)]
+mod handler_tests;
 mod language;
 mod mirror;
 mod options;
