@@ -16,6 +16,7 @@ pub mod log;
 pub mod repset;
 pub mod settings;
 pub mod source;
+pub mod store;
 mod table;
 pub mod target;
 #[cfg(test)]

@@ -1,0 +1,328 @@
+//! The store of replication sets: saved ones in the database, unsaved changes in memory (RST-08).
+//!
+//! A set with unsaved changes is a *draft*: a copy of the rules with the generation it was taken from. It is shown and
+//! changed instead of the saved set, and is in force only once it is saved. Saving is refused when the saved set has
+//! moved on meanwhile (RST-09). Drafts end with the engine.
+
+mod database;
+mod error;
+mod membership;
+mod text;
+
+pub use error::StoreError;
+
+use super::repset::{RuleSet, check_name, describe, normalise_rule_path};
+use crate::api::{ApiError, Belongs, ConnectionId, RepsetDetail, RepsetLine, Rule, Saved, SetSize};
+use crate::nearest::nearest;
+use database::{Database, ToSave};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// All sets of one engine. Shared; operations are atomic and wait for one another.
+#[derive(Debug)]
+pub struct Store {
+    sets: Mutex<Sets>,
+}
+
+#[derive(Debug)]
+struct Sets {
+    database: Database,
+    drafts: BTreeMap<String, Draft>,
+}
+
+/// A set as it stands with its unsaved changes, by name.
+#[derive(Clone, Debug)]
+struct Draft {
+    /// The saved set's ID and its generation when the draft was begun; none for a set that was never saved.
+    base: Option<(i64, u64)>,
+    rules: Vec<Rule>,
+    size: Option<SetSize>,
+}
+
+type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+impl Store {
+    /// Opens or makes the database; its directory must exist. A damaged, foreign or newer file is left untouched.
+    pub fn open(path: &Path) -> Result<Self, ApiError> {
+        let database = Database::open(path)?;
+        Ok(Self { sets: Mutex::new(Sets { database, drafts: BTreeMap::new() }) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sets> {
+        self.sets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// REPSET CREATE: -101 for an illegal name (RST-06), -122 if there is one.
+    pub fn create(&self, name: &str) -> Result<(), ApiError> {
+        Ok(self.lock().insert(name, Vec::new())?)
+    }
+
+    /// REPSET RULE ADD: -140 for a bad path. A rule of the same path and type is replaced.
+    pub fn add_rule(&self, repset: &str, rule: &Rule) -> Result<(), ApiError> {
+        let path = normalise_rule_path(&rule.path)?;
+        let rule = Rule { path, ..rule.clone() };
+        Ok(self.lock().change(repset, |rules| {
+            match rules.iter_mut().find(|old| old.path == rule.path && old.include == rule.include) {
+                Some(old) => old.recursive = rule.recursive,
+                None => rules.push(rule),
+            }
+            Ok(())
+        })?)
+    }
+
+    /// REPSET RULE REMOVE: all rules of this path; -136 if there is none.
+    pub fn remove_rule(&self, repset: &str, path: &str) -> Result<(), ApiError> {
+        let path = normalise_rule_path(path).unwrap_or_else(|_| path.to_owned());
+        Ok(self.lock().change(repset, |rules| {
+            let before = rules.len();
+            rules.retain(|rule| rule.path != path);
+            if rules.len() < before {
+                return Ok(());
+            }
+            let nearest = nearest(&path, rules.iter().map(|rule| rule.path.as_str())).map(str::to_owned);
+            Err(StoreError::NoSuchRule { name: repset.into(), path: path.clone(), nearest })
+        })?)
+    }
+
+    /// The rules as they stand, with unsaved changes.
+    pub fn rules(&self, repset: &str) -> Result<Vec<Rule>, ApiError> {
+        Ok(self.lock().current(repset)?.rules)
+    }
+
+    /// The same, ready to decide: what REPSET CALCULATE counts.
+    pub fn rule_set(&self, repset: &str) -> Result<Arc<RuleSet>, ApiError> {
+        Ok(Arc::new(RuleSet::new(self.rules(repset)?)))
+    }
+
+    /// What a connection uses, and its generation: -144 when there are unsaved changes.
+    pub fn saved_rule_set(&self, repset: &str) -> Result<(Arc<RuleSet>, u64), ApiError> {
+        let sets = self.lock();
+        let set = sets.current(repset)?;
+        if sets.drafts.contains_key(repset) {
+            return Err(StoreError::Unsaved { name: repset.into(), new: set.base.is_none() }.into());
+        }
+        let generation = set.generation();
+        Ok((Arc::new(RuleSet::new(set.rules)), generation))
+    }
+
+    /// REPSET SAVE: one set, or all of them or none. -129 naming both generations when somebody else saved meanwhile.
+    /// What is saved already is no error.
+    pub fn save(&self, repset: Option<&str>, connected: impl Fn(&str) -> bool) -> Result<Saved, ApiError> {
+        let mut sets = self.lock();
+        let names: Vec<String> = match repset {
+            None => sets.drafts.keys().cloned().collect(),
+            Some(name) => {
+                sets.current(name)?;
+                sets.drafts.contains_key(name).then(|| name.to_owned()).into_iter().collect()
+            }
+        };
+        let Sets { database, drafts } = &mut *sets;
+        let mut warnings = Vec::new();
+        let mut to_save = Vec::new();
+        for (name, draft) in drafts.iter().filter(|(name, _)| names.contains(name)) {
+            warnings.extend(warnings_of(name, &draft.rules));
+            to_save.push(ToSave { name, base: draft.base, rules: &draft.rules, size: draft.size.as_ref() });
+        }
+        database.save(&to_save)?;
+        drafts.retain(|name, _| !names.contains(name));
+        drop(sets);
+        let connected = names.iter().filter(|name| connected(name)).cloned().collect();
+        Ok(Saved { saved: names, connected, warnings })
+    }
+
+    /// REPSET LIST, by name.
+    pub fn list(&self, connected: impl Fn(&str) -> bool) -> Result<Vec<RepsetLine>, ApiError> {
+        let sets = self.lock();
+        let saved: BTreeSet<String> = sets.database.names()?.into_iter().collect();
+        let all = saved.iter().chain(sets.drafts.keys()).collect::<BTreeSet<_>>();
+        let line = |name: &String| RepsetLine {
+            name: name.clone(),
+            connected: connected(name),
+            saved: !sets.drafts.contains_key(name),
+        };
+        Ok(all.into_iter().map(line).collect())
+    }
+
+    /// All names: for completion and for "unsaved" warnings use `list` and `unsaved`.
+    pub fn exists(&self, repset: &str) -> Result<bool, ApiError> {
+        Ok(self.lock().find(repset)?.is_some())
+    }
+
+    /// Sets with changes that would be lost if the engine ended now.
+    pub fn unsaved(&self) -> Vec<String> {
+        self.lock().drafts.keys().cloned().collect()
+    }
+
+    /// REPSET DISPLAY.
+    pub fn display(&self, repset: &str, connections: Vec<ConnectionId>) -> Result<RepsetDetail, ApiError> {
+        let sets = self.lock();
+        let set = sets.current(repset)?;
+        let generation = set.generation();
+        Ok(RepsetDetail {
+            name: repset.to_owned(),
+            discarded: RuleSet::new(set.rules.clone()).discarded().to_vec(),
+            rules: set.rules,
+            generation,
+            saved: !sets.drafts.contains_key(repset),
+            size: set.size,
+            connections,
+        })
+    }
+
+    /// REPSET RENAME, at once: -130 when connected, -122 when the new name is taken.
+    pub fn rename(&self, repset: &str, name: &str, connected: bool) -> Result<(), ApiError> {
+        let mut sets = self.lock();
+        let set = sets.current(repset)?;
+        check_name(name)?;
+        if connected {
+            return Err(StoreError::Connected { name: repset.into() }.into());
+        }
+        if sets.find(name)?.is_some() {
+            return Err(StoreError::SetExists { name: name.into() }.into());
+        }
+        if let Some((id, _)) = set.base {
+            sets.database.rename(id, name)?;
+        }
+        if let Some(draft) = sets.drafts.remove(repset) {
+            sets.drafts.insert(name.to_owned(), draft);
+        }
+        Ok(())
+    }
+
+    /// REPSET COPY: the rules as they stand; the copy is not saved.
+    pub fn copy(&self, repset: &str, name: &str) -> Result<(), ApiError> {
+        let mut sets = self.lock();
+        let rules = sets.current(repset)?.rules;
+        Ok(sets.insert(name, rules)?)
+    }
+
+    /// REPSET DELETE, at once: -130 when connected.
+    pub fn delete(&self, repset: &str, connected: bool) -> Result<(), ApiError> {
+        let mut sets = self.lock();
+        let set = sets.current(repset)?;
+        if connected {
+            return Err(StoreError::Connected { name: repset.into() }.into());
+        }
+        if let Some((id, _)) = set.base {
+            sets.database.delete(id)?;
+        }
+        sets.drafts.remove(repset);
+        Ok(())
+    }
+
+    /// REPSET RESYNC: back to the saved rules; -144 for a set that was never saved.
+    pub fn resync(&self, repset: &str) -> Result<(), ApiError> {
+        let mut sets = self.lock();
+        if sets.current(repset)?.base.is_none() {
+            return Err(StoreError::NeverSaved { name: repset.into() }.into());
+        }
+        sets.drafts.remove(repset);
+        Ok(())
+    }
+
+    /// REPSET EXPORT: the rules as they stand, as text.
+    pub fn export(&self, repset: &str) -> Result<String, ApiError> {
+        Ok(text::write(repset, &self.rules(repset)?))
+    }
+
+    /// REPSET IMPORT: arrives unsaved (RST-15). The name that it got.
+    pub fn import(&self, exported: &str, name: Option<&str>) -> Result<String, ApiError> {
+        let (written, rules) = text::read(exported)?;
+        let name = name.unwrap_or(&written);
+        self.lock().insert(name, rules)?;
+        Ok(name.to_owned())
+    }
+
+    /// REPSET TEST, by the rules as they stand. `forbidden` is `Home::forbidden`.
+    pub fn test(&self, path: &str, repset: &str, forbidden: &[(u64, u64)]) -> Result<Belongs, ApiError> {
+        membership::test(path, &*self.rule_set(repset)?, forbidden)
+    }
+
+    /// Notes the result of a calculation (RST-14).
+    pub fn set_size(&self, repset: &str, size: &SetSize) -> Result<(), ApiError> {
+        let mut sets = self.lock();
+        let set = sets.current(repset)?;
+        match (sets.drafts.get_mut(repset), set.base) {
+            (Some(draft), _) => draft.size = Some(size.clone()),
+            (None, Some((id, _))) => sets.database.set_size(id, size)?,
+            (None, None) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Draft {
+    fn generation(&self) -> u64 {
+        self.base.map_or(0, |(_, generation)| generation)
+    }
+}
+
+impl Sets {
+    /// The set as it stands: its draft, else what is saved.
+    fn find(&self, name: &str) -> Result<Option<Draft>> {
+        if let Some(draft) = self.drafts.get(name) {
+            return Ok(Some(draft.clone()));
+        }
+        let saved = self.database.load(name)?;
+        Ok(saved.map(|set| Draft { base: Some((set.id, set.generation)), rules: set.rules, size: set.size }))
+    }
+
+    fn current(&self, name: &str) -> Result<Draft> {
+        if let Some(set) = self.find(name)? {
+            return Ok(set);
+        }
+        let mut names = self.database.names()?;
+        names.extend(self.drafts.keys().cloned());
+        let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
+        Err(StoreError::NoSuchSet { name: name.into(), nearest })
+    }
+
+    fn insert(&mut self, name: &str, rules: Vec<Rule>) -> Result<()> {
+        check_name(name)?;
+        if self.find(name)?.is_some() {
+            return Err(StoreError::SetExists { name: name.into() });
+        }
+        self.drafts.insert(name.to_owned(), Draft { base: None, rules, size: None });
+        Ok(())
+    }
+
+    /// Changes the rules in a draft. A draft that is as its saved set again is none.
+    fn change(&mut self, name: &str, change: impl FnOnce(&mut Vec<Rule>) -> Result<()>) -> Result<()> {
+        let before = self.current(name)?;
+        let mut draft = before.clone();
+        change(&mut draft.rules)?;
+        if draft.rules == before.rules {
+            return Ok(());
+        }
+        // The size was of other rules.
+        draft.size = None;
+        let saved = self.database.load(name)?.filter(|set| draft.base == Some((set.id, set.generation)));
+        match saved {
+            Some(set) if set.rules == draft.rules => self.drafts.remove(name),
+            _ => self.drafts.insert(name.to_owned(), draft),
+        };
+        Ok(())
+    }
+}
+
+/// What a person should know who saves these rules.
+fn warnings_of(name: &str, rules: &[Rule]) -> Vec<String> {
+    let discarded = RuleSet::new(rules.to_vec()).discarded().to_vec();
+    let mut warnings: Vec<String> = rules
+        .iter()
+        .zip(discarded)
+        .filter_map(|(rule, reason)| Some((rule, reason?)))
+        .map(|(rule, reason)| {
+            format!("replication set \"{name}\": the rule `{}` is without effect: {reason}", describe(rule))
+        })
+        .collect();
+    if !rules.iter().any(|rule| rule.include) {
+        warnings
+            .push(format!("replication set \"{name}\": no rule includes anything, so nothing belongs to it"));
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests;
