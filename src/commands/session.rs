@@ -271,6 +271,15 @@ impl Session {
         self.ask_with(machine, request, &mut |_, _| {})
     }
 
+    /// Asks the current source something that changes nothing, for the functions of the language: monitor access is
+    /// enough.
+    pub fn inquire(&mut self, request: Request) -> Result<Reply, ApiError> {
+        self.required = Access::Monitor;
+        let reply = self.source_machine().and_then(|machine| self.ask(&machine, request));
+        self.required = Access::None;
+        reply
+    }
+
     /// As [`Session::ask`]; the other events go to `hear`, which may write.
     pub(super) fn ask_with(
         &mut self,

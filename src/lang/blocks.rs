@@ -135,7 +135,7 @@ impl<T> Blocks<T> {
 }
 
 /// ELSE or ELSEIF where no IF is open.
-pub(super) fn stray_else(word: &str, span: Span) -> Diagnostic {
+pub fn stray_else(word: &str, span: Span) -> Diagnostic {
     Diagnostic::error(102, format!("{word} without IF"), span)
         .help("ELSE and ELSEIF stand in a block that IF began, before its END; as values they are quoted")
 }

@@ -314,7 +314,7 @@ impl Checker<'_> {
 }
 
 /// BREAK and CONTINUE need a loop around them, and none of them leaves an ON ERROR block.
-pub(super) fn check_loop_word<T>(blocks: &Blocks<T>, word: &str, span: Span) -> Result<(), Diagnostic> {
+pub fn check_loop_word<T>(blocks: &Blocks<T>, word: &str, span: Span) -> Result<(), Diagnostic> {
     if blocks.too_deep() {
         return Ok(());
     }
@@ -330,7 +330,8 @@ pub(super) fn check_loop_word<T>(blocks: &Blocks<T>, word: &str, span: Span) -> 
     )))
 }
 
-pub(super) fn read_only(name: &str, span: Span) -> Diagnostic {
+/// An assignment of a variable that the interpreter sets.
+pub fn read_only(name: &str, span: Span) -> Diagnostic {
     Diagnostic::error(101, format!("${name} is set by the interpreter and cannot be assigned"), span)
         .help("choose another name")
 }

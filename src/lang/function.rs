@@ -71,11 +71,14 @@ impl Function {
                 )),
             });
         };
-        if function.arity().contains(&arguments) {
+        // A date is one text or three numbers.
+        let fits = function.arity().contains(&arguments) && !(function == Function::Date && arguments == 2);
+        if fits {
             return Ok(function);
         }
         let (min, max) = (function.arity().start().to_owned(), function.arity().end().to_owned());
         let wanted = match (min, max) {
+            _ if function == Function::Date => "1 or 3".to_owned(),
             (min, max) if min == max => min.to_string(),
             (min, max) => format!("{min} to {max}"),
         };

@@ -19,8 +19,8 @@ mod tree;
 mod typed;
 mod value;
 
-pub use blocks::{Block, Blocks};
-pub use check::{Checked, Known, Named, Vocabulary, check};
+pub use blocks::{Block, Blocks, stray_else};
+pub use check::{Checked, Known, Named, Vocabulary, check, check_loop_word, read_only};
 pub use decode::decode;
 pub use diagnostic::{Diagnostic, Severity};
 pub use function::Function;

@@ -138,7 +138,10 @@ fn inside_word(text: &str, at: usize, piece: &Range<usize>) -> Diagnostic {
         end += 1;
     }
     let beside_quote = at > piece.start && matches!(bytes[at - 1], b'"' | b'\'' | b')');
-    let help = if beside_quote || whole.contains('"') {
+    let before = &text[word_start..at];
+    let help = if text[at..].starts_with('(') && is_plain_word(before) {
+        format!("a call among a command's words stands in parentheses: ({before}(...))")
+    } else if beside_quote || whole.contains('"') {
         "put a blank or a comma between them, or join them in one text: $\"{$a}{$b}\"".to_owned()
     } else if text[at..].starts_with('(') {
         "an expression in parentheses is a value of its own; text with ( is quoted".to_owned()

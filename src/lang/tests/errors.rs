@@ -96,7 +96,9 @@ fn comparisons_do_not_chain() {
 fn a_call_and_a_command_differ_by_a_blank() {
     // Known only when functions are looked up, so it parses.
     assert!(parsed("write(\"x\")").is_ok());
-    assert_eq!(problem("write a(\"x\")").0, "between two values stands a blank, a comma or =");
+    let (message, help, _) = problem("write a(\"x\")");
+    assert_eq!(message, "between two values stands a blank, a comma or =");
+    assert_eq!(help, "a call among a command's words stands in parentheses: (a(...))");
 }
 
 #[test]
