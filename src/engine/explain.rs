@@ -1,10 +1,11 @@
 //! EXPLAIN: one path's story. In the set or why not, on the target or not, what is pending, what went wrong last.
 
 use super::Engine;
-use super::connect::mapping::{LONGEST_PATH, absolute, shown};
+use super::connect::mapping::{absolute, shown};
 use super::connection::{Connection, DataState};
 use super::log::escape;
-use super::repset::{RuleSet, describe, is_pseudo};
+use super::repset::{RuleSet, describe};
+use super::store::judge;
 use crate::api::{ApiError, ConnectionId, Reply};
 use std::fs::Metadata;
 use std::io::ErrorKind;
@@ -57,33 +58,14 @@ impl Engine {
     }
 
     /// Does a path belong to a set, as a mirror would decide, and why.
-    pub(in crate::engine) fn belongs(&self, rules: &RuleSet, path: &Path, directory: bool) -> (bool, String) {
-        if path.as_os_str().len() > LONGEST_PATH {
-            return (false, format!("no, its path is over {LONGEST_PATH} bytes"));
-        }
-        if let Some(reason) = self.left_out(path) {
-            return (false, format!("no, {reason}"));
-        }
-        match rules.explain(path, directory) {
-            (true, Some(rule)) => (true, format!("yes, by the rule {}", describe(rule))),
-            (false, Some(rule)) => (false, format!("no, by the rule {}", describe(rule))),
-            (_, None) => (false, "no, no rule names it".to_owned()),
-        }
-    }
-
-    /// Why a path belongs to no set, whatever the rules say.
-    pub(in crate::engine) fn left_out(&self, path: &Path) -> Option<String> {
-        let forbidden = self.forbidden();
-        let home = path.ancestors().find(|above| {
-            std::fs::symlink_metadata(above).is_ok_and(|stat| forbidden.contains(&(stat.dev(), stat.ino())))
-        });
-        if let Some(home) = home {
-            return Some(format!("{} is the engine's own and is never part of a set", shown(home)));
-        }
-        let existing = path
-            .ancestors()
-            .find(|above| std::fs::symlink_metadata(above).is_ok_and(|stat| stat.is_dir()))?;
-        is_pseudo(existing).map(|kind| format!("it lies on a pseudo file system ({kind})"))
+    fn belongs(&self, rules: &RuleSet, path: &Path, directory: bool) -> (bool, String) {
+        let answer = judge(path, directory, rules, &self.forbidden());
+        let why = match (&answer.reason, &answer.rule) {
+            (Some(reason), _) => reason.clone(),
+            (None, Some(rule)) => format!("by the rule {}", describe(rule)),
+            (None, None) => "no rule names it".to_owned(),
+        };
+        (answer.belongs, format!("{}, {why}", if answer.belongs { "yes" } else { "no" }))
     }
 }
 

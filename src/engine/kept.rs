@@ -1,28 +1,22 @@
 //! What the engine keeps: settings and replication sets, as its other files ask for them.
+//!
+//! Names of sets compare without case and are kept as they were first typed (language.md 2.1): every name from a request
+//! goes through [`Engine::spelled`] before the store is asked.
 
 use super::Engine;
 use super::connection::{Connection, Counted};
 use super::home::Home;
 use super::repset::RuleSet;
 use super::settings::{MirrorSettings, Settings};
-use crate::api::{ApiError, Code, Rule, SetSize};
-use std::collections::BTreeMap;
+use super::store::Store;
+use crate::api::ApiError;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-
-#[derive(Default, Clone)]
-pub(super) struct Set {
-    pub name: String,
-    pub rules: Vec<Rule>,
-    pub saved: Option<Vec<Rule>>,
-    pub generation: u64,
-    pub size: Option<SetSize>,
-}
+use std::sync::Arc;
 
 /// Settings and sets.
 pub(super) struct Kept {
     pub settings: Settings,
-    pub sets: Arc<Mutex<BTreeMap<String, Set>>>,
+    pub store: Arc<Store>,
 }
 
 impl Kept {
@@ -31,80 +25,74 @@ impl Kept {
         for problem in problems {
             tracing::warn!("{problem}");
         }
-        Ok(Kept { settings, sets: Arc::default() })
-    }
-
-    pub(super) fn close(&self) {}
-
-    pub(super) fn unknown(&self, name: &str) -> ApiError {
-        let sets = super::lock(&self.sets);
-        let error = ApiError::new(Code::JobDoesNotExist, format!("there is no replication set {name}"));
-        match crate::nearest::nearest(name, sets.values().map(|set| set.name.as_str())) {
-            Some(near) => error.help(format!("did you mean {near}?")),
-            None => error.help("REPSET LIST lists the sets"),
-        }
-    }
-
-    pub(super) fn set(&self, name: &str) -> Result<Set, ApiError> {
-        let set = super::lock(&self.sets).get(&name.to_lowercase()).cloned();
-        set.ok_or_else(|| self.unknown(name))
+        let store = Arc::new(Store::open(&settings.repset_database())?);
+        Ok(Kept { settings, store })
     }
 }
 
 impl Engine {
-    pub(super) fn saved_rules(&self, name: &str) -> Result<Arc<RuleSet>, ApiError> {
-        let set = self.kept.set(name)?;
-        match set.saved {
-            Some(rules) => Ok(Arc::new(RuleSet::new(rules))),
-            None => {
-                Err(ApiError::new(Code::JobNotSaved, format!("the set {name} is not saved"))
-                    .help("REPSET SAVE"))
-            }
-        }
-    }
+    /// The set's name as it is kept; the given one if there is none like it.
     pub(super) fn spelled(&self, name: &str) -> Result<String, ApiError> {
-        Ok(self.kept.set(name)?.name)
+        let wanted = name.to_lowercase();
+        let sets = self.kept.store.list(|_| false)?;
+        let found = sets.into_iter().map(|set| set.name).find(|kept| kept.to_lowercase() == wanted);
+        Ok(found.unwrap_or_else(|| name.to_owned()))
     }
+
+    /// The rules that a new connection takes. -123 if there is no such set, -144 if it has unsaved changes.
+    pub(super) fn saved_rules(&self, name: &str) -> Result<Arc<RuleSet>, ApiError> {
+        Ok(self.kept.store.saved_rule_set(&self.spelled(name)?)?.0)
+    }
+
     pub(super) fn mirror_settings(&self) -> MirrorSettings {
         self.kept.settings.mirror()
     }
+
     pub(super) fn log_dir(&self) -> PathBuf {
         self.kept.settings.log().directory
     }
+
+    /// Device and inode of each directory that never belongs to a set.
     pub(super) fn forbidden(&self) -> Vec<(u64, u64)> {
         let (log, data) = (self.log_dir(), self.kept.settings.data_path());
         self.home.forbidden([log.as_path(), data.as_path()])
     }
+
+    /// Where the engine keeps its own files: no place for a replica, though the data root may lie beside them.
     pub(super) fn own_directories(&self) -> Vec<PathBuf> {
         let home = &self.home;
-        let etc = home.settings_file().parent().map(PathBuf::from);
-        let own = [home.state_dir(), home.queue_dir(), home.log_dir(), home.run_dir()];
-        own.into_iter()
-            .map(PathBuf::from)
-            .chain(etc)
-            .chain([self.log_dir(), self.kept.settings.data_path()])
-            .collect()
+        let etc = home.settings_file().parent();
+        let places =
+            [home.state_dir(), home.queue_dir(), home.log_dir(), home.run_dir()].into_iter().chain(etc);
+        places.map(PathBuf::from).chain([self.log_dir(), self.kept.settings.data_path()]).collect()
     }
+
+    /// Keeps what a calculation found (RST-14). That it could not be kept is no reason to stop a mirror.
     pub(super) fn size_keeper(&self) -> Counted {
-        let sets = Arc::clone(&self.kept.sets);
+        let store = Arc::clone(&self.kept.store);
         Arc::new(move |name, size| {
-            if let Some(set) = super::lock(&sets).get_mut(&name.to_lowercase()) {
-                set.size = Some(size.clone());
+            if let Err(error) = store.set_size(name, size) {
+                tracing::warn!("The size of the replication set {name} could not be kept: {error}");
             }
         })
     }
-    pub(super) fn set_count(&self) -> usize {
-        super::lock(&self.kept.sets).len()
+
+    pub(super) fn set_count(&self) -> Result<usize, ApiError> {
+        Ok(self.kept.store.list(|_| false)?.len())
     }
+
+    /// The sets that no connection uses, with their rules as they stand.
     pub(super) fn sets_not_connected(
         &self,
         connections: &[Connection],
     ) -> Result<Vec<(String, Arc<RuleSet>)>, ApiError> {
-        let sets = super::lock(&self.kept.sets).clone();
-        Ok(sets
-            .into_values()
-            .filter(|set| !connections.iter().any(|c| c.info.repset.eq_ignore_ascii_case(&set.name)))
-            .filter_map(|set| Some((set.name.clone(), Arc::new(RuleSet::new(set.saved?)))))
-            .collect())
+        let mut sets = Vec::new();
+        for line in self.kept.store.list(|name| connections.iter().any(|c| c.info.repset == name))? {
+            if !line.connected {
+                let rules = self.kept.store.rule_set(&line.name)?;
+                sets.push((line.name, rules));
+            }
+        }
+        Ok(sets)
     }
 }

@@ -107,7 +107,6 @@ impl Engine {
             // A job that hangs in the kernel must not hold the process.
             runtime.shutdown_background();
         }
-        self.kept.close();
         lock(&self.lock).take();
         named
     }

@@ -63,7 +63,7 @@ impl Engine {
             connection.view().state.clone().start(kind, JobShared::new())?;
         }
         let null = connection.is_null();
-        let rules = self.saved_rules(&info.repset)?;
+        let rules = self.kept.store.rules_in_force(&info.repset)?;
         let route = Arc::new(self.route(&info.repset, rules, &info.map, null, Some(info.id))?);
         let plan = self.plan(info.id, &info.repset, &info.target, &route, null);
         Ok(Order { kind, plan, route, calculate, shared: JobShared::new() })

@@ -49,7 +49,7 @@ impl Engine {
                 Ok(Reply::Connection(Box::new(status::status(&connection.info, &connection.view()))))
             }
             Request::StatusAll => Ok(self.status_all()),
-            Request::StatusSource => Ok(self.status_source()),
+            Request::StatusSource => self.status_source(),
             Request::StatusTarget => Ok(self.status_target()),
             Request::ConnectionIdOf { repset, target } => self.id_of(&repset, target.as_deref()),
             Request::Explain { path, connection } => self.explain(&path, connection),

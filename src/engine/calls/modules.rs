@@ -1,16 +1,16 @@
 //! STATUS SOURCE and STATUS TARGET: the two modules of a machine, with the fields of the replication service view
 //! (reference-guide 4.2 to 4.4) that have a meaning here.
 
-use crate::api::Reply;
+use crate::api::{ApiError, Reply};
 use crate::engine::Engine;
 use crate::engine::connection::status::status;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Engine {
-    pub(in crate::engine) fn status_source(&self) -> Reply {
+    pub(in crate::engine) fn status_source(&self) -> Result<Reply, ApiError> {
         let mut rows = self.root_rows();
         row(&mut rows, "Source module", "Running");
-        row(&mut rows, "Replication sets", self.set_count());
+        row(&mut rows, "Replication sets", self.set_count()?);
         let connections = self.connections();
         row(&mut rows, "Connections", connections.len());
         for connection in &connections {
@@ -32,7 +32,7 @@ impl Engine {
                 row(&mut rows, "Target Path", target);
             }
         }
-        Reply::Source(rows)
+        Ok(Reply::Source(rows))
     }
 
     pub(in crate::engine) fn status_target(&self) -> Reply {

@@ -1,82 +1,66 @@
-//! Requests about replication sets. What a set may hold is decided by `repset`, what is kept by the store; here stands
-//! what needs the engine: connections in use, calculation, and what belongs.
+//! Requests about replication sets. What a set may hold is decided by `repset`, what is kept by `store`; here stands
+//! what needs the engine: which sets are connected, calculation, and the engine's own directories.
 
-use crate::api::{
-    ApiError, Belongs, Code, ConnectionId, Reply, RepsetDetail, RepsetLine, Request, Saved, Watch,
-};
+use crate::api::{ApiError, ConnectionId, Reply, Request, Watch};
 use crate::engine::Engine;
-use crate::engine::connect::mapping::absolute;
 use crate::engine::job::{JobPlan, Mapping, Sink};
-use crate::engine::kept::Set;
 use crate::engine::repset::RuleSet;
 use std::sync::Arc;
 
 impl Engine {
+    /// `REPSET ...`
     pub(in crate::engine) fn sets(&self, request: Request, watch: &mut dyn Watch) -> Result<Reply, ApiError> {
+        let store = &self.kept.store;
+        let connected = |name: &str| !self.connected(name).is_empty();
         match request {
-            Request::RepsetCreate { repset } => {
-                super::super::lock(&self.kept.sets)
-                    .insert(repset.to_lowercase(), Set { name: repset, ..Set::default() });
-                Ok(Reply::Done)
-            }
+            Request::RepsetCreate { repset } => store.create(&self.spelled(&repset)?).map(|()| Reply::Done),
             Request::RuleAdd { repset, rule } => {
-                if let Some(set) = super::super::lock(&self.kept.sets).get_mut(&repset.to_lowercase()) {
-                    set.rules.push(rule);
-                }
-                Ok(Reply::Done)
+                store.add_rule(&self.spelled(&repset)?, &rule).map(|()| Reply::Done)
             }
-            Request::RepsetSave { .. } => {
-                let mut saved = Saved { saved: vec![], connected: vec![], warnings: vec![] };
-                for set in super::super::lock(&self.kept.sets).values_mut() {
-                    if set.saved.as_ref() != Some(&set.rules) {
-                        set.saved = Some(set.rules.clone());
-                        saved.saved.push(set.name.clone());
-                    }
-                }
-                saved.connected =
-                    saved.saved.iter().filter(|n| !self.connected(n).is_empty()).cloned().collect();
-                Ok(Reply::Saved(saved))
+            Request::RuleRemove { repset, path } => {
+                store.remove_rule(&self.spelled(&repset)?, &path).map(|()| Reply::Done)
             }
-            Request::RepsetList => Ok(Reply::Repsets(
-                super::super::lock(&self.kept.sets)
-                    .values()
-                    .map(|set| RepsetLine {
-                        name: set.name.clone(),
-                        connected: !self.connected(&set.name).is_empty(),
-                        saved: set.saved.is_some(),
-                    })
-                    .collect(),
-            )),
-            Request::RepsetDelete { repset } => {
-                if !self.connected(&repset).is_empty() {
-                    return Err(ApiError::bare(Code::JobIsInUse));
-                }
-                Ok(Reply::Done)
+            Request::RuleList { repset } => store.rules(&self.spelled(&repset)?).map(Reply::Rules),
+            Request::RepsetSave { repset } => {
+                let repset = repset.map(|name| self.spelled(&name)).transpose()?;
+                store.save(repset.as_deref(), connected).map(Reply::Saved)
             }
+            Request::RepsetList => store.list(connected).map(Reply::Repsets),
             Request::RepsetDisplay { repset } => {
-                let set = self.kept.set(&repset)?;
-                Ok(Reply::Repset(Box::new(RepsetDetail {
-                    connections: self.connected(&set.name),
-                    name: set.name,
-                    discarded: vec![None; set.rules.len()],
-                    rules: set.rules,
-                    generation: 0,
-                    saved: set.saved.is_some(),
-                    size: set.size,
-                })))
+                let repset = self.spelled(&repset)?;
+                let detail = store.display(&repset, self.connected(&repset))?;
+                Ok(Reply::Repset(Box::new(detail)))
             }
             Request::RepsetCalculate { repset } => {
-                let set = self.kept.set(&repset)?;
-                let size =
-                    self.calculate(&self.counting_plan(&set.name, Arc::new(RuleSet::new(set.rules))), watch)?;
-                self.size_keeper()(&set.name, &size);
+                let repset = self.spelled(&repset)?;
+                let size = self.calculate(&self.counting_plan(&repset, store.rule_set(&repset)?), watch)?;
+                store.set_size(&repset, &size)?;
                 Ok(Reply::Size(size))
             }
-            Request::RepsetTest { path, repset } => {
-                let set = self.kept.set(&repset)?;
-                self.test(&path, &RuleSet::new(set.rules))
+            Request::RepsetRename { repset, name } => {
+                let repset = self.spelled(&repset)?;
+                // Only the case of a name may change without a second set of that name being in the way.
+                let name =
+                    if repset.to_lowercase() == name.to_lowercase() { name } else { self.spelled(&name)? };
+                store.rename(&repset, &name, connected(&repset)).map(|()| Reply::Done)
             }
-            _ => Err(ApiError::bare(Code::OperationOrCommandIsNotSupported)),
+            Request::RepsetCopy { repset, name } => {
+                store.copy(&self.spelled(&repset)?, &self.spelled(&name)?).map(|()| Reply::Done)
+            }
+            Request::RepsetDelete { repset } => {
+                let repset = self.spelled(&repset)?;
+                store.delete(&repset, connected(&repset)).map(|()| Reply::Done)
+            }
+            Request::RepsetResync { repset } => store.resync(&self.spelled(&repset)?).map(|()| Reply::Done),
+            Request::RepsetExport { repset } => store.export(&self.spelled(&repset)?).map(Reply::Text),
+            Request::RepsetImport { text, name } => {
+                let name = name.map(|name| self.spelled(&name)).transpose()?;
+                store.import(&text, name.as_deref()).map(Reply::Name)
+            }
+            Request::RepsetTest { path, repset } => {
+                store.test(&path, &self.spelled(&repset)?, &self.forbidden()).map(Reply::Belongs)
+            }
+            _ => Err(ApiError::bare(crate::api::Code::OperationOrCommandIsNotSupported)),
         }
     }
 
@@ -100,20 +84,10 @@ impl Engine {
         }
     }
 
-    /// `REPSET TEST`.
-    fn test(&self, path: &str, rules: &RuleSet) -> Result<Reply, ApiError> {
-        let path = absolute(path, "REPSET TEST")?;
-        let directory = std::fs::symlink_metadata(&path).is_ok_and(|stat| stat.is_dir());
-        let (belongs, rule) = rules.explain(&path, directory);
-        let reason = self.left_out(&path);
-        Ok(Reply::Belongs(Belongs { belongs: belongs && reason.is_none(), rule: rule.cloned(), reason }))
-    }
-
     /// The connections of a set.
     fn connected(&self, repset: &str) -> Vec<ConnectionId> {
         let connections = self.connections();
-        let of_set =
-            connections.iter().filter(|connection| connection.info.repset.eq_ignore_ascii_case(repset));
+        let of_set = connections.iter().filter(|connection| connection.info.repset == repset);
         of_set.map(|connection| connection.info.id).collect()
     }
 }

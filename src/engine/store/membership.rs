@@ -16,9 +16,19 @@ pub(super) fn test(path: &str, rules: &RuleSet, forbidden: &[(u64, u64)]) -> Res
     let slash = path.len() > 1 && path.ends_with('/');
     let path = absolute(path)?;
     let directory = fs::symlink_metadata(&path).map_or(slash, |status| status.is_dir());
-    let (included, rule) = rules.explain(&path, directory);
-    let reason = included.then(|| other_reason(&path, rules, forbidden)).flatten();
-    Ok(Belongs { belongs: included && reason.is_none(), rule: rule.cloned(), reason })
+    Ok(judge(&path, directory, rules, forbidden))
+}
+
+/// The same for a path that is absolute and in normal form.
+pub(in crate::engine) fn judge(
+    path: &Path,
+    directory: bool,
+    rules: &RuleSet,
+    forbidden: &[(u64, u64)],
+) -> Belongs {
+    let (included, rule) = rules.explain(path, directory);
+    let reason = included.then(|| other_reason(path, rules, forbidden)).flatten();
+    Belongs { belongs: included && reason.is_none(), rule: rule.cloned(), reason }
 }
 
 /// The same form as a rule's path, without its limit.

@@ -10,6 +10,7 @@ mod membership;
 mod text;
 
 pub use error::StoreError;
+pub(super) use membership::judge;
 
 use super::repset::{RuleSet, check_name, describe, normalise_rule_path};
 use crate::api::{ApiError, Belongs, ConnectionId, RepsetDetail, RepsetLine, Rule, Saved, SetSize};
@@ -104,6 +105,18 @@ impl Store {
         }
         let generation = set.generation();
         Ok((Arc::new(RuleSet::new(set.rules)), generation))
+    }
+
+    /// The saved rules, whatever unsaved changes there are: what a connection goes on with.
+    pub fn rules_in_force(&self, repset: &str) -> Result<Arc<RuleSet>, ApiError> {
+        let sets = self.lock();
+        match sets.database.load(repset)? {
+            Some(set) => Ok(Arc::new(RuleSet::new(set.rules))),
+            None => {
+                sets.current(repset)?;
+                Err(StoreError::Unsaved { name: repset.into(), new: true }.into())
+            }
+        }
     }
 
     /// REPSET SAVE: one set, or all of them or none. -129 naming both generations when somebody else saved meanwhile.

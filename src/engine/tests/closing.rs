@@ -16,7 +16,9 @@ fn a_second_engine_on_the_home_is_refused_until_the_first_is_closed() {
     let home = || Home::at(bench.path("home"));
     assert_eq!(Engine::open(home()).err().unwrap().code, Code::ProductIsRunning);
     assert!(bench.engine.close(Duration::ZERO).is_empty());
-    Engine::open(home()).unwrap();
+    let second = Engine::open(home()).unwrap();
+    let Reply::Repsets(sets) = second.call(Request::RepsetList, &mut ()).unwrap() else { unreachable!() };
+    assert_eq!(sets[0].name, "payroll", "what was saved is there again");
     assert_eq!(
         bench.code(Request::Connect(bench.spec())),
         Code::ServerIsNotResponding,

@@ -240,6 +240,17 @@ fn rules_saved_later_count_in_the_next_mirror() {
     assert_eq!(bench.status(ONE).paths.len(), 2);
 }
 
+/// RST-08: what is not saved is not in force, and holds no mirror up.
+#[test]
+fn unsaved_rules_do_not_count() {
+    let bench = Bench::new();
+    bench.connect(bench.spec());
+    bench.rule("payroll", &bench.path("more"), true);
+    bench.ask(start()).unwrap();
+    bench.until_jobs(1);
+    assert_eq!(bench.runner.plans.lock().unwrap()[0].0.paths.len(), 1);
+}
+
 #[test]
 fn an_internal_error_ends_the_job_and_not_the_engine() {
     let bench = Bench::new();

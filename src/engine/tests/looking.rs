@@ -117,9 +117,23 @@ fn what_is_not_in_the_set_says_why() {
     let reply =
         bench.ask(Request::RepsetTest { path: bench.text("home/lib/x"), repset: "all".into() }).unwrap();
     let Reply::Belongs(belongs) = reply else { unreachable!() };
-    assert!(!belongs.belongs && belongs.reason.unwrap().contains("engine's own"));
+    assert!(!belongs.belongs && belongs.reason.unwrap().contains("engine's own home"));
     let reply =
         bench.ask(Request::RepsetTest { path: bench.text("data/file"), repset: "all".into() }).unwrap();
     let Reply::Belongs(belongs) = reply else { unreachable!() };
     assert!(belongs.belongs && belongs.rule.is_some());
+}
+
+/// language.md 2.1
+#[test]
+fn names_of_sets_compare_without_case() {
+    let bench = Bench::new();
+    assert_eq!(bench.code(Request::RepsetCreate { repset: "PayRoll".into() }), Code::JobExists);
+    let copy = Request::RepsetCopy { repset: "PAYROLL".into(), name: "Copy".into() };
+    bench.ask(copy.clone()).unwrap();
+    assert_eq!(bench.code(copy), Code::JobExists);
+    bench.ask(Request::RepsetRename { repset: "copy".into(), name: "COPY".into() }).unwrap();
+    let Reply::Repsets(sets) = bench.ask(Request::RepsetList).unwrap() else { unreachable!() };
+    let names: Vec<_> = sets.into_iter().map(|set| set.name).collect();
+    assert_eq!(names, ["COPY", "payroll"]);
 }
