@@ -218,13 +218,14 @@ impl State {
             return Ended::Stopped;
         }
         let errors = running.shared.counters.errors.load(Relaxed).max(outcome.failures.len() as u64);
-        if outcome.complete && errors == 0 {
+        let left = outcome.verify.as_ref().map_or(0, |report| {
+            let found = report.files_different + report.files_missing + report.directories_missing;
+            found.saturating_sub(report.files_remirrored + report.directories_remirrored)
+        });
+        if outcome.complete && errors == 0 && left == 0 {
             return Ended::Complete;
         }
-        let report = outcome.verify.as_ref().or(self.report.as_deref()).filter(|_| work == Work::Verify);
-        if let (Some(report), 0) = (report, errors) {
-            let different = report.files_different + report.files_missing + report.directories_missing;
-            let left = different.saturating_sub(report.files_remirrored + report.directories_remirrored);
+        if errors == 0 && left > 0 {
             return Ended::Differs(
                 ApiError::new(
                     Code::ConnectionFailed,
@@ -271,7 +272,7 @@ impl State {
 }
 
 fn differ(n: u64) -> &'static str {
-    if n == 1 { "file differs" } else { "files differ" }
+    if n == 1 { "file differs or is missing" } else { "files differ or are missing" }
 }
 
 #[cfg(test)]
@@ -328,7 +329,7 @@ mod tests {
         run(&mut state, verify(true), complete());
         assert_eq!(state.data, DataState::Ok);
         let report = VerifyReport { files_different: 2, ..VerifyReport::default() };
-        run(&mut state, verify(false), JobOutcome { verify: Some(report), ..JobOutcome::default() });
+        run(&mut state, verify(false), JobOutcome { verify: Some(report), ..complete() });
         assert_eq!(state.data, DataState::MirrorRequired);
         let Some((Work::Verify, Ended::Differs(error), _)) = &state.last else {
             unreachable!("{:?}", state.last)

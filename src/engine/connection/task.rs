@@ -4,12 +4,10 @@
 //! ends when it was closed and no job runs.
 
 use super::{Info, Means, Order, State, Step, View, Work};
-use crate::api::{ApiError, Code, Phase};
-use crate::engine::connect::mapping::shown;
+use crate::api::{ApiError, Code};
 use crate::engine::job::{JobOutcome, JobPlan, JobShared};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::{mpsc, oneshot, watch};
 
 type Answer = oneshot::Sender<Result<(), ApiError>>;
@@ -180,30 +178,11 @@ fn count(
     shared: &JobShared,
     counted: &super::Counted,
 ) {
-    shared.set_phase(Phase::Calculating);
-    tracing::info!("Calculating repset size... ConID: {}", plan.connection);
-    tracing::info!(
-        "The following ({}) non-overlapping paths will be considered for mirroring",
-        plan.paths.len()
-    );
-    for mapping in &plan.paths {
-        tracing::info!("{}", shown(&mapping.source));
-    }
-    let begun = std::time::Instant::now();
+    // The source says itself in the counters and the log what it found.
     let size = runner.calculate(plan, shared);
     if shared.stopped() {
         return;
     }
-    tracing::info!(
-        "---RepSet size calc done !!! Size: {} Time spent: {}ms RepSet: {}",
-        size.bytes,
-        begun.elapsed().as_millis(),
-        plan.repset
-    );
-    let counters = &shared.counters;
-    counters.files_total.store(size.files, Relaxed);
-    counters.bytes_total.store(size.bytes, Relaxed);
-    counters.calculated.store(true, Relaxed);
     counted(&plan.repset, &size);
 }
 

@@ -148,7 +148,7 @@ fn a_report_is_there_once_a_verification_has_ended() {
     assert_eq!(bench.code(report.clone()), Code::InvalidParameterWasSupplied);
     bench.ask(verify()).unwrap();
     let found = VerifyReport { files_different: 1, ..VerifyReport::default() };
-    bench.runner.end(JobOutcome { verify: Some(found.clone()), ..JobOutcome::default() });
+    bench.runner.end(JobOutcome { complete: true, verify: Some(found.clone()), ..JobOutcome::default() });
     let error = bench.wait(Until::Mirror).unwrap_err();
     assert!(error.message.contains("1 file differs"), "{error}");
     assert_eq!(bench.ask(report), Ok(Reply::Verify(Box::new(found))));
