@@ -119,17 +119,18 @@ pub(crate) fn parse(syntax: &'static str) -> Option<Node> {
     parse_in(syntax, false)
 }
 
-/// Compiles a line; `on` adds `[ON <machine>]` as its last optional group.
+/// The line as a tree in which groups of any order are found; `on` adds `[ON <machine>]` as its last optional group.
+pub(crate) fn tree(syntax: &'static str, on: bool) -> Option<Node> {
+    let line = parse(syntax)?;
+    let machine = if on { parse("[ON <machine>]") } else { None };
+    Some(normal(Node::Sequence(std::iter::once(line).chain(machine).collect())))
+}
+
+/// Compiles a line; `on` as in [`tree`].
 pub(crate) fn compile(syntax: &'static str, on: bool) -> Program {
-    let Some(tree) = parse(syntax) else { return Program::default() };
-    let tree = if on {
-        let machine = parse("[ON <machine>]");
-        Node::Sequence(std::iter::once(tree).chain(machine).collect())
-    } else {
-        tree
-    };
+    let Some(tree) = tree(syntax, on) else { return Program::default() };
     let mut compiler = Compiler { ops: Vec::new(), bits: 0 };
-    compiler.node(&normal(tree));
+    compiler.node(&tree);
     compiler.ops.push(Op::Accept);
     Program { ops: compiler.ops }
 }

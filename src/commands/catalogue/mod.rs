@@ -7,6 +7,8 @@ mod handler_tests;
 mod language;
 mod mirror;
 mod options;
+#[cfg(test)]
+mod property_tests;
 mod session;
 mod sets;
 mod snapshots;
