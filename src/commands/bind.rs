@@ -97,9 +97,23 @@ pub fn bind_form(words: &[Word], end: Span) -> Result<Binding, Diagnostic> {
         }
     }
     match matcher.accepted() {
-        Some((command, items)) => Ok(Binding { command, items, rest: None }),
+        Some((command, items)) if has_one_of(command, &items) => Ok(Binding { command, items, rest: None }),
+        Some((command, _)) => Err(syntax_error(
+            behind(words, end),
+            "the command is not complete",
+            Some(format!(
+                "expected one of {}; syntax: {}",
+                command.one_of.join(", "),
+                command.shown_syntax()
+            )),
+        )),
         None => Err(incomplete(&matcher, words, end)),
     }
+}
+
+fn has_one_of(command: &Command, items: &[Item]) -> bool {
+    let given = |item: &Item| matches!(item, Item::Keyword(word) if command.one_of.contains(word));
+    command.one_of.is_empty() || items.iter().any(given)
 }
 
 /// Written values that do not fit their places.
@@ -182,6 +196,8 @@ fn does_not_fit(matcher: &Matcher<'_>, words: &[Word], index: usize) -> Diagnost
     };
     let message = if expected == [Expected::End] {
         format!("the command ends before {text}")
+    } else if matches!(&word.kind, WordKind::Bare(text) if matcher.has_taken(text)) {
+        format!("{text} stands here a second time")
     } else {
         format!("{text} does not fit here")
     };
@@ -205,10 +221,14 @@ fn does_not_fit(matcher: &Matcher<'_>, words: &[Word], index: usize) -> Diagnost
 }
 
 fn incomplete(matcher: &Matcher<'_>, words: &[Word], end: Span) -> Diagnostic {
-    let place = words.last().map_or(end, |last| Span { start: end.start.max(last.span.end), ..end });
-    let place = Span { end: place.end.max(place.start), ..place };
     let expected = matcher.expected();
-    syntax_error(place, "the command is not complete", Some(expected_help(matcher, &expected)))
+    syntax_error(behind(words, end), "the command is not complete", Some(expected_help(matcher, &expected)))
+}
+
+/// The place where more words would stand.
+fn behind(words: &[Word], end: Span) -> Span {
+    let start = words.last().map_or(end.start, |last| end.start.max(last.span.end));
+    Span { start, end: end.end.max(start) }
 }
 
 /// `expected TO or <x>; syntax: ...`.
@@ -324,6 +344,7 @@ mod tests {
         let twice = error("connect a to b dryrun nomirror dryrun");
         assert_eq!(twice.code, 102);
         assert_eq!(twice.span, Span::new(31, 37));
+        assert_eq!(twice.message, "`dryrun` stands here a second time");
         let both = error("connect a to b mirror full different");
         assert_eq!(both.span, Span::new(27, 36));
         assert_eq!(error("repset delete a on b on c").code, 102);
@@ -335,6 +356,16 @@ mod tests {
         assert_eq!(items(task).1.len(), 11);
         assert_eq!(error("queuetask j to b timeout = 5").code, 102);
         assert_eq!(error("queuetask j to b onexec = /bin/a onexecute = /bin/b").code, 102);
+    }
+
+    #[test]
+    fn a_schedule_names_at_least_one_condition() {
+        let none = error("schedule beta start");
+        assert_eq!(none.code, 102);
+        assert!(
+            none.help.unwrap().starts_with("expected one of STARTTIME, MEMLIMIT, QUEUESIZE, EVERY; syntax: ")
+        );
+        assert!(bind("schedule beta end bytes = 5").is_ok());
     }
 
     #[test]

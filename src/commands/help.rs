@@ -42,14 +42,10 @@ pub(super) fn option(session: &mut Session, name: &str) -> Option<String> {
     if name.is_empty() || wildcards {
         return None;
     }
-    let row = session.needing(Access::Monitor, |session| {
-        let machine = session.source_machine().ok()?;
-        match session.ask(&machine, Request::Options { pattern: Some(name.to_owned()) }).ok()? {
-            Reply::Settings(rows) => rows.into_iter().find(|row| row.name.eq_ignore_ascii_case(name)),
-            _ => None,
-        }
-    })?;
-    Some(option_page(&row))
+    match session.inquire(Request::Options { pattern: Some(name.to_owned()) }).ok()? {
+        Reply::Settings(rows) => rows.iter().find(|row| row.name.eq_ignore_ascii_case(name)).map(option_page),
+        _ => None,
+    }
 }
 
 fn option_page(row: &SettingRow) -> String {

@@ -141,6 +141,14 @@ impl<'a> Matcher<'a> {
         self.items(trail)
     }
 
+    /// True if this word was taken as a keyword before.
+    pub fn has_taken(&self, word: &str) -> bool {
+        let trail = self.threads.first().and_then(|thread| thread.trail);
+        self.items(trail)
+            .iter()
+            .any(|item| matches!(item, Item::Keyword(full) if full.eq_ignore_ascii_case(word)))
+    }
+
     fn items(&self, mut trail: Option<usize>) -> Vec<Item> {
         let mut items = Vec::new();
         while let Some((before, item)) = trail.and_then(|at| self.trails.get(at)) {

@@ -11,7 +11,6 @@ mod complete;
 mod dry_run;
 mod each;
 mod files;
-pub mod functions;
 mod help;
 mod matcher;
 mod nearest;
@@ -36,6 +35,7 @@ pub use output::{Column, Outcome, Output, Record, Table};
 pub use reference::{compatibility, reference};
 pub use render::Mode;
 pub use session::{Session, execute};
+pub use show::status_map;
 pub use slots::Connections;
 pub use ui::Ui;
 
@@ -59,6 +59,8 @@ pub struct Command {
     pub details: &'static str,
     /// Commands as a script would write them; each binds to this line (a test says so).
     pub examples: &'static [&'static str],
+    /// At least one of these keywords has to be given, where the notation cannot say so.
+    pub one_of: &'static [&'static str],
     pub handler: Handler,
 }
 

@@ -274,10 +274,10 @@ impl Session {
     /// Asks the current source something that changes nothing, for the functions of the language: monitor access is
     /// enough.
     pub fn inquire(&mut self, request: Request) -> Result<Reply, ApiError> {
-        self.required = Access::Monitor;
-        let reply = self.source_machine().and_then(|machine| self.ask(&machine, request));
-        self.required = Access::None;
-        reply
+        self.needing(Access::Monitor, |session| {
+            let machine = session.source_machine()?;
+            session.ask(&machine, request)
+        })
     }
 
     /// As [`Session::ask`]; the other events go to `hear`, which may write.

@@ -1,11 +1,13 @@
 //! Replies as records and tables: the labels that STATUS and its siblings print, and that scripts know as keys.
 
 use super::output::{Column, Record, Table, number, text};
+use super::render::key;
 use crate::api::{
     ConnectionStatus, MirrorReason, RepsetDetail, RepsetLine, Rule, SetSize, VerifyReport, Version,
 };
 use crate::lang::Value;
 use jiff::{Timestamp, tz::TimeZone};
+use std::collections::BTreeMap;
 
 /// `08/17/2015 13:59:07.473`, local time; nothing for a time that no clock knows.
 pub(crate) fn moment_ms(milliseconds: i64) -> String {
@@ -141,8 +143,9 @@ pub(crate) fn connections(all: &[ConnectionStatus]) -> Table {
     table
 }
 
-/// All that is known of a connection, for `status()` in scripts: the labels of both STATUS forms and more.
-pub(crate) fn connection_whole(status: &ConnectionStatus) -> Vec<(String, Value)> {
+/// A connection for `status()` and `connections()` in scripts: its keys are the labels of both STATUS forms in lower case
+/// with `_` for blanks, and what else is known of it.
+pub fn status_map(status: &ConnectionStatus) -> BTreeMap<String, Value> {
     let mut rows = vec![("ID".to_owned(), number(u64::from(status.id.0)))];
     rows.extend(connection(status).rows);
     let more = Record::plain()
@@ -157,7 +160,11 @@ pub(crate) fn connection_whole(status: &ConnectionStatus) -> Vec<(String, Value)
         .number("Files failed", status.files_failed)
         .text("Last error", status.last_error.as_deref().unwrap_or_default());
     rows.extend(more.rows);
-    rows
+    // Known after a calculation only.
+    rows.extend(
+        status.mirror_bytes_remaining.map(|left| ("Mirror bytes remaining".to_owned(), number(left))),
+    );
+    rows.into_iter().map(|(label, value)| (key(&label), value)).collect()
 }
 
 pub(crate) fn version(version: &Version) -> Record {

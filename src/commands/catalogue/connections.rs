@@ -119,7 +119,11 @@ fn connect(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
         calculate,
         orphans,
         route: args.address()?,
-        compress: args.optional("level")?,
+        compress: args
+            .value("level")
+            .map(|_| args.number("level"))
+            .transpose()?
+            .map(|level| level.to_string()),
         dry_run,
     };
     let machine = session.machine(args)?;

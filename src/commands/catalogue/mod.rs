@@ -59,7 +59,17 @@ const fn command(
     tag: &'static str,
     summary: &'static str,
 ) -> Command {
-    Command { syntax, access, tag, family, summary, details: "", examples: &[], handler: Handler::Later }
+    Command {
+        syntax,
+        access,
+        tag,
+        family,
+        summary,
+        details: "",
+        examples: &[],
+        one_of: &[],
+        handler: Handler::Later,
+    }
 }
 
 impl Command {
@@ -70,6 +80,11 @@ impl Command {
 
     const fn examples(mut self, examples: &'static [&'static str]) -> Self {
         self.examples = examples;
+        self
+    }
+
+    const fn one_of(mut self, keywords: &'static [&'static str]) -> Self {
+        self.one_of = keywords;
         self
     }
 

@@ -78,6 +78,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "Says when sending to a target starts.",
     )
     .details("Any combination, at least one; a start time overrides the thresholds.")
+    .one_of(&["STARTTIME", "MEMLIMIT", "QUEUESIZE", "EVERY"])
     .examples(&["schedule beta start starttime = 11/30/26 22:30 every 1 days", "schedule beta start memlimit=80"]),
     command(
         Transmission,
@@ -87,6 +88,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "Says when sending to a target ends.",
     )
     .details("At least one of them.")
+    .one_of(&["DURATION", "BYTES"])
     .examples(&["schedule beta end duration = 2 hours", "schedule beta end bytes = 1000000"]),
     command(
         Transmission,
