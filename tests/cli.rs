@@ -48,3 +48,161 @@ fn output_that_nobody_reads_ends_quietly() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0));
 }
+
+#[test]
+fn each_form_runs() {
+    let home = Home::new();
+    home.dtcl().text("write 1; write 2").run().ok().golden("cli/form-text");
+    home.dtcl().args(["write", "a b", "'c'", "d"]).run().ok().golden("cli/form-words");
+    home.dtcl()
+        .script("write $1 \" \" $argc\nwrite $script")
+        .args(["--json", "x y"])
+        .run()
+        .ok()
+        .golden("cli/form-script");
+    home.dtcl().args(["-f", "-", "one"]).stdin("write $1").run().ok().prints("one\n");
+    home.dtcl().arg("-i").stdin("write 1\n").run().ok().prints("Command:  write 1\n  1\n");
+    home.file("good.dtcl", "write 1\n");
+    home.dtcl().args(["--check", "good.dtcl"]).run().ok().golden("cli/form-check");
+}
+
+#[test]
+fn a_script_may_begin_with_the_programs_name() {
+    let home = Home::new();
+    home.dtcl().script("#!/usr/bin/env -S DTCL -f\nwrite 1\n").run().ok().prints("1\n");
+}
+
+#[test]
+fn the_status_says_how_it_ended() {
+    let home = Home::new();
+    home.dtcl().text("write 1").run().status(0);
+    home.dtcl().text("mirror start 9").run().status(1).golden("cli/status-1");
+    home.dtcl().text("write 1; frobnicate").run().status(2).golden("cli/status-2");
+    home.dtcl().text("source no-such-host.invalid; write 1").run().status(4).golden("cli/status-4");
+    home.dtcl().text("exit 77").run().status(77);
+    home.dtcl().text("$r = mirror start 9; write $r").run().status(0).prints("-107\n");
+    home.dtcl().text("on error continue; mirror start 9; write 1").run().status(1).prints("1\n");
+    home.dtcl().arg("-i").stdin("mirror start 9\n").run().status(0);
+}
+
+#[test]
+fn the_status_is_the_same_in_json() {
+    let home = Home::new();
+    home.dtcl().arg("--json").text("write 1").run().status(0).golden("cli/status-0-json");
+    home.dtcl().arg("--json").text("mirror start 9").run().status(1).golden("cli/status-1-json");
+    home.dtcl().arg("--json").text("write 1; frobnicate").run().status(2).golden("cli/status-2-json");
+}
+
+#[test]
+fn a_script_that_cannot_be_read_is_wrong_usage() {
+    let home = Home::new();
+    home.dtcl().args(["-f", "nowhere.dtcl"]).run().status(2).golden("cli/script-missing");
+    home.dtcl().args(["--json", "-f", "nowhere.dtcl"]).run().status(2).golden("cli/script-missing-json");
+    home.dtcl().args(["-f", "."]).run().status(2).golden("cli/script-directory");
+    home.dtcl().args(["-f", "x\u{1}"]).run().status(2);
+    // A binary file is no script either.
+    home.file("binary", [0x7f, b'E', b'L', b'F', 0xff, 0xfe, 0, 1, 2]);
+    home.dtcl().args(["-f", "binary"]).run().status(2);
+}
+
+#[test]
+fn check_reports_everything_and_runs_nothing() {
+    let home = Home::new();
+    home.file("bad.dtcl", "write 1\nfrobnicate\nset NoSuchOption = 1\nwrite $never\nif 1 = 1 then\n");
+    home.file("good.dtcl", "write 1\n");
+    home.dtcl().args(["--check", "good.dtcl", "bad.dtcl", "gone.dtcl"]).run().status(2).golden("cli/check");
+    home.dtcl().args(["--check", "--json", "bad.dtcl"]).run().status(2).golden("cli/check-json");
+    home.dtcl().args(["--check", "good.dtcl"]).run().ok();
+}
+
+#[test]
+fn a_password_on_the_command_line_is_refused() {
+    let home = Home::new();
+    let ran = home.dtcl().args(["login", "localhost", "somebody", "secret-word"]).run();
+    assert_ne!(ran.status, 0);
+    assert!(!ran.out.contains("DT_FULL_ACCESS"), "{}", ran.report());
+    home.dtcl().text("login localhost somebody secret-word").run().says("can be read by every user");
+    // A file is not listed by other users.
+    home.script("login localhost somebody secret-word")
+        .ok()
+        .prints("User access level set to DT_FULL_ACCESS");
+}
+
+/// Starts a script that says when it is under way, and hands its process over then.
+fn under_way(
+    home: &Home,
+    rest: &str,
+) -> (std::process::Child, std::io::BufReader<std::process::ChildStdout>) {
+    use std::io::BufRead as _;
+    let text = format!("write \"under way\"\n{rest}\n");
+    let mut child = home
+        .dtcl()
+        .script(text)
+        .command()
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    // What was printed is to be seen before the script waits.
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "under way\n");
+    (child, out)
+}
+
+#[test]
+fn a_signal_stops_a_script_with_status_6() {
+    use nix::sys::signal::Signal;
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        for rest in ["sleep 1000", "sleep 1000 hours", "while 1 = 1 do sleep 0 end"] {
+            let home = Home::new();
+            let (mut child, mut out) = under_way(&home, &format!("{rest}\nwrite \"never\""));
+            support::pty::kill(child.id(), signal);
+            let status = child.wait().unwrap();
+            let mut left = String::new();
+            std::io::Read::read_to_string(&mut out, &mut left).unwrap();
+            assert_eq!(status.code(), Some(6), "{signal} in {rest}");
+            assert_eq!(left, "", "{signal} in {rest}");
+        }
+    }
+}
+
+#[test]
+fn a_script_whose_output_nobody_reads_ends() {
+    let home = Home::new();
+    let (mut child, out) = under_way(&home, "while 1 = 1 do write \"more\" end");
+    drop(out);
+    let status = child.wait().unwrap();
+    let mut err = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut err).unwrap();
+    assert_eq!(err, "");
+    assert_eq!(status.code(), Some(6));
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let home = Home::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let child =
+        home.dtcl().text("write 1").command().stdout(full).stderr(std::process::Stdio::piped()).spawn();
+    let output = child.unwrap().wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write standard output"));
+}
+
+#[test]
+fn without_a_home_only_what_needs_one_fails() {
+    let home = Home::new();
+    let without = || home.dtcl().env("DTCL_HOME", "/dev/null/home");
+    without().text("write 1").run().ok().prints("1\n");
+    without().text("repset list").run().status(1).says("/dev/null/home");
+}
+
+#[test]
+fn a_run_that_only_prints_makes_no_home() {
+    let home = Home::new();
+    home.dtcl().text("write 1").run().ok();
+    assert!(!home.home().exists());
+}

@@ -54,9 +54,20 @@ pub fn later(form: &str, json: bool) -> String {
     told(&message, "DTCL -i, -f and -c run the engine inside the process", json, false)
 }
 
+/// Why the system refused, without its number.
+pub fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(reason, _)| reason).to_owned()
+}
+
 /// How a standard output that cannot be written is told.
 pub fn unwritten(error: &std::io::Error, json: bool) -> String {
-    told(&format!("cannot write standard output: {error}"), "what was printed is not complete", json, false)
+    told(
+        &format!("cannot write standard output: {}", reason(error)),
+        "what was printed is not complete",
+        json,
+        false,
+    )
 }
 
 /// A message about the whole run: text, or the JSON form with the fields of every error (language.md 7).
@@ -68,7 +79,7 @@ pub fn told(message: &str, help: &str, json: bool, usage: bool) -> String {
         });
         return document.to_string();
     }
-    let mut text = format!("error: {message}\n  help: {help}");
+    let mut text = format!("error: {message}\n  = help: {help}");
     if usage {
         let forms = HELP.lines().skip(2).take_while(|line| !line.is_empty());
         text = forms.fold(text, |text, line| format!("{text}\n{line}"));

@@ -7,37 +7,53 @@ mod help;
 mod meter;
 mod output;
 mod prompt;
+mod run;
 mod stdin;
 mod ui;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
+use crate::sys::signal::{self, Manner};
 use args::Form;
-
-/// Usage or syntax error; nothing was run.
-const USAGE: u8 = 2;
 
 /// The program. Returns its exit status (language.md 1).
 pub fn main() -> ExitCode {
+    // Without handlers a signal still ends the process, only not in good order.
+    let _ = signal::install(Manner::AtOnce);
     let invocation = match args::parse(std::env::args_os().skip(1)) {
         Ok(invocation) => invocation,
-        Err(rejected) => {
-            eprintln!("{}", help::rejected(&rejected));
-            return USAGE.into();
-        }
+        Err(rejected) => return end(run::USAGE, &help::rejected(&rejected)),
     };
     let output = output::Output::stdout();
-    match invocation.form {
-        Form::Help => output.write(help::HELP),
-        Form::Version => output.write(&help::version()),
-        Form::Later(form) => {
-            eprintln!("{}", help::later(form, invocation.options.json));
-            return ExitCode::FAILURE;
+    let options = &invocation.options;
+    let status = match invocation.form {
+        Form::Help => {
+            output.write(help::HELP);
+            0
         }
-        _ => return USAGE.into(),
-    }
+        Form::Version => {
+            output.write(&help::version());
+            0
+        }
+        Form::Later(form) => return end(1, &help::later(form, options.json)),
+        form => run::run(form, options, &output),
+    };
     match output.finish() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Ok(()) => exit_code(status),
+        // What could not be written is a failure, whatever else went well.
+        Err(error) => end(if status == 0 { 1 } else { status }, &help::unwritten(&error, options.json)),
     }
+}
+
+/// Says why, and ends with this status.
+fn end(status: i32, message: &str) -> ExitCode {
+    // Nobody can be told that standard error is gone.
+    let _ = writeln!(std::io::stderr(), "{message}");
+    exit_code(status)
+}
+
+/// Statuses are 0 to 255; an interpreter gives no other.
+fn exit_code(status: i32) -> ExitCode {
+    u8::try_from(status).unwrap_or(1).into()
 }

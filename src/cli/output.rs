@@ -67,6 +67,11 @@ impl Output {
         self.state().end.is_some()
     }
 
+    /// True once nobody reads the pipe.
+    pub fn is_unread(&self) -> bool {
+        matches!(self.state().end, Some(End::Unread))
+    }
+
     /// Writes what is buffered; gives the failure if there was one. An unread pipe is none.
     pub fn finish(&self) -> io::Result<()> {
         let mut state = self.state();

@@ -75,6 +75,10 @@ impl Ui for Pipe {
     fn flush(&mut self) {
         self.output.flush();
     }
+
+    fn unread(&self) -> bool {
+        self.output.is_unread()
+    }
 }
 
 /// A person at a terminal.
@@ -190,6 +194,10 @@ impl Ui for Terminal {
     fn flush(&mut self) {
         self.output.flush();
     }
+
+    fn unread(&self) -> bool {
+        self.output.is_unread()
+    }
 }
 
 impl Drop for Terminal {
@@ -198,15 +206,29 @@ impl Drop for Terminal {
     }
 }
 
-/// The message with its first word in colour where it is `error`, `warning` or `help`.
+/// The message with its kind (`error`, `warning`) and the marks below its place in colour.
 fn coloured(text: &str) -> String {
-    let colours = [("error", "1;31"), ("warning", "1;33"), ("note", "1;36"), ("help", "1;36")];
-    for (word, colour) in colours {
-        if text.strip_prefix(word).is_some_and(|rest| rest.starts_with([':', '['])) {
-            return format!("\x1b[{colour}m{word}\x1b[0m{}", &text[word.len()..]);
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    // `file:1:2: error -102: ...`, or no place before it.
+    let kinds = [("error", "1;31"), ("warning", "1;33"), ("hint", "1;36")];
+    let found = kinds.iter().find_map(|(kind, colour)| {
+        let at = if first.starts_with(kind) { 0 } else { first.find(&format!(": {kind}"))? + 2 };
+        let ends = first[at + kind.len()..].starts_with([':', ' ']);
+        ends.then_some((at, kind.len(), colour))
+    });
+    let Some((at, length, colour)) = found else { return text.to_owned() };
+    let (head, kind, tail) = (&first[..at], &first[at..at + length], &first[at + length..]);
+    let mut coloured = format!("{head}\x1b[{colour}m{kind}\x1b[0m{tail}");
+    for line in rest.split('\n').filter(|_| !rest.is_empty()) {
+        coloured.push('\n');
+        match line.split_once('^') {
+            Some((margin, _)) if margin.trim() == "|" => {
+                coloured.push_str(&format!("{margin}\x1b[{colour}m{}\x1b[0m", &line[margin.len()..]));
+            }
+            _ => coloured.push_str(line),
         }
     }
-    text.to_owned()
+    coloured
 }
 
 #[cfg(test)]
@@ -214,8 +236,18 @@ mod tests {
     use super::coloured;
 
     #[test]
-    fn only_the_kind_of_a_message_is_coloured() {
+    fn the_kind_and_the_marks_of_a_message_are_coloured() {
         assert_eq!(coloured("error: no"), "\x1b[1;31merror\x1b[0m: no");
-        assert_eq!(coloured("errors happen"), "errors happen");
+        assert_eq!(
+            coloured("a.dtcl:1:2: warning: w\n1 | write a b\n  |       ^ ^\n  = help: h"),
+            "a.dtcl:1:2: \x1b[1;33mwarning\x1b[0m: w\n1 | write a b\n  |       \x1b[1;33m^ ^\x1b[0m\n  = help: h"
+        );
+    }
+
+    #[test]
+    fn other_messages_stay_as_they_are() {
+        for text in ["errors happen", "no colour", "warning", "connection 1: mirror error"] {
+            assert_eq!(coloured(text), text);
+        }
     }
 }

@@ -29,6 +29,10 @@ pub trait Ui {
     }
     /// Writes what standard output has buffered: to be called before anything that takes time.
     fn flush(&mut self) {}
+    /// True once nobody reads standard output any more: what then ends, ends without a word.
+    fn unread(&self) -> bool {
+        false
+    }
 }
 
 /// A [`Ui`] for tests: records what is written and answers from a list. Clones share their record.

@@ -98,7 +98,8 @@ impl Interpreter {
     pub(super) fn failed(&mut self, failure: &Failure, span: Span, source: &Arc<Source>) -> After {
         self.result = failure.value;
         self.error = failure.message.as_str().into();
-        if !failure.told {
+        let quiet = failure.status == status::STOPPED && self.session.ui().unread();
+        if !failure.told && !quiet {
             self.report(failure, span, source);
         }
         if failure.status == status::STOPPED {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustyline::config::{BellStyle, CompletionType};
 use rustyline::error::ReadlineError;
-use rustyline::history::{FileHistory, History as _};
+use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
 
 use super::helper::Typing;

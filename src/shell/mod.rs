@@ -1,5 +1,8 @@
 //! The interactive shell (language.md 1 and 8): reads statements, lets the interpreter run them, and goes on whatever
 //! comes of them.
+//!
+//! At a terminal a line editor completes from the catalogue and keeps a history; anything else is read line by line,
+//! and prompt and line are printed, so that the transcript reads like a session.
 
 pub mod complete;
 mod editor;
@@ -7,7 +10,116 @@ mod helper;
 mod history;
 mod leave;
 pub mod lines;
+mod names;
 mod paths;
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+pub use history::file as history_file;
+
+use editor::Terminal;
+use helper::Typing;
+use names::Living;
+
+use crate::runtime::{Feed, Interpreter};
+use crate::sys::signal;
+use lines::{Line, Lines};
 
 /// The prompt (S), with its two blanks.
 pub const PROMPT: &str = "Command:  ";
+/// The prompt for the rest of an open block, as wide.
+pub const MORE: &str = "     ...  ";
+
+/// The shell on a terminal, with a line editor. `history` is the file that keeps what was typed.
+pub fn on_terminal(interpreter: &Rc<RefCell<Interpreter>>, history: Option<PathBuf>, colour: bool) -> i32 {
+    let names = Living::new(Rc::clone(interpreter));
+    let typing = Typing::new(Rc::new(RefCell::new(names)), colour);
+    let opened = Terminal::new(typing, history);
+    let (mut terminal, problem) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            interpreter.borrow_mut().session_mut().ui().message(&format!("error: {error}"));
+            return 1;
+        }
+    };
+    if let Some(problem) = problem {
+        interpreter.borrow_mut().session_mut().ui().message(&format!("warning: {problem}"));
+    }
+    for statement in terminal.kept() {
+        interpreter.borrow_mut().session_mut().remember(statement);
+    }
+    run(interpreter, &mut terminal)
+}
+
+/// Runs what is typed until the end of it; gives the exit status.
+pub fn run(interpreter: &Rc<RefCell<Interpreter>>, lines: &mut dyn Lines) -> i32 {
+    interpreter.borrow_mut().session_mut().set_indent(true);
+    let mut text = String::new();
+    loop {
+        if signal::terminated() {
+            return signal::STOPPED;
+        }
+        interpreter.borrow_mut().session_mut().ui().flush();
+        let prompt = if text.is_empty() { PROMPT } else { MORE };
+        let read = lines.read(prompt);
+        // Borrowed only while a statement runs: the line editor looks for names meanwhile.
+        let mut interpreter = interpreter.borrow_mut();
+        let ui = interpreter.session_mut().ui();
+        match read {
+            Line::Stopped => return signal::STOPPED,
+            Line::Interrupted => text.clear(),
+            Line::Unusable(why) => ui.message(&format!("error: {why}")),
+            Line::Broken(why) => {
+                ui.message(&format!("error: {why}"));
+                return 1;
+            }
+            Line::End => {
+                if !lines.must_echo() {
+                    ui.write("\n");
+                }
+                if leave::may_leave(interpreter.session_mut()) {
+                    return 0;
+                }
+            }
+            Line::Text(line) => {
+                if lines.must_echo() {
+                    ui.write(&format!("{prompt}{line}\n"));
+                }
+                if text.is_empty() && line.trim().is_empty() {
+                    continue;
+                }
+                text.push_str(&line);
+                text.push('\n');
+                signal::forget_interrupt();
+                let statement = alias(&text);
+                let fed = interpreter.feed(&statement);
+                if matches!(fed, Feed::Incomplete) {
+                    continue;
+                }
+                interpreter.session_mut().ui().progress(None);
+                let typed = std::mem::take(&mut text);
+                if history::may_keep(&typed) {
+                    lines.remember(typed.trim_end());
+                    interpreter.session_mut().remember(typed.trim_end());
+                }
+                if let Feed::Exit(status) = fed
+                    && leave::may_leave(interpreter.session_mut())
+                {
+                    return status;
+                }
+            }
+        }
+    }
+}
+
+/// `?` is what people type for help at many prompts; it begins no command.
+fn alias(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.trim_start().strip_prefix('?') {
+        Some(topic) if topic.is_empty() || topic.starts_with(char::is_whitespace) => {
+            format!("help{topic}").into()
+        }
+        _ => text.into(),
+    }
+}

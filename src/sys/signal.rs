@@ -31,26 +31,12 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static TERMINATED: AtomicBool = AtomicBool::new(false);
 static LAST: AtomicI32 = AtomicI32::new(0);
 
-/// Installs the handlers. Restarts system calls, so that no other code meets EINTR but in `poll` and the like.
+/// Installs the handlers. They restart system calls, so that no other code meets EINTR but in `poll` and the like.
 pub fn install(manner: Manner) -> io::Result<()> {
-    set_manner(manner);
+    MANNER.store(manner as u8, Ordering::SeqCst);
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: all-zero is a valid sigaction (default handler, empty mask, no flags); the kernel only reads and
-        // writes the two structures given. The handler uses atomics, raise and _exit alone.
-        unsafe {
-            let mut old: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(signal, std::ptr::null(), &raw mut old) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            if old.sa_sigaction == libc::SIG_IGN {
-                continue;
-            }
-            let mut action: libc::sigaction = std::mem::zeroed();
-            action.sa_sigaction = handler as extern "C" fn(libc::c_int) as libc::sighandler_t;
-            action.sa_flags = libc::SA_RESTART;
-            if libc::sigaction(signal, &raw const action, std::ptr::null_mut()) != 0 {
-                return Err(io::Error::last_os_error());
-            }
+        if disposition(signal)? != libc::SIG_IGN {
+            handle(signal, libc::SA_RESTART)?;
         }
     }
     Ok(())
@@ -58,7 +44,48 @@ pub fn install(manner: Manner) -> io::Result<()> {
 
 /// Changes what a signal does from now on.
 pub fn set_manner(manner: Manner) {
-    MANNER.store(manner as u8, Ordering::SeqCst);
+    let before = MANNER.swap(manner as u8, Ordering::SeqCst);
+    // A line editor's read has to end, not to be restarted, when the program is asked to stop.
+    let flags = match (before == Manner::Editing as u8, manner == Manner::Editing) {
+        (false, true) => 0,
+        (true, false) => libc::SA_RESTART,
+        _ => return,
+    };
+    for signal in [libc::SIGTERM, libc::SIGHUP] {
+        if disposition(signal).is_ok_and(|current| current == own()) {
+            // It could be set before; nothing has changed since.
+            let _ = handle(signal, flags);
+        }
+    }
+}
+
+fn own() -> libc::sighandler_t {
+    handler as extern "C" fn(libc::c_int) as libc::sighandler_t
+}
+
+fn disposition(signal: libc::c_int) -> io::Result<libc::sighandler_t> {
+    // SAFETY: all-zero is a valid sigaction; the kernel only writes the structure given.
+    unsafe {
+        let mut current: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(signal, std::ptr::null(), &raw mut current) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(current.sa_sigaction)
+    }
+}
+
+fn handle(signal: libc::c_int, flags: libc::c_int) -> io::Result<()> {
+    // SAFETY: all-zero is a valid sigaction (empty mask); the kernel only reads the structure given. The handler uses
+    // atomics, raise and _exit alone.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = own();
+        action.sa_flags = flags;
+        if libc::sigaction(signal, &raw const action, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// True when a signal has asked to stop, since [`forget_interrupt`] if it was SIGINT.
@@ -83,20 +110,19 @@ pub fn forget_interrupt() {
 
 extern "C" fn handler(signal: libc::c_int) {
     const AT_ONCE: u8 = Manner::AtOnce as u8;
+    const REQUEST: u8 = Manner::Request as u8;
     const COMMAND: u8 = Manner::Command as u8;
     const EDITING: u8 = Manner::Editing as u8;
     let manner = MANNER.load(Ordering::SeqCst);
     let interrupt = signal == libc::SIGINT;
     LAST.store(signal, Ordering::SeqCst);
-    let again = if interrupt && matches!(manner, COMMAND | EDITING) {
-        INTERRUPTED.store(true, Ordering::SeqCst);
-        false
-    } else if interrupt {
-        INTERRUPTED.swap(true, Ordering::SeqCst) || terminated()
+    // Both are set, whichever was before.
+    let before = if interrupt {
+        INTERRUPTED.swap(true, Ordering::SeqCst) | terminated()
     } else {
-        TERMINATED.swap(true, Ordering::SeqCst)
-            || (manner == Manner::Request as u8 && stop_requested_by_key())
+        TERMINATED.swap(true, Ordering::SeqCst) | (manner == REQUEST && INTERRUPTED.load(Ordering::SeqCst))
     };
+    let again = before && !(interrupt && matches!(manner, COMMAND | EDITING));
     if again || manner == AT_ONCE {
         // SAFETY: _exit may be called in a signal handler.
         unsafe { libc::_exit(STOPPED) }
@@ -108,10 +134,6 @@ extern "C" fn handler(signal: libc::c_int) {
             libc::raise(libc::SIGINT);
         }
     }
-}
-
-fn stop_requested_by_key() -> bool {
-    INTERRUPTED.load(Ordering::SeqCst)
 }
 
 #[cfg(test)]
@@ -130,5 +152,7 @@ mod tests {
         assert_eq!(last(), libc::SIGINT);
         forget_interrupt();
         assert!(!stop_requested());
+        // Ctrl-C ends the tests again.
+        set_manner(Manner::AtOnce);
     }
 }

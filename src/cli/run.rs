@@ -1,0 +1,163 @@
+//! The forms that run something: connector, session and interpreter put together, and taken apart in good order.
+
+use std::cell::RefCell;
+use std::io::{BufReader, IsTerminal as _, Read as _};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::{Form, Input, Options};
+use super::output::Output;
+use super::stdin::Stdin;
+use super::{help, ui};
+use crate::api::ApiError;
+use crate::commands::{Mode, Session};
+use crate::engine::home::Home;
+use crate::machine::{Connector, Machine, Machines};
+use crate::runtime::Interpreter;
+use crate::shell::{self, lines::Plain};
+use crate::sys::signal::{self, Manner};
+
+/// Usage or syntax error; nothing was run.
+pub const USAGE: i32 = 2;
+
+/// A run that was stopped waits for its queues no longer than this.
+const STOPPED_DRAIN: Duration = Duration::from_secs(10);
+
+/// Runs a form that has an interpreter; gives the exit status.
+pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
+    let shell = form == Form::Interactive;
+    let (connector, home) = connector();
+    let mut session = Session::new(connector, ui::console(output, shell));
+    if options.json {
+        session.set_mode(Mode::Json);
+    }
+    session.set_exposed(matches!(form, Form::Words(_) | Form::Text(_)));
+    let mut interpreter = Interpreter::new(session);
+    signal::set_manner(Manner::Request);
+    let status = match form {
+        Form::Interactive => return interactive(interpreter, home.as_ref(), options.drain),
+        Form::Script { file, args } => match read(&file) {
+            Ok((name, text)) => interpreter.run_script(&name, &text, args),
+            Err(problem) => refuse(&problem, options),
+        },
+        Form::Text(text) => interpreter.run_script("-c", text.as_bytes(), Vec::new()),
+        Form::Words(words) => interpreter.run_words(&words),
+        Form::Check(files) => check(&mut interpreter, &files, options),
+        Form::Help | Form::Version | Form::Later(_) => USAGE,
+    };
+    close(&mut interpreter, options.drain);
+    status
+}
+
+/// `-i`: at a terminal with a line editor, else line by line.
+fn interactive(interpreter: Interpreter, home: Option<&Home>, drain: Duration) -> i32 {
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let interpreter = Rc::new(RefCell::new(interpreter));
+    signal::set_manner(Manner::Command);
+    let status = if terminal {
+        let history = home.and_then(|home| match home.create() {
+            Ok(()) => Some(shell::history_file(home.state_dir())),
+            Err(error) => {
+                let message = format!("warning: no history is kept: {error}");
+                interpreter.borrow_mut().session_mut().ui().message(&message);
+                None
+            }
+        });
+        shell::on_terminal(&interpreter, history, ui::colour())
+    } else {
+        shell::run(&interpreter, &mut Plain::new(BufReader::new(Stdin::new())))
+    };
+    close(&mut interpreter.borrow_mut(), drain);
+    status
+}
+
+/// Ends the session's hold on all machines. From here on one signal is enough to end at once.
+fn close(interpreter: &mut Interpreter, drain: Duration) {
+    let drain = if signal::stop_requested() { drain.min(STOPPED_DRAIN) } else { drain };
+    let session = interpreter.session_mut();
+    session.ui().progress(None);
+    session.ui().flush();
+    signal::set_manner(Manner::AtOnce);
+    session.close(drain);
+}
+
+fn refuse(problem: &Unreadable, options: &Options) -> i32 {
+    eprintln!("{}", help::told(&problem.to_string(), problem.help(), options.json, false));
+    USAGE
+}
+
+/// A script that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {name}: {}", help::reason(error))]
+struct Unreadable {
+    name: String,
+    error: std::io::Error,
+}
+
+impl Unreadable {
+    fn help(&self) -> &'static str {
+        match self.error.kind() {
+            std::io::ErrorKind::NotFound => "-f takes the path of a script, or - for standard input",
+            std::io::ErrorKind::IsADirectory => "name a script in that directory",
+            _ => "the file must be readable by the user who runs DTCL",
+        }
+    }
+}
+
+/// A script's name in messages and its bytes.
+fn read(input: &Input) -> Result<(String, Vec<u8>), Unreadable> {
+    match input {
+        Input::Stdin => {
+            let name = "-".to_owned();
+            let mut text = Vec::new();
+            // Nothing is under way yet that a signal would have to end in good order.
+            signal::set_manner(Manner::AtOnce);
+            let read = Stdin::new().read_to_end(&mut text);
+            signal::set_manner(Manner::Request);
+            match read {
+                Ok(_) => Ok((name, text)),
+                Err(error) => Err(Unreadable { name: "standard input".into(), error }),
+            }
+        }
+        Input::File(path) => {
+            let name = path.to_string_lossy().into_owned();
+            std::fs::read(path).map(|text| (name.clone(), text)).map_err(|error| Unreadable { name, error })
+        }
+    }
+}
+
+fn check(interpreter: &mut Interpreter, files: &[Input], options: &Options) -> i32 {
+    let mut status = 0;
+    for file in files {
+        let clean = match read(file) {
+            Ok((name, text)) => interpreter.check(&name, &text),
+            Err(problem) => refuse(&problem, options) == 0,
+        };
+        if !clean {
+            status = USAGE;
+        }
+    }
+    status
+}
+
+/// How machines are found. Without a home only those that need none are.
+fn connector() -> (Arc<dyn Connector>, Option<Home>) {
+    match Home::find() {
+        Ok(home) => (Machines::new(home.clone()), Some(home)),
+        Err(error) => (Arc::new(Homeless(error.into())), None),
+    }
+}
+
+/// No directory for an engine: told by the first command that needs a machine.
+struct Homeless(ApiError);
+
+impl Connector for Homeless {
+    fn local(&self) -> String {
+        nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
+    }
+
+    fn open(&self, _: &str) -> Result<Arc<dyn Machine>, ApiError> {
+        Err(self.0.clone())
+    }
+}
