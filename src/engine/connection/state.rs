@@ -279,6 +279,7 @@ fn differ(n: u64) -> &'static str {
 mod tests {
     use super::*;
     use crate::api::{MirrorSpec, VerifySpec};
+    use proptest::prelude::*;
 
     fn mirror() -> JobKind {
         JobKind::Mirror(MirrorSpec::default())
@@ -376,5 +377,66 @@ mod tests {
         assert_eq!(code(&state, Work::Mirror, Step::Resume), Ok(()));
         assert_eq!(code(&state, Work::Mirror, Step::Stop), Ok(()));
         assert!(state.running.as_ref().unwrap().shared.stopped());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Move {
+        Start(bool, bool),
+        Steer(bool, u8),
+        End(bool, bool, u64),
+    }
+
+    fn moves() -> impl Strategy<Value = Vec<Move>> {
+        let one = prop_oneof![
+            (any::<bool>(), any::<bool>()).prop_map(|(mirror, repair)| Move::Start(mirror, repair)),
+            (any::<bool>(), 0..3u8).prop_map(|(mirror, step)| Move::Steer(mirror, step)),
+            (any::<bool>(), any::<bool>(), 0..3u64)
+                .prop_map(|(full, stop, left)| Move::End(full, stop, left)),
+        ];
+        proptest::collection::vec(one, 0..40)
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order: `Mirroring` means that a mirror runs, `OK` that the last job which said
+        /// something about the copy found or left it whole, and a step is taken only by a job of its kind.
+        #[test]
+        fn the_state_never_claims_more_than_was_seen(moves in moves()) {
+            let mut state = state();
+            let mut whole = false;
+            for step in moves {
+                match step {
+                    Move::Start(is_mirror, repair) => {
+                        let kind = if is_mirror { mirror() } else { verify(repair) };
+                        let free = state.running.is_none();
+                        prop_assert_eq!(state.start(kind, JobShared::new()).is_ok(), free);
+                        whole &= !(free && is_mirror);
+                    }
+                    Move::Steer(is_mirror, step) => {
+                        let work = if is_mirror { Work::Mirror } else { Work::Verify };
+                        let step = [Step::Stop, Step::Pause, Step::Resume][usize::from(step)];
+                        let runs = state.running.as_ref().is_some_and(|running| Work::of(&running.kind) == work);
+                        prop_assert!(runs || state.steer(work, step).is_err());
+                    }
+                    Move::End(full, stopped, left) => {
+                        let kind = state.running.as_ref().map(|running| running.kind);
+                        let report = VerifyReport { files_missing: left, ..VerifyReport::default() };
+                        let is_verify = matches!(kind, Some(JobKind::Verify(_)));
+                        let verify = is_verify.then_some(report);
+                        let outcome = JobOutcome { complete: full && !stopped, stopped, verify, ..JobOutcome::default() };
+                        state.ended(outcome, "/log");
+                        match kind {
+                            Some(JobKind::Mirror(_)) => whole = full && !stopped,
+                            Some(JobKind::Verify(_)) if stopped => {}
+                            Some(JobKind::Verify(_)) if left > 0 => whole = false,
+                            Some(JobKind::Verify(spec)) if spec.remirror => whole = full,
+                            _ => {}
+                        }
+                    }
+                }
+                let mirrors = matches!(&state.running, Some(running) if Work::of(&running.kind) == Work::Mirror);
+                prop_assert_eq!(state.data == DataState::Mirroring, mirrors);
+                prop_assert_eq!(state.data == DataState::Ok, whole && !mirrors);
+            }
+        }
     }
 }
