@@ -6,8 +6,8 @@ mod support;
 use std::os::unix::fs::PermissionsExt as _;
 
 use nix::sys::signal::Signal;
-use support::pty::{self, Pty};
 use support::Home;
+use support::pty::{self, Pty};
 
 const PROMPT: &str = "Command:  ";
 

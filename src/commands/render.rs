@@ -234,8 +234,21 @@ fn encoded(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// A label that stands several times (a row for each connection) becomes one key with a list.
 fn record_json(record: &Record) -> Object {
-    Object(record.rows.iter().map(|(label, value)| (key(label), value_json(value))).collect())
+    let mut keys: Vec<(String, Vec<String>)> = Vec::new();
+    for (label, value) in &record.rows {
+        let (key, value) = (key(label), value_json(value));
+        match keys.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, values)) => values.push(value),
+            None => keys.push((key, vec![value])),
+        }
+    }
+    let one = |mut values: Vec<String>| match values.len() {
+        1 => values.remove(0),
+        _ => array(values.into_iter()),
+    };
+    Object(keys.into_iter().map(|(key, values)| (key, one(values))).collect())
 }
 
 /// A value as JSON.
@@ -315,4 +328,70 @@ fn csv_line(text: &mut String, cells: impl Iterator<Item = String>) {
         }
     }
     text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::Column;
+
+    fn table(rows: &[[&str; 2]]) -> Output {
+        let mut table = Table::new("T", &["First", "Second"]);
+        for row in rows {
+            table.push(row.map(|cell| Value::String(cell.into())));
+        }
+        Output::Table(table)
+    }
+
+    #[test]
+    fn columns_line_up_by_what_a_screen_shows() {
+        let shown = text(&table(&[["日本", "x"], ["a", "y"]]), None);
+        assert_eq!(shown, "- T -\nFirst  Second\n日本   x\na      y\n");
+    }
+
+    #[test]
+    fn control_bytes_never_reach_a_terminal() {
+        let shown = text(&table(&[["a\u{1b}[31m\nb", "x"]]), None);
+        assert!(shown.contains("a\\u{1b}[31m\\nb  x"), "{shown}");
+        let record = Record::plain().text("Path", "a\nb");
+        assert_eq!(text(&record.into(), None).lines().count(), 1);
+    }
+
+    #[test]
+    fn a_name_too_long_for_its_column_keeps_one_blank() {
+        let columns = vec![Column { name: "Name", width: 4 }, Column { name: "State", width: 1 }];
+        let rows = vec![vec![Value::String("longer".into()), Value::String("on".into())]];
+        let table = Table { columns, rows, ..Table::default() };
+        assert_eq!(text(&table.into(), None), "longer on\n");
+    }
+
+    #[test]
+    fn a_terminal_clips_and_a_pipe_does_not() {
+        let long = "x".repeat(100);
+        let output = table(&[[&long, &long]]);
+        assert!(text(&output, None).contains(&format!("{long}  {long}")));
+        for line in text(&output, Some(60)).lines() {
+            assert!(line.width() <= 60, "{line}");
+        }
+    }
+
+    #[test]
+    fn csv_quotes_what_needs_it() {
+        assert_eq!(csv(&table(&[["a,b", "say \"x\""]])), "first,second\n\"a,b\",\"say \"\"x\"\"\"\n");
+    }
+
+    #[test]
+    fn a_repeated_label_is_a_list_in_json() {
+        let record = Record::plain().text("Source path", "/a").text("Source path", "/b").text("Value", "v");
+        assert_eq!(
+            json("x", &Outcome::show(record)),
+            "{\"command\":\"x\",\"value\":1,\"source_path\":[\"/a\",\"/b\"],\"value_\":\"v\"}\n"
+        );
+    }
+
+    #[test]
+    fn labels_become_keys() {
+        assert_eq!(key("Elapsed time (seconds)"), "elapsed_time_seconds");
+        assert_eq!(key("ID"), "id");
+    }
 }

@@ -137,6 +137,11 @@ impl Session {
         self.out.write(text);
     }
 
+    /// Text that a command shows, as a document in JSON.
+    pub fn show_text(&mut self, name: &str, text: &str) {
+        self.show_as(name, &Outcome::text(text));
+    }
+
     /// Keeps a statement for HISTORY.
     pub fn remember(&mut self, statement: &str) {
         self.history.push(statement.trim_end().to_owned());

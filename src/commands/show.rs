@@ -88,7 +88,7 @@ fn with_size(record: Record, size: &SetSize) -> Record {
     if size.errors > 0 { record.number("Could not be read", size.errors) } else { record }
 }
 
-/// The golden record of `status con`: ten lines. Failed files add two, so that nobody overlooks them.
+/// The golden record of `status con`: ten lines. Failed files and an error add theirs, so that nobody overlooks them.
 pub(crate) fn connection(status: &ConnectionStatus) -> Record {
     let record = Record::new(format!("Status for connection {}", status.id))
         .text("Time established", moment_ms(status.established_ms))
@@ -101,12 +101,14 @@ pub(crate) fn connection(status: &ConnectionStatus) -> Record {
         .number("Replication bytes transferred", status.replication_bytes_transferred)
         .number("Replication bytes transmitted", status.replication_bytes_transmitted)
         .number("Replication bytes in queue", status.replication_bytes_queued);
-    if status.files_failed == 0 && status.last_error.is_none() {
-        return record;
+    let record = match status.files_failed {
+        0 => record,
+        failed => record.number("Files failed", failed),
+    };
+    match &status.last_error {
+        Some(error) => record.text("Last error", &**error),
+        None => record,
     }
-    record
-        .number("Files failed", status.files_failed)
-        .text("Last error", status.last_error.as_deref().unwrap_or_default())
 }
 
 /// One row for each connection.

@@ -7,7 +7,7 @@ use super::frame::{Caller, Policy, Register};
 use super::program::{Op, Own};
 use super::{Interpreter, functions, status, verbs};
 use crate::api::Code;
-use crate::commands::{self, Handler, Mode, Outcome};
+use crate::commands::{self, Handler, Outcome};
 use crate::lang::{Function, Span, Value};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -478,17 +478,10 @@ impl Interpreter {
             }
         }
         self.result = 1;
-        if self.session.mode() == Mode::Json {
-            let document = serde_json::json!({ "command": "write", "value": 1, "text": text });
-            self.session.write(&format!("{document}\n"));
-            return;
-        }
         if line {
             text.push('\n');
         }
-        if !text.is_empty() {
-            self.session.write(&text);
-        }
+        self.session.show_text("write", &text);
     }
 
     /// A command: its value is pushed if it is assigned. None: go on with the next operation.
