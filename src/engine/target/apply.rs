@@ -103,7 +103,7 @@ impl Applier {
         Ok(())
     }
 
-    /// Carries one operation out; bytes of content that were applied.
+    /// Carries one operation out; bytes of content that it held, whether or not they could be applied.
     fn step(&mut self, op: Op<'_>) -> Result<u64, WireError> {
         match op {
             Op::Begin { attributes, xattrs, scan, roots } => {
@@ -147,7 +147,14 @@ impl Applier {
                 }
                 Ok(0)
             }
-            Op::FileWrite { file, offset, patch } => Ok(self.write(file, offset, patch)),
+            Op::FileWrite { file, offset, patch } => {
+                self.write(file, offset, patch);
+                Ok(match patch {
+                    Patch::Bytes(bytes) => bytes.len() as u64,
+                    Patch::Local(len) => len,
+                    Patch::Hole(_) => 0,
+                })
+            }
             Op::FileAsk { file } => {
                 self.answer(&Answer::Written { file });
                 Ok(0)
@@ -238,7 +245,6 @@ impl Applier {
         };
         if let Err(failure) = result {
             self.failed(place.root, &place.path, name, &failure);
-            bytes = 0;
         }
         Ok(bytes)
     }
@@ -261,21 +267,12 @@ impl Applier {
         }
     }
 
-    fn write(&mut self, file: u64, offset: u64, patch: Patch<'_>) -> u64 {
+    fn write(&mut self, file: u64, offset: u64, patch: Patch<'_>) {
         let local = self.end.local.as_ref().and_then(|local| local.get(file));
-        let Some(open) = self.files.get_mut(&file) else { return 0 };
-        match open.write(offset, patch, local.as_deref()) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                let (place, name) = (Arc::clone(&open.place), open.name.clone());
-                self.failed(
-                    place.root,
-                    &place.path,
-                    name.to_bytes(),
-                    &Failure::new("write the file", &error),
-                );
-                0
-            }
+        let Some(open) = self.files.get_mut(&file) else { return };
+        if let Err(error) = open.write(offset, patch, local.as_deref()) {
+            let (place, name) = (Arc::clone(&open.place), open.name.clone());
+            self.failed(place.root, &place.path, name.to_bytes(), &Failure::new("write the file", &error));
         }
     }
 

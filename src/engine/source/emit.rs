@@ -1,0 +1,99 @@
+//! The sending end: operations are appended to a frame, and a full frame goes to the target.
+
+use super::folder::Folder;
+use crate::engine::link::{Frame, FramePool, LocalFiles};
+use crate::wire::{FRAME_FULL, Op};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The target has ended: nothing more can be sent. Its last answers say why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the target has ended")]
+pub(super) struct TargetGone;
+
+/// Shared by the threads of one job; the order in which it is locked is the order of the operations.
+pub(super) struct Emitter {
+    inner: Mutex<Emit>,
+    pub local: Option<LocalFiles>,
+}
+
+impl Emitter {
+    pub(super) fn new(ops: SyncSender<Frame>, frames: FramePool, local: Option<LocalFiles>) -> Self {
+        let frame = frames.take();
+        Self { inner: Mutex::new(Emit { ops: Some(ops), frames, frame, place: None, next: 1 }), local }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Emit> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends one operation about a folder.
+    pub(super) fn send(&self, folder: &Arc<Folder>, op: &Op<'_>) -> Result<(), TargetGone> {
+        let mut emit = self.lock();
+        emit.enter(folder);
+        emit.push(op)
+    }
+
+    /// Sends the folder's own metadata.
+    pub(super) fn send_folder_meta(&self, folder: &Arc<Folder>) -> Result<(), TargetGone> {
+        self.send(folder, &Op::SetDirMeta { meta: folder.meta, xattrs: folder.xattrs.clone() })
+    }
+}
+
+/// The frame that is being filled.
+pub(super) struct Emit {
+    /// None after the end.
+    ops: Option<SyncSender<Frame>>,
+    frames: FramePool,
+    pub frame: Frame,
+    /// The folder that the target has been sent to.
+    place: Option<Arc<Folder>>,
+    next: u64,
+}
+
+impl Emit {
+    /// A number for a file, question or barrier.
+    pub(super) fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Makes the folder the one that the next operations are about.
+    pub(super) fn enter(&mut self, folder: &Arc<Folder>) {
+        if self.place.as_ref().is_some_and(|place| Arc::ptr_eq(place, folder)) {
+            return;
+        }
+        folder.make();
+        Op::Enter { root: folder.root, path: &folder.path, make: true }.encode(&mut self.frame);
+        self.place = Some(Arc::clone(folder));
+    }
+
+    /// Appends an operation.
+    pub(super) fn push(&mut self, op: &Op<'_>) -> Result<(), TargetGone> {
+        op.encode(&mut self.frame);
+        self.full()
+    }
+
+    /// Sends the frame when it is full.
+    pub(super) fn full(&mut self) -> Result<(), TargetGone> {
+        if self.frame.len() >= FRAME_FULL { self.flush() } else { Ok(()) }
+    }
+
+    /// Sends what there is.
+    pub(super) fn flush(&mut self) -> Result<(), TargetGone> {
+        if self.frame.is_empty() {
+            return if self.ops.is_some() { Ok(()) } else { Err(TargetGone) };
+        }
+        let frame = std::mem::replace(&mut self.frame, self.frames.take());
+        match &self.ops {
+            Some(ops) => ops.send(frame).map_err(|_| TargetGone),
+            None => Err(TargetGone),
+        }
+    }
+
+    /// Closes the stream: the target ends when it has applied all.
+    pub(super) fn close(&mut self) {
+        let _ = self.flush();
+        self.ops = None;
+    }
+}

@@ -1,0 +1,273 @@
+//! The walk over a set's roots: each directory before its subdirectories, names in byte order, rules applied.
+//!
+//! Below a root nothing is followed and nothing is reached by more than names below the root's handle. What never
+//! belongs is left out here: pseudo file systems (REP-01), stacked ones (REP-38), the engine's own home, a directory inside
+//! itself (REP-03), paths over the limit (REP-37).
+
+use super::folder::{Folder, OwnMeta, join};
+use crate::engine::job::{JobPlan, JobShared};
+use crate::engine::repset::{DirDecision, DirRules};
+use crate::sys::{self, Dir, FileKind, Names, Stat, Xattrs};
+use crate::wire::PATH_MAX;
+use std::ffi::{CStr, OsStr};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A root, opened.
+pub(super) struct Root {
+    pub number: u16,
+    /// Source path of the directory that is held: the root, or the parent of a root that is one file.
+    pub path: PathBuf,
+    pub dir: Dir,
+    /// The one name that belongs.
+    pub only: Option<Vec<u8>>,
+    /// Target path of the directory.
+    pub target: PathBuf,
+    /// None: the one name is all that belongs.
+    rules: Option<DirRules>,
+    included: bool,
+}
+
+/// The directory that a visitor is shown.
+pub(super) struct Visit<'a> {
+    pub folder: &'a Arc<Folder>,
+    pub dir: &'a Arc<Dir>,
+    /// The names that belong, in byte order; directories only when something in them may.
+    pub names: &'a Names,
+    /// None: the directory only holds a root that is a single file.
+    pub rules: Option<&'a DirRules>,
+}
+
+/// What a walk reports to.
+pub(super) trait Visitor {
+    /// A directory. False ends the walk.
+    fn directory(&mut self, visit: &Visit<'_>) -> bool;
+    /// All below the directory was visited. False ends the walk.
+    fn leave(&mut self, folder: &Arc<Folder>) -> bool;
+    /// Something that belongs could not be read.
+    fn unreadable(&mut self, root: u16, path: &[u8], error: &io::Error, what: &str);
+    /// Something is left out on purpose; a sentence for the log.
+    fn left_out(&mut self, root: u16, path: &[u8], why: &str);
+}
+
+/// Opens the roots of a plan. Those that do not exist are given to `missing` with their error.
+pub(super) fn open_roots(plan: &JobPlan, mut missing: impl FnMut(&Path, &io::Error)) -> Vec<Root> {
+    let mut roots = Vec::new();
+    for (number, mapping) in plan.paths.iter().enumerate() {
+        let number = u16::try_from(number).unwrap_or(u16::MAX);
+        match open_root(plan, number, &mapping.source, &mapping.target) {
+            Ok(root) => roots.push(root),
+            Err(error) => missing(&mapping.source, &error),
+        }
+    }
+    roots
+}
+
+fn open_root(plan: &JobPlan, number: u16, source: &Path, target: &Path) -> io::Result<Root> {
+    match Dir::open_root(source) {
+        Ok(dir) => {
+            let (included, rules) = match plan.rules.enter(source) {
+                DirDecision::Enter { included, rules } => (included, rules),
+                DirDecision::Skip => return Err(io::Error::other("its rules leave it out")),
+            };
+            let (path, target) = (source.to_path_buf(), target.to_path_buf());
+            Ok(Root { number, path, dir, only: None, target, rules: Some(rules), included })
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ENOTDIR) => {
+            let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
+            let name = source.file_name().ok_or_else(invalid)?.as_bytes().to_vec();
+            let parent = source.parent().ok_or_else(invalid)?;
+            let dir = Dir::open_root(parent)?;
+            // ENOTDIR also comes from a file in the middle of the path.
+            dir.stat(&sys::c_string(&name)?)?;
+            if target.file_name() != source.file_name() {
+                return Err(io::Error::other("a single file keeps its name on the target: map its directory instead"));
+            }
+            let target = target.parent().ok_or_else(invalid)?.to_path_buf();
+            let path = parent.to_path_buf();
+            Ok(Root { number, path, dir, only: Some(name), target, rules: None, included: false })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A directory that is being walked.
+struct Level {
+    folder: Arc<Folder>,
+    id: (u64, u64),
+    /// Subdirectories to come, last first.
+    below: Vec<Below>,
+}
+
+/// A subdirectory to walk: its name, whether it belongs itself, its rules.
+type Below = (Vec<u8>, bool, Option<DirRules>);
+
+/// Walks one root. False: the visitor ended it, or a stop was asked for.
+pub(super) fn walk(plan: &JobPlan, root: &Root, shared: &JobShared, visitor: &mut dyn Visitor) -> bool {
+    let mut walk = Walk { plan, root, names: Names::default(), buffer: Vec::new() };
+    let mut stack: Vec<Level> = Vec::new();
+    let top = (Vec::new(), root.included, root.rules.clone());
+    match walk.directory(&stack, top, visitor) {
+        Step::Down(level) => stack.push(level),
+        Step::Over => {}
+        Step::End => return false,
+    }
+    while let Some(level) = stack.last_mut() {
+        if !shared.go_on() {
+            return false;
+        }
+        if let Some(next) = level.below.pop() {
+            match walk.directory(&stack, next, visitor) {
+                Step::Down(level) => stack.push(level),
+                Step::Over => {}
+                Step::End => return false,
+            }
+        } else if let Some(level) = stack.pop()
+            && !visitor.leave(&level.folder)
+        {
+            return false;
+        }
+    }
+    true
+}
+
+struct Walk<'a> {
+    plan: &'a JobPlan,
+    root: &'a Root,
+    names: Names,
+    buffer: Vec<u8>,
+}
+
+enum Step {
+    Down(Level),
+    Over,
+    End,
+}
+
+impl Walk<'_> {
+    fn directory(
+        &mut self,
+        stack: &[Level],
+        (name, included, rules): Below,
+        visitor: &mut dyn Visitor,
+    ) -> Step {
+        let number = self.root.number;
+        let parent = stack.last().map(|level| &level.folder);
+        let path = parent.map_or_else(Vec::new, |parent| parent.join(&name));
+        if path.len() > PATH_MAX || self.root.path.as_os_str().len() + 1 + path.len() > PATH_MAX {
+            visitor.left_out(number, &path, "its path is longer than 4094 bytes (REP-37)");
+            visitor.unreadable(number, &path, &io::Error::from_raw_os_error(libc::ENAMETOOLONG), "walk the directory");
+            return Step::Over;
+        }
+        let opened = sys::c_string(&path)
+            .and_then(|c_path| self.root.dir.descend(&c_path))
+            .and_then(|dir| Ok((Stat::of(&dir)?, dir)));
+        let (stat, dir) = match opened {
+            Ok(opened) => opened,
+            // Gone since its parent was read: nothing to mirror, and no failure.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && parent.is_some() => return Step::Over,
+            Err(error) => {
+                visitor.unreadable(number, &path, &error, "open the directory");
+                return Step::Over;
+            }
+        };
+        if let Some(why) = self.reason_to_leave_out(stack, &stat, &dir) {
+            visitor.left_out(number, &path, why);
+            return Step::Over;
+        }
+        let xattrs = match self.xattrs(&dir) {
+            Ok(xattrs) => xattrs,
+            Err(error) => {
+                visitor.unreadable(number, &path, &error, "read the directory's extended attributes");
+                return Step::Over;
+            }
+        };
+        if let Err(error) = sys::list_dir(&dir, &mut self.names, &mut self.buffer) {
+            visitor.unreadable(number, &path, &error, "read the directory");
+            return Step::Over;
+        }
+        let own = match (included, self.root.only.is_some()) {
+            (true, _) => OwnMeta::Always,
+            (false, false) => OwnMeta::WhenMade,
+            (false, true) => OwnMeta::Never,
+        };
+        let folder = Folder::new(number, path, stat.meta, xattrs, parent.cloned(), own);
+        let mut names = std::mem::take(&mut self.names);
+        let below = match (&rules, &self.root.only) {
+            (Some(rules), _) => select(&mut names, &dir, rules),
+            (None, only) => {
+                names.retain(|name, _| only.as_deref() == Some(name.to_bytes()));
+                Vec::new()
+            }
+        };
+        let dir = Arc::new(dir);
+        let go_on = visitor.directory(&Visit { folder: &folder, dir: &dir, names: &names, rules: rules.as_ref() });
+        self.names = names;
+        if go_on { Step::Down(Level { folder, id: stat.id(), below }) } else { Step::End }
+    }
+
+    fn xattrs(&self, dir: &Dir) -> io::Result<Xattrs> {
+        if !self.plan.settings.extended_attributes {
+            return Ok(Xattrs::default());
+        }
+        sys::xattrs_of_open(dir.as_fd(), sys::is_root())
+    }
+
+    fn reason_to_leave_out(&self, stack: &[Level], stat: &Stat, dir: &Dir) -> Option<&'static str> {
+        if self.plan.forbidden.contains(&stat.id()) {
+            return Some("it is the engine's own directory");
+        }
+        if stack.iter().any(|level| level.id == stat.id()) {
+            return Some("it is mounted inside itself (REP-03)");
+        }
+        let other_device = stack.last().is_none_or(|level| level.id.0 != stat.dev);
+        if other_device {
+            return match sys::file_system_magic(dir) {
+                Ok(magic) if sys::is_pseudo(magic) => Some("it is a pseudo file system (REP-01)"),
+                Ok(magic) if sys::is_stacked(magic) => Some("stacked file systems are not supported (REP-38)"),
+                _ => None,
+            };
+        }
+        None
+    }
+}
+
+/// Leaves only the names that belong; the subdirectories to walk, last first.
+fn select(names: &mut Names, dir: &Dir, rules: &DirRules) -> Vec<Below> {
+    let mut below = Vec::new();
+    names.retain(|name, kind| {
+        let is_dir = match kind {
+            Some(kind) => kind == FileKind::Directory,
+            // Its file system does not tell; what cannot be looked at is decided as a file and fails there.
+            None => is_directory(dir, name),
+        };
+        if !is_dir {
+            return rules.file(name.to_bytes());
+        }
+        match rules.dir(name.to_bytes()) {
+            DirDecision::Skip => false,
+            DirDecision::Enter { included, rules } => {
+                below.push((name.to_bytes().to_vec(), included, Some(rules)));
+                true
+            }
+        }
+    });
+    below.reverse();
+    below
+}
+
+fn is_directory(dir: &Dir, name: &CStr) -> bool {
+    dir.stat(name).is_ok_and(|stat| stat.kind == FileKind::Directory)
+}
+
+/// The source path of a place below a root.
+pub(super) fn source_path(root: &Path, path: &[u8], name: &[u8]) -> Vec<u8> {
+    let below = join(path, name);
+    if below.is_empty() {
+        return root.as_os_str().as_bytes().to_vec();
+    }
+    root.join(OsStr::from_bytes(&below)).into_os_string().into_encoded_bytes()
+}
