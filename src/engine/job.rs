@@ -81,6 +81,8 @@ pub struct Counters {
     /// Content that was the same (Skipped Mirror).
     pub bytes_skipped: AtomicU64,
     pub files_checksummed: AtomicU64,
+    /// Bytes of the source that were compared block by block.
+    pub bytes_compared: AtomicU64,
     /// Bytes handed to the target and not yet applied.
     pub bytes_queued: AtomicU64,
     pub orphans: AtomicU64,
@@ -101,7 +103,11 @@ impl JobShared {
 
     /// Asks the job to end soon; what was sent is still applied.
     pub fn stop(&self) {
+        // Under the lock, so that no waiting thread can miss it.
+        let control = self.lock();
         self.stop.store(true, Relaxed);
+        self.changed.notify_all();
+        drop(control);
         self.resume();
     }
 
@@ -151,6 +157,21 @@ impl JobShared {
             while control.paused_since.is_some() && !self.stopped() {
                 control = self.changed.wait(control).unwrap_or_else(std::sync::PoisonError::into_inner);
             }
+        }
+        !self.stopped()
+    }
+
+    /// Waits for so long, or until a stop. False: stop.
+    pub fn sleep(&self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        let mut control = self.lock();
+        while !self.stopped() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.changed.wait_timeout(control, left);
+            control = waited.map_or_else(|poisoned| poisoned.into_inner().0, |(control, _)| control);
         }
         !self.stopped()
     }

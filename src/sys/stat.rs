@@ -157,42 +157,6 @@ pub fn set_times(fd: impl AsFd, mtime: (i64, u32)) -> io::Result<()> {
     check(result.into()).map(drop)
 }
 
-/// True for file systems that hold no data of their own (`linux/magic.h`): REP-01.
-pub fn is_pseudo(magic: i64) -> bool {
-    const PSEUDO: [i64; 24] = [
-        0x9fa0,      // proc
-        0x6265_6572, // sysfs
-        0x0027_e0eb, // cgroup
-        0x6367_7270, // cgroup2
-        0x1cd1,      // devpts
-        0x6462_6720, // debugfs
-        0x7472_6163, // tracefs
-        0x7363_6673, // securityfs
-        0xcafe_4a11, // bpf
-        0x6265_6570, // configfs
-        0x6165_676c, // pstore
-        0xde5e_81e4, // efivarfs
-        0x1980_0202, // mqueue
-        0x9584_58f6, // hugetlbfs
-        0x6573_5543, // fusectl
-        0xf97c_ff8c, // selinuxfs
-        0x4341_5d53, // smackfs
-        0x6e73_6673, // nsfs
-        0x4249_4e4d, // binfmt_misc
-        0x5049_4446, // pidfs
-        0x6759_6969, // rpc_pipefs
-        0x6e66_7364, // nfsd
-        0x0187,      // autofs
-        0x4549_4f53, // secretmem
-    ];
-    PSEUDO.contains(&magic)
-}
-
-/// True for file systems stacked on another one, which the product does not support: REP-38 (eCryptFS).
-pub fn is_stacked(magic: i64) -> bool {
-    magic == 0xf15f
-}
-
 /// The `f_type` of the file system that holds the object.
 pub fn file_system_magic(fd: impl AsFd) -> io::Result<i64> {
     Ok(statfs(fd)?.f_type)

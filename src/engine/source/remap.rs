@@ -19,7 +19,7 @@ pub(super) fn remap(paths: &[Mapping], at: usize, rules: &RuleSet, link: &Path, 
     else {
         return as_it_is();
     };
-    if !rules.explain(&points_to).0 {
+    if !rules.explain(&points_to, false).0 && !rules.explain(&points_to, true).0 {
         return as_it_is();
     }
     let Some(target) = mapped(mapping, &points_to) else { return as_it_is() };

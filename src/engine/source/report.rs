@@ -3,6 +3,7 @@
 use super::walk::source_path;
 use crate::api::{ApiError, Code};
 use crate::engine::job::{Counters, JobFailure};
+use crate::engine::log::escape;
 use crate::wire::FailureKind;
 use std::io;
 use std::path::PathBuf;
@@ -154,18 +155,4 @@ fn advice(errno: i32, on_target: bool) -> &'static str {
         (libc::EOPNOTSUPP, true) => " (the target's file system has no such attributes: SET ExtendedAttributes = 0)",
         _ => "",
     }
-}
-
-/// Names of any bytes as one line of text.
-pub(super) fn escape(bytes: &[u8]) -> String {
-    bytes
-        .utf8_chunks()
-        .flat_map(|chunk| {
-            let valid = chunk.valid().chars().map(|c| {
-                if c.is_control() || c == '\\' { c.escape_default().to_string() } else { c.to_string() }
-            });
-            let invalid = chunk.invalid().iter().map(|b| format!("\\x{b:02x}"));
-            valid.chain(invalid).collect::<Vec<_>>()
-        })
-        .collect()
 }

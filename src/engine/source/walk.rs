@@ -6,7 +6,7 @@
 
 use super::folder::{Folder, OwnMeta, join};
 use crate::engine::job::{JobPlan, JobShared};
-use crate::engine::repset::{DirDecision, DirRules};
+use crate::engine::repset::{DirDecision, DirRules, pseudo_magic};
 use crate::sys::{self, Dir, FileKind, Names, Stat, Xattrs};
 use crate::wire::PATH_MAX;
 use std::ffi::{CStr, OsStr};
@@ -81,6 +81,9 @@ fn open_root(plan: &JobPlan, number: u16, source: &Path, target: &Path) -> io::R
             let name = source.file_name().ok_or_else(invalid)?.as_bytes().to_vec();
             let parent = source.parent().ok_or_else(invalid)?;
             let dir = Dir::open_root(parent)?;
+            if !plan.rules.includes_file(source) {
+                return Err(io::Error::other("its rules leave it out"));
+            }
             // ENOTDIR also comes from a file in the middle of the path.
             dir.stat(&sys::c_string(&name)?)?;
             if target.file_name() != source.file_name() {
@@ -175,7 +178,7 @@ impl Walk<'_> {
             }
         };
         if let Some(why) = self.reason_to_leave_out(stack, &stat, &dir) {
-            visitor.left_out(number, &path, why);
+            visitor.left_out(number, &path, &why);
             return Step::Over;
         }
         let xattrs = match self.xattrs(&dir) {
@@ -216,19 +219,18 @@ impl Walk<'_> {
         sys::xattrs_of_open(dir.as_fd(), sys::is_root())
     }
 
-    fn reason_to_leave_out(&self, stack: &[Level], stat: &Stat, dir: &Dir) -> Option<&'static str> {
+    fn reason_to_leave_out(&self, stack: &[Level], stat: &Stat, dir: &Dir) -> Option<String> {
         if self.plan.forbidden.contains(&stat.id()) {
-            return Some("it is the engine's own directory");
+            return Some("it is the engine's own directory".to_string());
         }
         if stack.iter().any(|level| level.id == stat.id()) {
-            return Some("it is mounted inside itself (REP-03)");
+            return Some("it is mounted inside itself (REP-03)".to_string());
         }
         let other_device = stack.last().is_none_or(|level| level.id.0 != stat.dev);
         if other_device {
             return match sys::file_system_magic(dir) {
-                Ok(magic) if sys::is_pseudo(magic) => Some("it is a pseudo file system (REP-01)"),
-                Ok(magic) if sys::is_stacked(magic) => Some("stacked file systems are not supported (REP-38)"),
-                _ => None,
+                Ok(magic) => pseudo_magic(magic).map(|name| format!("it is a pseudo or stacked file system, {name}")),
+                Err(_) => None,
             };
         }
         None

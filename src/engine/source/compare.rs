@@ -1,0 +1,301 @@
+//! Block by block against the target: reads and hashes the source's side while the target hashes its own, and sends what
+//! differs. One thread per job; its questions were sent ahead, so no file waits for a round trip.
+
+use super::content::{Settled, settle};
+use super::emit::{Emitter, TargetGone};
+use super::folder::Folder;
+use super::report::{Report, Spot};
+use super::sums::{Piece, Sums};
+use crate::engine::job::JobShared;
+use crate::sys::{self, Dir, FileKind, Stat, Xattrs};
+use crate::wire::{FileMode, Op, Patch, SUM_LEN};
+use sha1::{Digest, Sha1};
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::Receiver;
+
+/// What happens with blocks that differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// They are sent.
+    Send,
+    /// They are counted only.
+    Count,
+}
+
+/// A file to compare; its question is on the way.
+pub(super) struct Compare {
+    pub question: u64,
+    pub folder: Arc<Folder>,
+    pub dir: Arc<Dir>,
+    pub name: CString,
+    pub xattrs: Xattrs,
+    /// Bytes of a block on both sides.
+    pub block: usize,
+    pub act: Act,
+    /// Owner, mode, times or extended attributes differ, or may.
+    pub meta_differs: bool,
+    /// What a verification says of it afterwards.
+    pub finding: Option<Box<super::verify::Finding>>,
+}
+
+/// What a comparison found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found {
+    /// Bytes of the source that were compared.
+    pub compared: u64,
+    /// Bytes in blocks that differ or that only one side has.
+    pub differing: u64,
+    /// Bytes that were sent.
+    pub sent: u64,
+}
+
+/// The comparing thread's tools.
+pub(super) struct Comparer<'a> {
+    pub emitter: &'a Emitter,
+    pub report: &'a Report,
+    pub shared: &'a JobShared,
+    pub sums: Sums,
+    pub verify: Option<&'a super::verify::Findings>,
+}
+
+enum Failed {
+    /// The target has ended; so does this thread.
+    Gone,
+    /// It could not be read on the source.
+    Source(io::Error),
+    /// It could not be read on the target.
+    Target(i32),
+    /// It changed while it was read.
+    Changed,
+}
+
+impl From<TargetGone> for Failed {
+    fn from(_: TargetGone) -> Self {
+        Failed::Gone
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Failed::Source(error)
+    }
+}
+
+impl Comparer<'_> {
+    /// Works until the queue ends, a stop is asked for, or the target ends.
+    pub(super) fn run(mut self, queue: &Receiver<Compare>) {
+        let mut buffer = Vec::new();
+        for mut item in queue {
+            if !self.shared.go_on() {
+                return;
+            }
+            let result = self.compare(&mut item, &mut buffer);
+            let counters = &self.shared.counters;
+            let spot = || Spot {
+                root: item.folder.root,
+                path: item.folder.path.clone(),
+                name: item.name.to_bytes().to_vec(),
+            };
+            match result {
+                Ok(found) => {
+                    counters.files.fetch_add(1, Relaxed);
+                    counters.files_checksummed.fetch_add(1, Relaxed);
+                    counters.bytes_skipped.fetch_add(found.compared - found.differing.min(found.compared), Relaxed);
+                    if found.sent > 0 {
+                        counters.files_sent.fetch_add(1, Relaxed);
+                    }
+                    if let (Some(findings), Some(finding)) = (self.verify, item.finding.take()) {
+                        findings.compared(*finding, &found, &spot());
+                    }
+                }
+                Err(Failed::Gone) => return,
+                Err(Failed::Source(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(Failed::Source(error)) => {
+                    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                    self.report.errno(counters, spot(), errno, "read the file", false);
+                }
+                Err(Failed::Target(errno)) => {
+                    self.report.errno(counters, spot(), errno, "read the file", true);
+                }
+                Err(Failed::Changed) => {
+                    self.report.retry(counters, spot(), "it changed while it was read".to_string());
+                }
+            }
+            if item.folder.end_file() && self.emitter.send_folder_meta(&item.folder).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn compare(&mut self, item: &mut Compare, buffer: &mut Vec<u8>) -> Result<Found, Failed> {
+        let opened = item.dir.read(&item.name).and_then(|file| Ok((Stat::of(&file)?, file)));
+        let (before, file) = match opened {
+            Ok((stat, file)) if stat.kind == FileKind::File => (stat, file),
+            Ok(_) => {
+                self.sums.skip(item.question);
+                return Err(Failed::Changed);
+            }
+            Err(error) => {
+                self.sums.skip(item.question);
+                return Err(error.into());
+            }
+        };
+        sys::advise_sequential(&file);
+        let mut patch = InPlace { item, number: None };
+        let mut found = Found::default();
+        buffer.resize(patch.item.block.max(buffer.len()), 0);
+        let mut target_ended = None;
+        let mut at = 0;
+        loop {
+            let block = patch.item.block;
+            let got = sys::read_exact_at(&file, &mut buffer[..block], at).map_err(|error| {
+                if target_ended.is_none() {
+                    self.sums.skip(patch.item.question);
+                }
+                patch.drop_file(self.emitter);
+                Failed::Source(error)
+            })?;
+            let theirs = if target_ended.is_some() { None } else { self.their_sum(&patch, &mut target_ended)? };
+            if got == 0 {
+                if theirs.is_some() {
+                    self.sums.skip(patch.item.question);
+                }
+                break;
+            }
+            let bytes = &buffer[..got];
+            found.compared += got as u64;
+            self.shared.counters.bytes_compared.fetch_add(got as u64, Relaxed);
+            if theirs != Some(Sha1::digest(bytes).into()) {
+                found.differing += got as u64;
+                if patch.item.act == Act::Send {
+                    let number = patch.begin(self.emitter)?;
+                    let hole = before.is_sparse() && bytes.iter().all(|b| *b == 0);
+                    let piece = if hole { Patch::Hole(got as u64) } else { Patch::Bytes(bytes) };
+                    let op = Op::FileWrite { file: number, offset: at, patch: piece };
+                    if !hole {
+                        found.sent += got as u64;
+                        self.shared.counters.bytes_sent.fetch_add(got as u64, Relaxed);
+                        self.shared.counters.bytes_queued.fetch_add(got as u64, Relaxed);
+                    }
+                    self.emitter.send(&patch.item.folder, &op)?;
+                }
+            }
+            at += got as u64;
+            if got < block {
+                if target_ended.is_none() {
+                    // The target's own last block may be followed by more.
+                    let mut more = false;
+                    while let Some(_sum) = self.their_sum(&patch, &mut target_ended)? {
+                        more = true;
+                    }
+                    debug_assert!(more || target_ended.is_some());
+                }
+                break;
+            }
+        }
+        let their_size = match target_ended {
+            Some(size) => size,
+            None => match self.sums_end(patch.item.question) {
+                Some(size) => size,
+                None => return Err(Failed::Gone),
+            },
+        };
+        if their_size > at {
+            found.differing += their_size - at;
+        }
+        // What only a second read could settle is compared anew at the mirror's end.
+        let settled = settle(&file, &before, || Ok(false))?;
+        if settled == Settled::No || at != before.size {
+            patch.drop_file(self.emitter);
+            return Err(Failed::Changed);
+        }
+        if patch.item.act == Act::Send {
+            patch.finish(self.emitter, &before, their_size != at)?;
+        }
+        Ok(found)
+    }
+
+    /// The target's sum of the next block; None when it has no more, and then its size is known.
+    fn their_sum(
+        &mut self,
+        patch: &InPlace<'_>,
+        ended: &mut Option<u64>,
+    ) -> Result<Option<[u8; SUM_LEN]>, Failed> {
+        if ended.is_some() {
+            return Ok(None);
+        }
+        match self.sums.next(patch.item.question) {
+            Piece::Sum(sum) => Ok(Some(sum)),
+            Piece::End(size) => {
+                *ended = Some(size);
+                Ok(None)
+            }
+            Piece::Unreadable(errno) => {
+                patch.drop_file(self.emitter);
+                Err(Failed::Target(errno))
+            }
+            Piece::Gone => Err(Failed::Gone),
+        }
+    }
+
+    fn sums_end(&mut self, question: u64) -> Option<u64> {
+        loop {
+            match self.sums.next(question) {
+                Piece::Sum(_) => {}
+                Piece::End(size) => return Some(size),
+                Piece::Unreadable(_) | Piece::Gone => return None,
+            }
+        }
+    }
+}
+
+/// A file that is being changed in place, begun when its first differing block is met.
+struct InPlace<'a> {
+    item: &'a Compare,
+    number: Option<u64>,
+}
+
+impl InPlace<'_> {
+    fn begin(&mut self, emitter: &Emitter) -> Result<u64, TargetGone> {
+        if let Some(number) = self.number {
+            return Ok(number);
+        }
+        let mut emit = emitter.lock();
+        let number = emit.number();
+        emit.enter(&self.item.folder);
+        emit.push(&Op::FileBegin { file: number, name: self.item.name.to_bytes(), mode: FileMode::InPlace })?;
+        self.number = Some(number);
+        Ok(number)
+    }
+
+    /// Sets length and metadata, where anything differs.
+    fn finish(&mut self, emitter: &Emitter, before: &Stat, length_differs: bool) -> Result<(), TargetGone> {
+        let (meta, xattrs) = (before.meta, self.item.xattrs.clone());
+        if length_differs {
+            self.begin(emitter)?;
+        }
+        match self.number {
+            Some(file) => {
+                let op = Op::FileEnd { file, length: before.size, meta, xattrs };
+                emitter.send(&self.item.folder, &op)
+            }
+            None if self.item.meta_differs => {
+                let name = self.item.name.to_bytes();
+                let op = Op::SetMeta { name, kind: FileKind::File, meta, xattrs };
+                emitter.send(&self.item.folder, &op)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn drop_file(&self, emitter: &Emitter) {
+        if let Some(file) = self.number {
+            // A target that has ended needs no word.
+            let _ = emitter.send(&self.item.folder, &Op::FileDrop { file });
+        }
+    }
+}
