@@ -4,7 +4,7 @@
 //! connection's task reads the counters and sets the control while it runs.
 
 use super::repset::RuleSet;
-use super::settings::MirrorSettings;
+use super::settings::{MirrorSettings, VerifyLogSettings};
 use crate::api::{ConnectionId, MirrorReason, MirrorSpec, Phase, VerifySpec};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -20,6 +20,7 @@ pub struct JobPlan {
     /// One for each of the rules' roots.
     pub paths: Vec<Mapping>,
     pub settings: MirrorSettings,
+    pub verify_log: VerifyLogSettings,
     /// Directories that never belong (the engine's own home), as device and inode.
     pub forbidden: Vec<(u64, u64)>,
     pub sink: Sink,

@@ -16,7 +16,10 @@ pub fn calculate(plan: &JobPlan, shared: &JobShared) -> SetSize {
     let started = Instant::now();
     shared.set_phase(Phase::Calculating);
     tracing::info!("Calculating repset size... ConID: {}", plan.connection);
-    tracing::info!("The following ({}) non-overlapping paths will be considered for mirroring", plan.paths.len());
+    tracing::info!(
+        "The following ({}) non-overlapping paths will be considered for mirroring",
+        plan.paths.len()
+    );
     for mapping in &plan.paths {
         tracing::info!("{}", crate::engine::log::escape(mapping.source.as_os_str().as_encoded_bytes()));
     }

@@ -11,7 +11,6 @@ use crate::sys::{self, Dir, FileKind, Stat, Xattrs};
 use crate::wire::{FileMode, Op, Patch, SUM_LEN};
 use sha1::{Digest, Sha1};
 use std::ffi::CString;
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -104,7 +103,9 @@ impl Comparer<'_> {
                 Ok(found) => {
                     counters.files.fetch_add(1, Relaxed);
                     counters.files_checksummed.fetch_add(1, Relaxed);
-                    counters.bytes_skipped.fetch_add(found.compared - found.differing.min(found.compared), Relaxed);
+                    counters
+                        .bytes_skipped
+                        .fetch_add(found.compared - found.differing.min(found.compared), Relaxed);
                     if found.sent > 0 {
                         counters.files_sent.fetch_add(1, Relaxed);
                     }
@@ -159,7 +160,8 @@ impl Comparer<'_> {
                 patch.drop_file(self.emitter);
                 Failed::Source(error)
             })?;
-            let theirs = if target_ended.is_some() { None } else { self.their_sum(&patch, &mut target_ended)? };
+            let theirs =
+                if target_ended.is_some() { None } else { self.their_sum(&patch, &mut target_ended)? };
             if got == 0 {
                 if theirs.is_some() {
                     self.sums.skip(patch.item.question);
@@ -181,7 +183,7 @@ impl Comparer<'_> {
                         self.shared.counters.bytes_sent.fetch_add(got as u64, Relaxed);
                         self.shared.counters.bytes_queued.fetch_add(got as u64, Relaxed);
                     }
-                    self.emitter.send(&patch.item.folder, &op)?;
+                    self.emitter.send_looking(&patch.item.folder, &op)?;
                 }
             }
             at += got as u64;
@@ -266,7 +268,7 @@ impl InPlace<'_> {
         }
         let mut emit = emitter.lock();
         let number = emit.number();
-        emit.enter(&self.item.folder);
+        emit.look(&self.item.folder);
         emit.push(&Op::FileBegin { file: number, name: self.item.name.to_bytes(), mode: FileMode::InPlace })?;
         self.number = Some(number);
         Ok(number)
@@ -281,12 +283,12 @@ impl InPlace<'_> {
         match self.number {
             Some(file) => {
                 let op = Op::FileEnd { file, length: before.size, meta, xattrs };
-                emitter.send(&self.item.folder, &op)
+                emitter.send_looking(&self.item.folder, &op)
             }
             None if self.item.meta_differs => {
                 let name = self.item.name.to_bytes();
                 let op = Op::SetMeta { name, kind: FileKind::File, meta, xattrs };
-                emitter.send(&self.item.folder, &op)
+                emitter.send_looking(&self.item.folder, &op)
             }
             None => Ok(()),
         }
@@ -295,7 +297,7 @@ impl InPlace<'_> {
     fn drop_file(&self, emitter: &Emitter) {
         if let Some(file) = self.number {
             // A target that has ended needs no word.
-            let _ = emitter.send(&self.item.folder, &Op::FileDrop { file });
+            let _ = emitter.send_looking(&self.item.folder, &Op::FileDrop { file });
         }
     }
 }

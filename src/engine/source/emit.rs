@@ -34,6 +34,13 @@ impl Emitter {
         emit.push(op)
     }
 
+    /// Sends one operation that changes no entry of the folder: it is not made, nor made writable.
+    pub(super) fn send_looking(&self, folder: &Arc<Folder>, op: &Op<'_>) -> Result<(), TargetGone> {
+        let mut emit = self.lock();
+        emit.look(folder);
+        emit.push(op)
+    }
+
     /// Sends the folder's own metadata.
     pub(super) fn send_folder_meta(&self, folder: &Arc<Folder>) -> Result<(), TargetGone> {
         self.send(folder, &Op::SetDirMeta { meta: folder.meta, xattrs: folder.xattrs.clone() })
@@ -46,8 +53,8 @@ pub(super) struct Emit {
     ops: Option<SyncSender<Frame>>,
     frames: FramePool,
     pub frame: Frame,
-    /// The folder that the target has been sent to.
-    place: Option<Arc<Folder>>,
+    /// The folder that the target has been sent to, and whether it may change entries there.
+    place: Option<(Arc<Folder>, bool)>,
     next: u64,
 }
 
@@ -58,14 +65,27 @@ impl Emit {
         self.next
     }
 
-    /// Makes the folder the one that the next operations are about.
+    /// Makes the folder the one that the next operations are about; the target makes it when it lacks it.
     pub(super) fn enter(&mut self, folder: &Arc<Folder>) {
-        if self.place.as_ref().is_some_and(|place| Arc::ptr_eq(place, folder)) {
+        if self.is_at(folder, true) {
             return;
         }
         folder.make();
         Op::Enter { root: folder.root, path: &folder.path, make: true }.encode(&mut self.frame);
-        self.place = Some(Arc::clone(folder));
+        self.place = Some((Arc::clone(folder), true));
+    }
+
+    /// The same for operations that change no entry of it.
+    pub(super) fn look(&mut self, folder: &Arc<Folder>) {
+        if self.is_at(folder, false) {
+            return;
+        }
+        Op::Enter { root: folder.root, path: &folder.path, make: false }.encode(&mut self.frame);
+        self.place = Some((Arc::clone(folder), false));
+    }
+
+    fn is_at(&self, folder: &Arc<Folder>, for_changes: bool) -> bool {
+        self.place.as_ref().is_some_and(|(place, made)| Arc::ptr_eq(place, folder) && (*made || !for_changes))
     }
 
     /// Appends an operation.

@@ -42,8 +42,15 @@ impl Links {
             return Some(found);
         }
         let (path, name) = (path.to_vec(), name.to_vec());
-        let group =
-            Group { root, path, name, target: None, skipped: false, under_way: None, left: links.saturating_sub(1) };
+        let group = Group {
+            root,
+            path,
+            name,
+            target: None,
+            skipped: false,
+            under_way: None,
+            left: links.saturating_sub(1),
+        };
         self.groups.insert(id, group);
         None
     }

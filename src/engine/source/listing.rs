@@ -56,6 +56,8 @@ pub(super) struct Listing {
     have_entry: bool,
     /// Entries seen so far, in all directories: the size of the target's copy.
     pub entries: u64,
+    /// Of these, the ones in directories that only the target has.
+    pub below_orphans: u64,
     pub failures: Vec<ScanFailure>,
 }
 
@@ -82,7 +84,18 @@ impl Listing {
         let state = if frames_in.is_some() { State::Between(None) } else { State::Ended };
         let entry = TargetEntry::empty();
         let (frame, failures) = (Vec::new(), Vec::new());
-        Self { frames_in, pool, frame, at: 0, state, entry, have_entry: false, entries: 0, failures }
+        Self {
+            frames_in,
+            pool,
+            frame,
+            at: 0,
+            state,
+            entry,
+            have_entry: false,
+            entries: 0,
+            below_orphans: 0,
+            failures,
+        }
     }
 
     /// Goes to a directory of the target, if it has it. Directories must be asked for in walk order.
@@ -98,6 +111,9 @@ impl Listing {
                         Ordering::Less => {
                             // Only the target has it: its entries count, and are orphans with it.
                             self.state = State::Inside;
+                            let before = self.entries;
+                            self.skip()?;
+                            self.below_orphans += self.entries - before;
                         }
                         Ordering::Equal => {
                             let found = next.take().map(|(_, _, folder)| folder);

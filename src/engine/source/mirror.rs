@@ -61,6 +61,8 @@ pub(super) struct Mirror<'a> {
     pub as_root: bool,
     /// Questions asked.
     pub asked: u64,
+    /// What a CLEAN would remove: the entries of the target's roots.
+    pub top_entries: Vec<(Arc<Folder>, Vec<u8>)>,
     /// Scratch.
     pub entry: TargetEntry,
     pub chunk: Vec<u8>,
@@ -78,7 +80,7 @@ pub(super) struct UnderWay {
 }
 
 /// Why a step could not be done.
-enum Failed {
+pub(super) enum Failed {
     Gone,
     Io(io::Error),
 }
@@ -142,7 +144,9 @@ impl Mirror<'_> {
         match self.listing.enter(folder.root, &folder.path)? {
             Some(theirs) => {
                 folder.found();
-                if folder.belongs() && self.meta_differs(&folder.meta, &theirs.meta, &folder.xattrs, &theirs.xattrs) {
+                if folder.belongs()
+                    && self.meta_differs(&folder.meta, &theirs.meta, &folder.xattrs, &theirs.xattrs)
+                {
                     folder.touch();
                     self.tell(folder, b"", MirrorReason::Attributes, 0);
                 }
@@ -163,6 +167,9 @@ impl Mirror<'_> {
                 have = self.listing.next_into(&mut theirs)?;
             }
             let both = have && theirs.name.as_slice() == name.to_bytes();
+            if both {
+                self.note_top(folder, &theirs);
+            }
             self.step(visit, name, kind, both.then_some(&theirs))?;
             if both {
                 have = self.listing.next_into(&mut theirs)?;
@@ -255,7 +262,13 @@ impl Mirror<'_> {
     }
 
     /// Another kind of thing is on the target under this name.
-    fn replace_type(&mut self, visit: &Visit<'_>, name: &CStr, stat: &Stat, theirs: &TargetEntry) -> Result<(), Failed> {
+    fn replace_type(
+        &mut self,
+        visit: &Visit<'_>,
+        name: &CStr,
+        stat: &Stat,
+        theirs: &TargetEntry,
+    ) -> Result<(), Failed> {
         if self.policy.overwrite == Overwrite::Never {
             return Ok(());
         }
@@ -276,7 +289,13 @@ impl Mirror<'_> {
     }
 
     /// A file that both have.
-    fn both_files(&mut self, visit: &Visit<'_>, name: &CStr, stat: &Stat, theirs: &TargetEntry) -> Result<(), Failed> {
+    fn both_files(
+        &mut self,
+        visit: &Visit<'_>,
+        name: &CStr,
+        stat: &Stat,
+        theirs: &TargetEntry,
+    ) -> Result<(), Failed> {
         let folder = visit.folder;
         let xattrs = self.xattrs_of_entry(visit.dir, name)?;
         let facts = Facts {
@@ -373,7 +392,12 @@ impl Mirror<'_> {
         Ok(Linked::Done)
     }
 
-    fn send_link(&mut self, folder: &Arc<Folder>, name: &CStr, group: &super::links::Group) -> Result<(), Failed> {
+    fn send_link(
+        &mut self,
+        folder: &Arc<Folder>,
+        name: &CStr,
+        group: &super::links::Group,
+    ) -> Result<(), Failed> {
         self.tell(folder, name.to_bytes(), MirrorReason::Links, 0);
         if self.dry.is_some() {
             return Ok(());
@@ -405,7 +429,8 @@ impl Mirror<'_> {
         }
         let left = self.is_left(&before, &Facts { empty: before.size == 0, ..Facts::default() });
         if before.links > 1 && met.is_none() && tries == 1 {
-            let group = self.links.meet(before.id(), before.links, folder.root, &folder.path, name.to_bytes());
+            let group =
+                self.links.meet(before.id(), before.links, folder.root, &folder.path, name.to_bytes());
             match group {
                 Some(group) if group.skipped => return Ok(()),
                 Some(group) => {
@@ -508,7 +533,8 @@ impl Mirror<'_> {
             self.flush()?;
             self.wait()?;
         }
-        let segments = if before.is_sparse() { sys::segments(&file, before.size)? } else { vec![(0, before.size)] };
+        let segments =
+            if before.is_sparse() { sys::segments(&file, before.size)? } else { vec![(0, before.size)] };
         let file = Arc::new(file);
         let number = {
             let mut emit = self.emitter.lock();
@@ -530,8 +556,15 @@ impl Mirror<'_> {
         }
         folder.begin_file();
         folder.touch();
-        let under_way =
-            UnderWay { folder: Arc::clone(folder), dir: Arc::clone(dir), name: name.to_owned(), file, before, xattrs, tries };
+        let under_way = UnderWay {
+            folder: Arc::clone(folder),
+            dir: Arc::clone(dir),
+            name: name.to_owned(),
+            file,
+            before,
+            xattrs,
+            tries,
+        };
         let file = Arc::clone(&under_way.file);
         self.under_way.insert(number, under_way);
         for (offset, len) in segments {
@@ -559,7 +592,13 @@ impl Mirror<'_> {
     }
 
     /// False: stop.
-    fn send_local(&mut self, number: u64, folder: &Arc<Folder>, offset: u64, len: u64) -> Result<bool, Failed> {
+    fn send_local(
+        &mut self,
+        number: u64,
+        folder: &Arc<Folder>,
+        offset: u64,
+        len: u64,
+    ) -> Result<bool, Failed> {
         let end = offset + len;
         let mut at = offset;
         while at < end {
@@ -602,8 +641,10 @@ impl Mirror<'_> {
                 // Shorter than it was: the stamps will say so.
                 return Ok(true);
             }
-            self.emitter
-                .send(folder, &Op::FileWrite { file: number, offset: at, patch: Patch::Bytes(&self.chunk) })?;
+            self.emitter.send(
+                folder,
+                &Op::FileWrite { file: number, offset: at, patch: Patch::Bytes(&self.chunk) },
+            )?;
             self.count_sent(got as u64);
             at += got as u64;
             self.drain()?;
@@ -654,7 +695,8 @@ impl Mirror<'_> {
         };
         if again {
             if done.tries < TRIES && self.shared.go_on() {
-                let (folder, dir, name) = (Arc::clone(&done.folder), Arc::clone(&done.dir), done.name.clone());
+                let (folder, dir, name) =
+                    (Arc::clone(&done.folder), Arc::clone(&done.dir), done.name.clone());
                 let id = done.before.id();
                 match self.whole(&folder, &dir, &name, Some(id), done.tries + 1) {
                     Err(Failed::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
@@ -672,18 +714,27 @@ impl Mirror<'_> {
     }
 
     /// Links, fifos, sockets, devices.
-    fn other(&mut self, visit: &Visit<'_>, name: &CStr, stat: &Stat, theirs: Option<&TargetEntry>) -> Result<(), Failed> {
+    fn other(
+        &mut self,
+        visit: &Visit<'_>,
+        name: &CStr,
+        stat: &Stat,
+        theirs: Option<&TargetEntry>,
+    ) -> Result<(), Failed> {
         let folder = visit.folder;
         let text = match stat.kind {
-            FileKind::Symlink => self.link_text(visit, name)?,
+            FileKind::Symlink => target_text(self.plan, self.roots, visit, name)?,
             _ => Vec::new(),
         };
         let xattrs = self.xattrs_of_entry(visit.dir, name)?;
-        let same_object = theirs.is_some_and(|t| t.text == text && (stat.kind == FileKind::Symlink || t.rdev == device(stat)));
+        let same_object = theirs
+            .is_some_and(|t| t.text == text && (stat.kind == FileKind::Symlink || t.rdev == device(stat)));
         if stat.links > 1 {
             let first = self.links.meet(stat.id(), stat.links, folder.root, &folder.path, name.to_bytes());
             match (first, theirs) {
-                (Some(group), Some(theirs)) if group.target.is_some() && group.target == theirs.shared => return Ok(()),
+                (Some(group), Some(theirs)) if group.target.is_some() && group.target == theirs.shared => {
+                    return Ok(());
+                }
                 (Some(group), _) => return self.send_link(folder, name, &group),
                 (None, Some(theirs)) => {
                     if let (Some(group), true) = (self.links.group(stat.id()), same_object) {
@@ -722,24 +773,18 @@ impl Mirror<'_> {
         Ok(())
     }
 
-    fn link_text(&self, visit: &Visit<'_>, name: &CStr) -> io::Result<Vec<u8>> {
-        let text = visit.dir.link_text(name)?;
-        if !self.plan.settings.remap_link {
-            return Ok(text);
-        }
-        let at = usize::from(visit.folder.root);
-        let Some(root) = self.roots.iter().find(|root| usize::from(root.number) == at) else { return Ok(text) };
-        let path = source_path(&root.path, &visit.folder.path, name.to_bytes());
-        let path = Path::new(std::ffi::OsStr::from_bytes(&path));
-        Ok(remap(&self.plan.paths, at, &self.plan.rules, path, &text))
-    }
-
-    fn send_meta(&mut self, folder: &Arc<Folder>, name: &CStr, stat: &Stat, xattrs: Xattrs) -> Result<(), Failed> {
+    fn send_meta(
+        &mut self,
+        folder: &Arc<Folder>,
+        name: &CStr,
+        stat: &Stat,
+        xattrs: Xattrs,
+    ) -> Result<(), Failed> {
         if self.dry.is_some() {
             return Ok(());
         }
         let op = Op::SetMeta { name: name.to_bytes(), kind: stat.kind, meta: stat.meta, xattrs };
-        Ok(self.emitter.send(folder, &op)?)
+        Ok(self.emitter.send_looking(folder, &op)?)
     }
 
     /// Asks the target for checksums and queues the comparison.
@@ -755,12 +800,12 @@ impl Mirror<'_> {
         let block = self.plan.settings.chunk_size.clamp(4096, CONTENT_MAX);
         let mut emit = self.emitter.lock();
         let question = emit.number();
-        emit.enter(folder);
+        emit.look(folder);
         let size = u32::try_from(block).unwrap_or(u32::MAX);
         emit.push(&Op::Question { question, name: name.to_bytes(), block: size })?;
         // A large file begins at once; small ones share a frame.
         self.asked += 1;
-        if size_on_disk >= 1 << 20 || self.asked % 32 == 0 {
+        if size_on_disk >= 1 << 20 || self.asked.is_multiple_of(32) {
             emit.flush()?;
         }
         drop(emit);
@@ -784,7 +829,41 @@ impl Mirror<'_> {
         let Some(rules) = visit.rules else { return };
         if self.orphans.meet(visit.folder, rules, theirs) {
             self.tell(visit.folder, &theirs.name, MirrorReason::Orphan, 0);
+            self.note_top(visit.folder, theirs);
         }
+    }
+
+    /// Remembers an entry of a root, for a CLEAN.
+    fn note_top(&mut self, folder: &Arc<Folder>, theirs: &TargetEntry) {
+        if self.dry.is_some() && folder.path.is_empty() && self.orphans.wanted {
+            self.top_entries.push((Arc::clone(folder), theirs.name.clone()));
+        }
+    }
+
+    /// Sends what a verification found to differ, whole. False: the target has ended.
+    pub(super) fn remirror(&mut self, spots: Vec<Spot>) -> bool {
+        // Names before the directories that hold them, whose times go last.
+        let (files, mut folders): (Vec<Spot>, Vec<Spot>) =
+            spots.into_iter().partition(|spot| !spot.name.is_empty());
+        folders.sort_by_key(|spot| std::cmp::Reverse(spot.path.len()));
+        for spot in files.into_iter().chain(folders) {
+            if !self.shared.go_on() || self.report.is_fatal() {
+                return true;
+            }
+            match self.resend(&spot) {
+                Err(Failed::Gone) => {
+                    self.gone = true;
+                    return false;
+                }
+                Err(Failed::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(Failed::Io(error)) => {
+                    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                    self.report.errno(&self.shared.counters, spot, errno, "read", false);
+                }
+                Ok(()) => {}
+            }
+        }
+        true
     }
 
     /// Reads what the target has answered, without waiting.
@@ -805,7 +884,9 @@ impl Mirror<'_> {
         let counters = &self.shared.counters;
         match Answer::decode(&mut Reader::new(frame))? {
             Answer::Applied { bytes } => {
-                let _ = counters.bytes_queued.fetch_update(Relaxed, Relaxed, |queued| Some(queued.saturating_sub(bytes)));
+                let _ = counters
+                    .bytes_queued
+                    .fetch_update(Relaxed, Relaxed, |queued| Some(queued.saturating_sub(bytes)));
             }
             Answer::Written { file } => self.written(file)?,
             Answer::Reached { barrier } => self.reached = barrier,
@@ -903,7 +984,8 @@ impl Mirror<'_> {
         } else {
             Xattrs::default()
         };
-        let own = if root.only.is_some() { super::folder::OwnMeta::Never } else { super::folder::OwnMeta::Always };
+        let own =
+            if root.only.is_some() { super::folder::OwnMeta::Never } else { super::folder::OwnMeta::Always };
         let folder = Folder::new(spot.root, spot.path.clone(), stat.meta, xattrs, None, own);
         folder.found();
         folder.touch();
@@ -968,6 +1050,21 @@ impl Mirror<'_> {
     fn attributes_differ(&self, ours: &Meta, theirs: &Meta, xattrs: &Xattrs, digest: &[u8; 16]) -> bool {
         attributes_differ(self.plan, self.as_root, ours, theirs, xattrs, digest)
     }
+}
+
+/// The text that a soft link has on the target.
+pub(super) fn target_text(
+    plan: &JobPlan,
+    roots: &[Root],
+    visit: &Visit<'_>,
+    name: &CStr,
+) -> io::Result<Vec<u8>> {
+    let text = visit.dir.link_text(name)?;
+    let at = usize::from(visit.folder.root);
+    let root = roots.iter().find(|root| usize::from(root.number) == at);
+    let Some(root) = root.filter(|_| plan.settings.remap_link) else { return Ok(text) };
+    let path = source_path(&root.path, &visit.folder.path, name.to_bytes());
+    Ok(remap(&plan.paths, at, &plan.rules, Path::new(std::ffi::OsStr::from_bytes(&path)), &text))
 }
 
 /// Hands a file to the comparing thread. It must never wait for a question that is not on its way: when its queue is full,

@@ -36,11 +36,10 @@ pub(super) struct Orphans {
 impl Orphans {
     /// For a plan: looks for them or not, of which age.
     pub(super) fn new(plan: &JobPlan, wanted: bool) -> Self {
-        let before = plan
-            .settings
-            .orphans
-            .min_age_minutes
-            .and_then(|minutes| SystemTime::now().checked_sub(Duration::from_secs(60 * u64::from(minutes))));
+        let before =
+            plan.settings.orphans.min_age_minutes.and_then(|minutes| {
+                SystemTime::now().checked_sub(Duration::from_secs(60 * u64::from(minutes)))
+            });
         Self { list: Vec::new(), wanted, before, kept: 0 }
     }
 
@@ -113,7 +112,8 @@ impl Orphans {
             if !shared.go_on() {
                 break;
             }
-            let op = if aside { Op::MoveAside { name: &name } } else { Op::Remove { name: &name, tree: true } };
+            let op =
+                if aside { Op::MoveAside { name: &name } } else { Op::Remove { name: &name, tree: true } };
             emitter.send(&folder, &op)?;
             shared.counters.orphans.fetch_add(1, Relaxed);
             if plan.settings.orphans.log_each {

@@ -78,11 +78,22 @@ impl Report {
     pub(super) fn errno(&self, counters: &Counters, spot: Spot, errno: i32, what: &str, on_target: bool) {
         let side = if on_target { "target" } else { "source" };
         let reason = format!("cannot {what} on the {side}: {}{}", describe(errno), advice(errno, on_target));
-        if is_transient(errno) { self.retry(counters, spot, reason) } else { self.fail(counters, &spot, reason) }
+        if is_transient(errno) {
+            self.retry(counters, spot, reason)
+        } else {
+            self.fail(counters, &spot, reason)
+        }
     }
 
     /// A failed operation of the target.
-    pub(super) fn answered(&self, counters: &Counters, kind: FailureKind, spot: Spot, errno: i32, what: &str) {
+    pub(super) fn answered(
+        &self,
+        counters: &Counters,
+        kind: FailureKind,
+        spot: Spot,
+        errno: i32,
+        what: &str,
+    ) {
         let path = escape(&self.path(&spot));
         let fatal = match kind {
             FailureKind::Full => Some(
@@ -98,7 +109,11 @@ impl Report {
             ),
             FailureKind::Root => Some(
                 ApiError::new(
-                    if errno == libc::ENOTDIR { Code::FileDirectoryMismatchDirectoryExpected } else { Code::InvalidPath },
+                    if errno == libc::ENOTDIR {
+                        Code::FileDirectoryMismatchDirectoryExpected
+                    } else {
+                        Code::InvalidPath
+                    },
                     format!("the target path of {path} cannot be used: {}", describe(errno)),
                 )
                 .help("check what stands at the target path and its permissions, or MAP to another place"),
@@ -135,7 +150,10 @@ impl Report {
 
 /// What may go away by itself.
 fn is_transient(errno: i32) -> bool {
-    matches!(errno, libc::EBUSY | libc::ETXTBSY | libc::EAGAIN | libc::EINTR | libc::EIO | libc::ESTALE | libc::ENOMEM)
+    matches!(
+        errno,
+        libc::EBUSY | libc::ETXTBSY | libc::EAGAIN | libc::EINTR | libc::EIO | libc::ESTALE | libc::ENOMEM
+    )
 }
 
 fn describe(errno: i32) -> String {
@@ -152,7 +170,9 @@ fn advice(errno: i32, on_target: bool) -> &'static str {
             " (a directory stands where a file must be: remove it, or mirror with ORPHANS)"
         }
         (libc::ENOTDIR, true) => " (a file stands where a directory must be: remove it)",
-        (libc::EOPNOTSUPP, true) => " (the target's file system has no such attributes: SET ExtendedAttributes = 0)",
+        (libc::EOPNOTSUPP, true) => {
+            " (the target's file system has no such attributes: SET ExtendedAttributes = 0)"
+        }
         _ => "",
     }
 }

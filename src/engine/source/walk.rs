@@ -87,7 +87,9 @@ fn open_root(plan: &JobPlan, number: u16, source: &Path, target: &Path) -> io::R
             // ENOTDIR also comes from a file in the middle of the path.
             dir.stat(&sys::c_string(&name)?)?;
             if target.file_name() != source.file_name() {
-                return Err(io::Error::other("a single file keeps its name on the target: map its directory instead"));
+                return Err(io::Error::other(
+                    "a single file keeps its name on the target: map its directory instead",
+                ));
             }
             let target = target.parent().ok_or_else(invalid)?.to_path_buf();
             let path = parent.to_path_buf();
@@ -162,7 +164,12 @@ impl Walk<'_> {
         let path = parent.map_or_else(Vec::new, |parent| parent.join(&name));
         if path.len() > PATH_MAX || self.root.path.as_os_str().len() + 1 + path.len() > PATH_MAX {
             visitor.left_out(number, &path, "its path is longer than 4094 bytes (REP-37)");
-            visitor.unreadable(number, &path, &io::Error::from_raw_os_error(libc::ENAMETOOLONG), "walk the directory");
+            visitor.unreadable(
+                number,
+                &path,
+                &io::Error::from_raw_os_error(libc::ENAMETOOLONG),
+                "walk the directory",
+            );
             return Step::Over;
         }
         let opened = sys::c_string(&path)
@@ -207,7 +214,8 @@ impl Walk<'_> {
             }
         };
         let dir = Arc::new(dir);
-        let go_on = visitor.directory(&Visit { folder: &folder, dir: &dir, names: &names, rules: rules.as_ref() });
+        let go_on =
+            visitor.directory(&Visit { folder: &folder, dir: &dir, names: &names, rules: rules.as_ref() });
         self.names = names;
         if go_on { Step::Down(Level { folder, id: stat.id(), below }) } else { Step::End }
     }
@@ -229,7 +237,9 @@ impl Walk<'_> {
         let other_device = stack.last().is_none_or(|level| level.id.0 != stat.dev);
         if other_device {
             return match sys::file_system_magic(dir) {
-                Ok(magic) => pseudo_magic(magic).map(|name| format!("it is a pseudo or stacked file system, {name}")),
+                Ok(magic) => {
+                    pseudo_magic(magic).map(|name| format!("it is a pseudo or stacked file system, {name}"))
+                }
                 Err(_) => None,
             };
         }
