@@ -76,6 +76,7 @@ impl Engine {
                 .collect(),
             rules,
             settings: self.mirror_settings(),
+            verify_log: self.kept.settings.verify_log(),
             forbidden: self.forbidden(),
             sink: Sink::Null,
             source_name: self.source.clone(),

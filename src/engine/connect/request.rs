@@ -209,6 +209,7 @@ impl Engine {
             rules: Arc::clone(&route.rules),
             paths: route.paths.clone(),
             settings: self.mirror_settings(),
+            verify_log: self.kept.settings.verify_log(),
             forbidden: self.forbidden(),
             sink: if null { Sink::Null } else { Sink::Local },
             source_name: self.source.clone(),

@@ -163,9 +163,6 @@ impl Comparer<'_> {
             let theirs =
                 if target_ended.is_some() { None } else { self.their_sum(&patch, &mut target_ended)? };
             if got == 0 {
-                if theirs.is_some() {
-                    self.sums.skip(patch.item.question);
-                }
                 break;
             }
             let bytes = &buffer[..got];
@@ -188,14 +185,6 @@ impl Comparer<'_> {
             }
             at += got as u64;
             if got < block {
-                if target_ended.is_none() {
-                    // The target's own last block may be followed by more.
-                    let mut more = false;
-                    while let Some(_sum) = self.their_sum(&patch, &mut target_ended)? {
-                        more = true;
-                    }
-                    debug_assert!(more || target_ended.is_some());
-                }
                 break;
             }
         }

@@ -441,7 +441,8 @@ fn verification(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sourc
             walked = walked && walk(plan, root, shared, &mut verify);
         }
         walked &= !verify.gone && emitter.lock().flush().is_ok();
-        let Verify { listing, .. } = verify;
+        let Verify { listing, compare, .. } = verify;
+        drop(compare);
         walked &= comparing.join().is_ok();
         // Afterwards what was found different is sent whole by the mirror's own code.
         let mut mirror = Mirror {
