@@ -1,4 +1,4 @@
-//! What the engine keeps: settings and replication sets, as its other files ask for them.
+//! What the engine keeps: settings, log and replication sets, as its other files ask for them.
 //!
 //! Names of sets compare without case and are kept as they were first typed (language.md 2.1): every name from a request
 //! goes through [`Engine::spelled`] before the store is asked.
@@ -6,6 +6,7 @@
 use super::Engine;
 use super::connection::{Connection, Counted};
 use super::home::Home;
+use super::log::EngineLog;
 use super::repset::RuleSet;
 use super::settings::{MirrorSettings, Settings};
 use super::store::Store;
@@ -13,20 +14,23 @@ use crate::api::ApiError;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Settings and sets.
+/// Settings, log and sets.
 pub(super) struct Kept {
     pub settings: Settings,
+    pub log: EngineLog,
     pub store: Arc<Store>,
 }
 
 impl Kept {
     pub(super) fn open(home: &Home) -> Result<Kept, ApiError> {
         let (settings, problems) = Settings::load(home)?;
+        let log = EngineLog::open(&settings.log())?;
+        let _entered = log.enter();
         for problem in problems {
             tracing::warn!("{problem}");
         }
         let store = Arc::new(Store::open(&settings.repset_database())?);
-        Ok(Kept { settings, store })
+        Ok(Kept { settings, log, store })
     }
 }
 

@@ -92,6 +92,7 @@ impl Engine {
     /// Ends the engine. What runs gets `drain` in all to come to its end, unless it is paused; then it is stopped. The
     /// answer names each connection and how it ended.
     pub fn close(&self, drain: Duration) -> Vec<String> {
+        let _entered = self.kept.log.enter();
         let (connections, runtime) = {
             let mut table = lock(&self.table);
             table.closed = true;

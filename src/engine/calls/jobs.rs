@@ -5,7 +5,7 @@ use crate::api::{ApiError, Code, Event, MirrorReason, MirrorSpec, Phase, Reply, 
 use crate::engine::Engine;
 use crate::engine::connection::{BEAT, interrupted, status};
 use crate::engine::job::{JobKind, JobOutcome, JobPlan, JobShared};
-use crate::engine::log::escape;
+use crate::engine::log::{escape, inherit};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 
 /// Lines of a dry run that may wait for the caller.
@@ -64,10 +64,9 @@ fn aside<T: Send, R: Send>(
 ) -> Result<R, ApiError> {
     let (tell, told) = sync_channel(LINES);
     std::thread::scope(|scope| {
-        let worker = std::thread::Builder::new().name("aside".to_owned()).spawn_scoped(scope, move || {
-            // Sending fails only if the calling thread is gone.
-            work(&mut |item| drop(tell.send(item)))
-        });
+        // Sending fails only if the calling thread is gone.
+        let work = inherit(move || work(&mut |item| drop(tell.send(item))));
+        let worker = std::thread::Builder::new().name("aside".to_owned()).spawn_scoped(scope, work);
         let worker = worker.map_err(|error| {
             ApiError::new(Code::MemoryIsLow, format!("no thread could be started: {error}"))
                 .help("end other work on this machine and try again")

@@ -9,13 +9,14 @@ mod sets;
 use super::Engine;
 use super::connect::address;
 use super::connection::{Step, Work, status};
-use crate::api::{Access, ApiError, Reply, Request, Version, Watch};
+use crate::api::{Access, ApiError, Reply, Request, SettingValue, Version, Watch};
 use std::time::Duration;
 
 impl Engine {
     /// Answers one request; blocks until it is done.
     pub fn call(&self, request: Request, watch: &mut dyn Watch) -> Result<Reply, ApiError> {
         let settings = &self.kept.settings;
+        let _entered = self.kept.log.enter();
         match request {
             // Whoever could open the home may do everything in it; passwords are for services.
             Request::Login { user, .. } => {
@@ -70,10 +71,18 @@ impl Engine {
 
             Request::Get { option } => settings.get(&option).map(Reply::Setting),
             Request::GetDefault { option } => settings.default(&option).map(Reply::Setting),
-            Request::Set { option, value } => settings.set(&option, &value).map(Reply::Setting),
-            Request::SetDefault { option } => settings.set_default(&option).map(Reply::Setting),
+            Request::Set { option, value } => self.changed(settings.set(&option, &value)),
+            Request::SetDefault { option } => self.changed(settings.set_default(&option)),
             Request::Options { pattern } => settings.list(pattern.as_deref()).map(Reply::Settings),
         }
+    }
+
+    /// An option was changed: the log takes its own over at once.
+    fn changed(&self, setting: Result<SettingValue, ApiError>) -> Result<Reply, ApiError> {
+        let setting = setting?;
+        self.kept.log.configure(&self.kept.settings.log());
+        tracing::info!("Option {} was set to {}", setting.name, setting.value);
+        Ok(Reply::Setting(setting))
     }
 }
 

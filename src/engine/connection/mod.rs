@@ -13,6 +13,7 @@ pub(super) use task::ip_words;
 use super::clock::Clock;
 use super::connect::route::Route;
 use super::job::{JobKind, JobPlan, JobShared};
+use super::log::inherit_task;
 use crate::api::{ApiError, Code, ConnectionId, MapSpec, SetSize, Watch};
 use runner::JobRunner;
 use std::sync::Arc;
@@ -90,7 +91,7 @@ impl Connection {
         let view = View { state: State::new(info.id), route };
         let (publish, watched) = watch::channel(view.clone());
         let task = task::Task::new(Arc::clone(&info), view, publish, messages, inbox.clone(), means);
-        handle.spawn(task.run());
+        handle.spawn(inherit_task(task.run()));
         Connection { info, inbox, view: watched, handle: handle.clone() }
     }
 

@@ -6,6 +6,7 @@
 use super::{Info, Means, Order, State, Step, View, Work};
 use crate::api::{ApiError, Code};
 use crate::engine::job::{JobOutcome, JobPlan, JobShared};
+use crate::engine::log::inherit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -125,7 +126,7 @@ impl Task {
             let _ = inbox.send(Message::Ended(Box::new(outcome)));
         };
         let name = format!("connection {}", self.info.id);
-        if let Err(error) = std::thread::Builder::new().name(name).spawn(work) {
+        if let Err(error) = std::thread::Builder::new().name(name).spawn(inherit(work)) {
             return Err(ApiError::new(Code::MemoryIsLow, format!("no thread could be started: {error}"))
                 .help("end other work on this machine and try again"));
         }

@@ -137,3 +137,32 @@ fn names_of_sets_compare_without_case() {
     let names: Vec<_> = sets.into_iter().map(|set| set.name).collect();
     assert_eq!(names, ["COPY", "payroll"]);
 }
+
+/// The lines of log-lines.md that are the control side's, in their order.
+#[test]
+fn the_log_tells_what_happened() {
+    let bench = Bench::new();
+    bench.rule("payroll", &bench.path("data/tmp"), false);
+    bench.ask(Request::RepsetSave { repset: None }).unwrap();
+    bench.mirroring();
+    bench.runner.complete();
+    bench.wait(Until::Mirror).unwrap();
+    bench.ask(Request::Disconnect { connection: ONE, discard: false }).unwrap();
+    let mut text = String::new();
+    for entry in std::fs::read_dir(bench.path("home/log")).unwrap() {
+        text.push_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    }
+    let mut rest = text.as_str();
+    for line in [
+        &format!("{} --> Inc, Rec (1)", bench.text("data")),
+        &format!("{} --> Exc, Rec (1)", bench.text("data/tmp")),
+        "Connected to localhost IP address ip://127.0.0.1 : 1500",
+        "Service has established a connection to (127.0.0.1:1500) for Replication Set payroll",
+        "has changed from Mirror Required to Mirroring",
+        "has changed from Mirroring to OK",
+        "Service has disconnected from localhost (127.0.0.1:1500) for Replication Set payroll",
+    ] {
+        let Some(at) = rest.find(line) else { panic!("no {line:?} in what is left: {rest}") };
+        rest = &rest[at..];
+    }
+}
