@@ -5,7 +5,7 @@
 
 use super::Engine;
 use super::connection::{Connection, Counted};
-use super::home::Home;
+use super::home::{Home, make_private};
 use super::log::EngineLog;
 use super::repset::RuleSet;
 use super::settings::{MirrorSettings, Settings};
@@ -29,6 +29,7 @@ impl Kept {
         for problem in problems {
             tracing::warn!("{problem}");
         }
+        make_private(&settings.data_path())?;
         let store = Arc::new(Store::open(&settings.repset_database())?);
         Ok(Kept { settings, log, store })
     }
@@ -37,10 +38,8 @@ impl Kept {
 impl Engine {
     /// The set's name as it is kept; the given one if there is none like it.
     pub(super) fn spelled(&self, name: &str) -> Result<String, ApiError> {
-        let wanted = name.to_lowercase();
-        let sets = self.kept.store.list(|_| false)?;
-        let found = sets.into_iter().map(|set| set.name).find(|kept| kept.to_lowercase() == wanted);
-        Ok(found.unwrap_or_else(|| name.to_owned()))
+        let store = &self.kept.store;
+        if store.exists(name)? { store.spelled(name) } else { Ok(name.to_owned()) }
     }
 
     /// The rules that a new connection takes. -123 if there is no such set, -144 if it has unsaved changes.

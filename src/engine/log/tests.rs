@@ -135,3 +135,24 @@ fn a_closed_log_is_forgotten() {
     drop(log);
     assert!(weak.upgrade().is_none());
 }
+
+/// What an engine does stands in its own log, though other engines run in this process; SET reaches the log at once.
+#[test]
+fn an_engine_writes_its_log() {
+    use crate::api::Request;
+    let dir = tempfile::tempdir().unwrap();
+    let home = crate::engine::home::Home::at(dir.path());
+    fs::create_dir(dir.path().join("etc")).unwrap();
+    fs::write(home.settings_file(), "ChecksumAll=9\n").unwrap();
+    let engine = crate::engine::Engine::open(home.clone()).unwrap();
+    let call = |request| engine.call(request, &mut ()).unwrap();
+    let login = || Request::Login { user: "anna".into(), password: None, domain: None };
+    call(login());
+    call(Request::Set { option: "LogMessageLevel".into(), value: "1".into() });
+    call(login());
+    let text = fs::read_to_string(home.log_dir().join("dtlog1.dtl")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].contains(" 1 1 0 ") && lines[0].contains("DT.conf, line 1: ChecksumAll"), "{text}");
+    assert!(lines[1].ends_with(" 2 2 0 User :anna: has FULL access (2)"), "{text}");
+}

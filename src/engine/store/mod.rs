@@ -3,6 +3,9 @@
 //! A set with unsaved changes is a *draft*: a copy of the rules with the generation it was taken from. It is shown and
 //! changed instead of the saved set, and is in force only once it is saved. Saving is refused when the saved set has
 //! moved on meanwhile (RST-09). Drafts end with the engine.
+//!
+//! Names compare without case and are kept as they were typed (language.md 2.1): no two sets differ in case alone, and
+//! every operation takes any spelling.
 
 mod database;
 mod error;
@@ -54,6 +57,11 @@ impl Store {
         self.sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The name as it is kept, by any spelling; -123 if there is no such set.
+    pub fn spelled(&self, name: &str) -> Result<String, ApiError> {
+        Ok(self.lock().spelled(name)?)
+    }
+
     /// REPSET CREATE: -101 for an illegal name (RST-06), -122 if there is one.
     pub fn create(&self, name: &str) -> Result<(), ApiError> {
         Ok(self.lock().insert(name, Vec::new())?)
@@ -88,7 +96,7 @@ impl Store {
 
     /// The rules as they stand, with unsaved changes.
     pub fn rules(&self, repset: &str) -> Result<Vec<Rule>, ApiError> {
-        Ok(self.lock().current(repset)?.rules)
+        Ok(self.lock().current(repset)?.1.rules)
     }
 
     /// The same, ready to decide: what REPSET CALCULATE counts.
@@ -99,9 +107,9 @@ impl Store {
     /// What a connection uses, and its generation: -144 when there are unsaved changes.
     pub fn saved_rule_set(&self, repset: &str) -> Result<(Arc<RuleSet>, u64), ApiError> {
         let sets = self.lock();
-        let set = sets.current(repset)?;
-        if sets.drafts.contains_key(repset) {
-            return Err(StoreError::Unsaved { name: repset.into(), new: set.base.is_none() }.into());
+        let (repset, set) = sets.current(repset)?;
+        if sets.drafts.contains_key(&repset) {
+            return Err(StoreError::Unsaved { name: repset, new: set.base.is_none() }.into());
         }
         let generation = set.generation();
         Ok((Arc::new(RuleSet::new(set.rules)), generation))
@@ -110,12 +118,10 @@ impl Store {
     /// The saved rules, whatever unsaved changes there are: what a connection goes on with.
     pub fn rules_in_force(&self, repset: &str) -> Result<Arc<RuleSet>, ApiError> {
         let sets = self.lock();
-        match sets.database.load(repset)? {
+        let repset = sets.spelled(repset)?;
+        match sets.database.load(&repset)? {
             Some(set) => Ok(Arc::new(RuleSet::new(set.rules))),
-            None => {
-                sets.current(repset)?;
-                Err(StoreError::Unsaved { name: repset.into(), new: true }.into())
-            }
+            None => Err(StoreError::Unsaved { name: repset, new: true }.into()),
         }
     }
 
@@ -126,8 +132,8 @@ impl Store {
         let names: Vec<String> = match repset {
             None => sets.drafts.keys().cloned().collect(),
             Some(name) => {
-                sets.current(name)?;
-                sets.drafts.contains_key(name).then(|| name.to_owned()).into_iter().collect()
+                let name = sets.spelled(name)?;
+                sets.drafts.contains_key(&name).then_some(name).into_iter().collect()
             }
         };
         let Sets { database, drafts } = &mut *sets;
@@ -147,19 +153,17 @@ impl Store {
     /// REPSET LIST, by name.
     pub fn list(&self, connected: impl Fn(&str) -> bool) -> Result<Vec<RepsetLine>, ApiError> {
         let sets = self.lock();
-        let saved: BTreeSet<String> = sets.database.names()?.into_iter().collect();
-        let all = saved.iter().chain(sets.drafts.keys()).collect::<BTreeSet<_>>();
-        let line = |name: &String| RepsetLine {
-            name: name.clone(),
-            connected: connected(name),
-            saved: !sets.drafts.contains_key(name),
-        };
-        Ok(all.into_iter().map(line).collect())
+        let lines: Vec<(String, bool)> =
+            sets.names()?.into_iter().map(|name| (name.clone(), !sets.drafts.contains_key(&name))).collect();
+        // The caller's answer may wait for something that waits for the store.
+        drop(sets);
+        let line = |(name, saved): (String, bool)| RepsetLine { connected: connected(&name), name, saved };
+        Ok(lines.into_iter().map(line).collect())
     }
 
-    /// All names: for completion and for "unsaved" warnings use `list` and `unsaved`.
+    /// Is there a set of this name, saved or not?
     pub fn exists(&self, repset: &str) -> Result<bool, ApiError> {
-        Ok(self.lock().find(repset)?.is_some())
+        Ok(self.lock().kept(repset)?.is_some())
     }
 
     /// Sets with changes that would be lost if the engine ended now.
@@ -170,14 +174,14 @@ impl Store {
     /// REPSET DISPLAY.
     pub fn display(&self, repset: &str, connections: Vec<ConnectionId>) -> Result<RepsetDetail, ApiError> {
         let sets = self.lock();
-        let set = sets.current(repset)?;
+        let (name, set) = sets.current(repset)?;
         let generation = set.generation();
         Ok(RepsetDetail {
-            name: repset.to_owned(),
+            saved: !sets.drafts.contains_key(&name),
+            name,
             discarded: RuleSet::new(set.rules.clone()).discarded().to_vec(),
             rules: set.rules,
             generation,
-            saved: !sets.drafts.contains_key(repset),
             size: set.size,
             connections,
         })
@@ -186,18 +190,19 @@ impl Store {
     /// REPSET RENAME, at once: -130 when connected, -122 when the new name is taken.
     pub fn rename(&self, repset: &str, name: &str, connected: bool) -> Result<(), ApiError> {
         let mut sets = self.lock();
-        let set = sets.current(repset)?;
+        let (repset, set) = sets.current(repset)?;
         check_name(name)?;
         if connected {
-            return Err(StoreError::Connected { name: repset.into() }.into());
+            return Err(StoreError::Connected { name: repset }.into());
         }
-        if sets.find(name)?.is_some() {
-            return Err(StoreError::SetExists { name: name.into() }.into());
+        // The case of a set's own name may change.
+        if let Some(name) = sets.kept(name)?.filter(|kept| *kept != repset || kept == name) {
+            return Err(StoreError::SetExists { name }.into());
         }
         if let Some((id, _)) = set.base {
             sets.database.rename(id, name)?;
         }
-        if let Some(draft) = sets.drafts.remove(repset) {
+        if let Some(draft) = sets.drafts.remove(&repset) {
             sets.drafts.insert(name.to_owned(), draft);
         }
         Ok(())
@@ -206,37 +211,39 @@ impl Store {
     /// REPSET COPY: the rules as they stand; the copy is not saved.
     pub fn copy(&self, repset: &str, name: &str) -> Result<(), ApiError> {
         let mut sets = self.lock();
-        let rules = sets.current(repset)?.rules;
+        let rules = sets.current(repset)?.1.rules;
         Ok(sets.insert(name, rules)?)
     }
 
     /// REPSET DELETE, at once: -130 when connected.
     pub fn delete(&self, repset: &str, connected: bool) -> Result<(), ApiError> {
         let mut sets = self.lock();
-        let set = sets.current(repset)?;
+        let (repset, set) = sets.current(repset)?;
         if connected {
-            return Err(StoreError::Connected { name: repset.into() }.into());
+            return Err(StoreError::Connected { name: repset }.into());
         }
         if let Some((id, _)) = set.base {
             sets.database.delete(id)?;
         }
-        sets.drafts.remove(repset);
+        sets.drafts.remove(&repset);
         Ok(())
     }
 
     /// REPSET RESYNC: back to the saved rules; -144 for a set that was never saved.
     pub fn resync(&self, repset: &str) -> Result<(), ApiError> {
         let mut sets = self.lock();
-        if sets.current(repset)?.base.is_none() {
-            return Err(StoreError::NeverSaved { name: repset.into() }.into());
+        let (repset, set) = sets.current(repset)?;
+        if set.base.is_none() {
+            return Err(StoreError::NeverSaved { name: repset }.into());
         }
-        sets.drafts.remove(repset);
+        sets.drafts.remove(&repset);
         Ok(())
     }
 
     /// REPSET EXPORT: the rules as they stand, as text.
     pub fn export(&self, repset: &str) -> Result<String, ApiError> {
-        Ok(text::write(repset, &self.rules(repset)?))
+        let (repset, set) = self.lock().current(repset)?;
+        Ok(text::write(&repset, &set.rules))
     }
 
     /// REPSET IMPORT: arrives unsaved (RST-15). The name that it got.
@@ -255,8 +262,8 @@ impl Store {
     /// Notes the result of a calculation (RST-14).
     pub fn set_size(&self, repset: &str, size: &SetSize) -> Result<(), ApiError> {
         let mut sets = self.lock();
-        let set = sets.current(repset)?;
-        match (sets.drafts.get_mut(repset), set.base) {
+        let (repset, set) = sets.current(repset)?;
+        match (sets.drafts.get_mut(&repset), set.base) {
             (Some(draft), _) => draft.size = Some(size.clone()),
             (None, Some((id, _))) => sets.database.set_size(id, size)?,
             (None, None) => {}
@@ -272,7 +279,26 @@ impl Draft {
 }
 
 impl Sets {
-    /// The set as it stands: its draft, else what is saved.
+    /// Every name, saved or not.
+    fn names(&self) -> Result<BTreeSet<String>> {
+        Ok(self.database.names()?.into_iter().chain(self.drafts.keys().cloned()).collect())
+    }
+
+    /// The name that is kept and equals this one but for case.
+    fn kept(&self, name: &str) -> Result<Option<String>> {
+        let wanted = name.to_lowercase();
+        Ok(self.names()?.into_iter().find(|kept| kept.to_lowercase() == wanted))
+    }
+
+    fn spelled(&self, name: &str) -> Result<String> {
+        if let Some(kept) = self.kept(name)? {
+            return Ok(kept);
+        }
+        let nearest = nearest(name, self.names()?.iter().map(String::as_str)).map(str::to_owned);
+        Err(StoreError::NoSuchSet { name: name.into(), nearest })
+    }
+
+    /// The set as it stands, by the name that is kept: its draft, else what is saved.
     fn find(&self, name: &str) -> Result<Option<Draft>> {
         if let Some(draft) = self.drafts.get(name) {
             return Ok(Some(draft.clone()));
@@ -281,20 +307,20 @@ impl Sets {
         Ok(saved.map(|set| Draft { base: Some((set.id, set.generation)), rules: set.rules, size: set.size }))
     }
 
-    fn current(&self, name: &str) -> Result<Draft> {
-        if let Some(set) = self.find(name)? {
-            return Ok(set);
+    /// The set by any spelling of its name, and the name as it is kept.
+    fn current(&self, name: &str) -> Result<(String, Draft)> {
+        let kept = self.spelled(name)?;
+        match self.find(&kept)? {
+            Some(set) => Ok((kept, set)),
+            // Another program deleted it since its name was looked up.
+            None => Err(StoreError::NoSuchSet { name: name.into(), nearest: None }),
         }
-        let mut names = self.database.names()?;
-        names.extend(self.drafts.keys().cloned());
-        let nearest = nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
-        Err(StoreError::NoSuchSet { name: name.into(), nearest })
     }
 
     fn insert(&mut self, name: &str, rules: Vec<Rule>) -> Result<()> {
         check_name(name)?;
-        if self.find(name)?.is_some() {
-            return Err(StoreError::SetExists { name: name.into() });
+        if let Some(name) = self.kept(name)? {
+            return Err(StoreError::SetExists { name });
         }
         self.drafts.insert(name.to_owned(), Draft { base: None, rules, size: None });
         Ok(())
@@ -302,7 +328,7 @@ impl Sets {
 
     /// Changes the rules in a draft. A draft that is as its saved set again is none.
     fn change(&mut self, name: &str, change: impl FnOnce(&mut Vec<Rule>) -> Result<()>) -> Result<()> {
-        let before = self.current(name)?;
+        let (name, before) = self.current(name)?;
         let mut draft = before.clone();
         change(&mut draft.rules)?;
         if draft.rules == before.rules {
@@ -310,10 +336,10 @@ impl Sets {
         }
         // The size was of other rules.
         draft.size = None;
-        let saved = self.database.load(name)?.filter(|set| draft.base == Some((set.id, set.generation)));
+        let saved = self.database.load(&name)?.filter(|set| draft.base == Some((set.id, set.generation)));
         match saved {
-            Some(set) if set.rules == draft.rules => self.drafts.remove(name),
-            _ => self.drafts.insert(name.to_owned(), draft),
+            Some(set) if set.rules == draft.rules => self.drafts.remove(&name),
+            _ => self.drafts.insert(name, draft),
         };
         Ok(())
     }

@@ -176,7 +176,7 @@ fn names_that_do_not_fit_are_refused() {
     assert_eq!(code(store.create("a/b")), Code::InvalidParameterWasSupplied);
     assert_eq!(code(store.rename("Data", "a*", false)), Code::InvalidParameterWasSupplied);
     assert_eq!(code(store.copy("Data", "Data")), Code::JobExists);
-    let error = store.rules("data").unwrap_err();
+    let error = store.rules("Dta").unwrap_err();
     assert_eq!(error.code, Code::JobDoesNotExist);
     assert!(error.help.unwrap().contains("did you mean \"Data\"?"));
     assert_eq!(code(store.rules("nothing like it")), Code::JobDoesNotExist);
@@ -185,6 +185,28 @@ fn names_that_do_not_fit_are_refused() {
     let error = store.remove_rule("Data", "/srv/dat").unwrap_err();
     assert_eq!(error.code, Code::JobReplicationRuleDoesNotExist);
     assert!(error.help.unwrap().contains("/srv/data"));
+}
+
+/// language.md 2.1: names compare without case and are kept as typed.
+#[test]
+fn case_does_not_tell_sets_apart() {
+    let place = Place::new();
+    let store = with_data(&place);
+    for taken in [store.create("DATA"), store.copy("data", "dATA"), store.rename("Data", "Data", false)] {
+        assert_eq!(code(taken), Code::JobExists);
+    }
+    let text = store.export("data").unwrap();
+    assert!(text.contains("repset \"Data\""), "{text}");
+    assert_eq!(code(store.import(&text.replace("Data", "DATA"), None)), Code::JobExists);
+    store.add_rule("dAtA", &exclude("/srv/data/old")).unwrap();
+    assert_eq!(store.unsaved(), ["Data"]);
+    assert_eq!(store.display("DATA", vec![]).unwrap().name, "Data");
+    assert_eq!(store.spelled("data").as_deref(), Ok("Data"));
+    store.save(Some("DATA"), nobody).unwrap();
+    store.rename("Data", "DATA", false).unwrap();
+    assert_eq!(store.list(nobody).unwrap()[0].name, "DATA");
+    store.delete("data", false).unwrap();
+    assert!(store.list(nobody).unwrap().is_empty());
 }
 
 /// RST-13: RENAME renames, COPY copies. RST-16: DELETE when not connected.
