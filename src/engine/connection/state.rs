@@ -186,7 +186,9 @@ impl State {
         let work = Work::of(&running.kind);
         let counters = &running.shared.counters;
         self.totals.sent += counters.bytes_sent.load(Relaxed);
-        self.totals.skipped += counters.bytes_skipped.load(Relaxed);
+        if work == Work::Mirror {
+            self.totals.skipped += counters.bytes_skipped.load(Relaxed);
+        }
         self.totals.files += counters.files.load(Relaxed);
         self.totals.files_sent += counters.files_sent.load(Relaxed);
         self.totals.directories += counters.directories.load(Relaxed);

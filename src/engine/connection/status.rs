@@ -80,7 +80,10 @@ pub fn status(info: &Info, view: &View) -> ConnectionStatus {
     let job = running.or(state.last.as_ref().map(|(_, _, shared)| &**shared));
     let live = |count: fn(&JobShared) -> u64| running.map_or(0, count);
     let sent = state.totals.sent + live(|job| job.counters.bytes_sent.load(Relaxed));
-    let skipped = state.totals.skipped + live(|job| job.counters.bytes_skipped.load(Relaxed));
+    // Skipped Mirror is of mirrors only; what a verification found equal is in its report.
+    let mirrors = state.running.as_ref().is_some_and(|running| Work::of(&running.kind) == Work::Mirror);
+    let skipped =
+        state.totals.skipped + if mirrors { live(|job| job.counters.bytes_skipped.load(Relaxed)) } else { 0 };
     let complete = running.is_none() && matches!(&state.last, Some((_, Ended::Complete, _)));
     let remaining = job.filter(|job| job.counters.calculated.load(Relaxed)).map(|job| {
         let counters = &job.counters;

@@ -4,4 +4,5 @@ mod closing;
 mod connecting;
 mod jobs;
 mod looking;
+mod real;
 mod support;
