@@ -13,10 +13,22 @@ struct Entry {
     lines: OnceLock<Vec<Line>>,
 }
 
-/// First words in capitals, abbreviations too. Entries are few, so each spelling finds its entry by index.
+/// First words in capitals, abbreviations too, and where their entries are.
 struct Index {
-    words: HashMap<String, usize>,
+    words: HashMap<String, Spelling>,
     entries: Vec<Entry>,
+}
+
+struct Spelling {
+    entry: usize,
+    /// The matcher behind this word: scripts begin many commands with the same one.
+    begun: OnceLock<Matcher<'static>>,
+}
+
+impl Spelling {
+    fn new(entry: usize) -> Self {
+        Self { entry, begun: OnceLock::new() }
+    }
 }
 
 static INDEX: LazyLock<Index> = LazyLock::new(|| {
@@ -25,13 +37,14 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
         let first = command.syntax.split_once(' ').map_or(command.syntax, |(first, _)| first);
         for printed in first.split('|') {
             let full = printed.to_ascii_uppercase();
-            let entry = *index.words.entry(full).or_insert_with(|| {
+            let spelling = index.words.entry(full).or_insert_with(|| {
                 index.entries.push(Entry { commands: Vec::new(), lines: OnceLock::new() });
-                index.entries.len() - 1
+                Spelling::new(index.entries.len() - 1)
             });
+            let entry = spelling.entry;
             index.entries[entry].commands.push(command);
             let short: String = printed.chars().filter(char::is_ascii_uppercase).collect();
-            index.words.entry(short).or_insert(entry);
+            index.words.entry(short).or_insert_with(|| Spelling::new(entry));
         }
     }
     index
@@ -40,7 +53,7 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
 /// The lines that begin with this word, compiled.
 pub(crate) fn lines(first: &str) -> Option<&'static [Line]> {
     let index = &*INDEX;
-    let entry = &index.entries[*index.words.get(&first.to_ascii_uppercase())?];
+    let entry = &index.entries[spelling(index, first)?.entry];
     Some(entry.lines.get_or_init(|| {
         let compile = |command: &&'static Command| Line {
             command,
@@ -48,6 +61,28 @@ pub(crate) fn lines(first: &str) -> Option<&'static [Line]> {
         };
         entry.commands.iter().map(compile).collect()
     }))
+}
+
+/// The matcher behind a first word.
+fn begun(first: &Word) -> Result<Matcher<'static>, Diagnostic> {
+    let WordKind::Bare(text) = &first.kind else { return Err(no_command(first)) };
+    let Some(spelling) = spelling(&INDEX, text) else { return Err(unknown_command(text, first.span)) };
+    let begun = spelling.begun.get_or_init(|| {
+        let mut matcher = Matcher::new(lines(text).unwrap_or_default());
+        matcher.step(&first.kind);
+        matcher
+    });
+    Ok(begun.clone())
+}
+
+fn spelling(index: &'static Index, first: &str) -> Option<&'static Spelling> {
+    /// Longer than any first word.
+    const LONGEST: usize = 32;
+    let mut buffer = [0; LONGEST];
+    let capitals = buffer.get_mut(..first.len())?;
+    capitals.copy_from_slice(first.as_bytes());
+    capitals.make_ascii_uppercase();
+    index.words.get(std::str::from_utf8(capitals).ok()?)
 }
 
 /// Every first word of a command as printed in capitals, in the catalogue's order.
@@ -67,7 +102,7 @@ pub fn first_words() -> Vec<String> {
 
 /// True if a command begins with this word.
 pub fn is_command_word(first: &str) -> bool {
-    INDEX.words.contains_key(&first.to_ascii_uppercase())
+    spelling(&INDEX, first).is_some()
 }
 
 /// Binds a command's words to its syntax line. `end` is the place just behind the last word.
@@ -87,9 +122,8 @@ pub fn bind_form(words: &[Word], end: Span) -> Result<Binding, Diagnostic> {
     let Some(first) = words.first() else {
         return Err(syntax_error(end, "a command is expected here", None));
     };
-    let lines = first_lines(first)?;
-    let mut matcher = Matcher::new(lines);
-    for (index, word) in words.iter().enumerate() {
+    let mut matcher = begun(first)?;
+    for (index, word) in words.iter().enumerate().skip(1) {
         match matcher.step(&word.kind) {
             Step::Fits => {}
             Step::Rest => return bind_rest(&matcher, words, index, end),
@@ -137,14 +171,13 @@ pub fn check_values(binding: &Binding, words: &[Word]) -> Vec<Diagnostic> {
     found
 }
 
-fn first_lines(first: &Word) -> Result<&'static [Line], Diagnostic> {
+fn no_command(first: &Word) -> Diagnostic {
     match &first.kind {
-        WordKind::Bare(text) => lines(text).ok_or_else(|| unknown_command(text, first.span)),
         WordKind::Quoted(text) => {
             let help = is_command_word(text).then(|| "write the command's name without quotes".to_owned());
-            Err(syntax_error(first.span, "a command begins with a bare word", help))
+            syntax_error(first.span, "a command begins with a bare word", help)
         }
-        _ => Err(syntax_error(first.span, "a command is expected here", None)),
+        _ => syntax_error(first.span, "a command is expected here", None),
     }
 }
 

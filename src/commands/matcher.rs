@@ -35,13 +35,16 @@ pub(crate) enum Expected {
     End,
 }
 
-/// The state after some words.
+/// The state after some words. A clone is cheap: scripts have a million commands, and most have the same first word.
+#[derive(Clone)]
 pub(crate) struct Matcher<'a> {
     lines: &'a [Line],
     threads: Vec<Thread>,
     /// Bound items, each with the one before it.
     trails: Vec<(Option<usize>, Item)>,
     words: usize,
+    /// Kept for its room.
+    next: Closure<'a>,
 }
 
 /// How one word went.
@@ -54,13 +57,13 @@ pub(crate) enum Step {
 
 impl<'a> Matcher<'a> {
     pub fn new(lines: &'a [Line]) -> Self {
-        let mut matcher = Self { lines, threads: Vec::new(), trails: Vec::new(), words: 0 };
-        let mut next = Closure::new(lines);
+        let mut next = Closure { lines, threads: Vec::new(), seen: Vec::new() };
         for line in 0..lines.len() {
             next.add(Thread { line, pc: 0, mask: 0, trail: None });
         }
-        matcher.threads = next.threads;
-        matcher
+        let threads = std::mem::take(&mut next.threads);
+        next.seen.clear();
+        Self { lines, threads, trails: Vec::new(), words: 0, next }
     }
 
     /// Takes one word. A word that does not fit changes nothing.
@@ -68,38 +71,39 @@ impl<'a> Matcher<'a> {
         if !matches!(word, WordKind::Equals | WordKind::Comma) && self.rest_slot().is_some() {
             return Step::Rest;
         }
-        let mut next = Closure::new(self.lines);
         match word {
-            WordKind::Equals => self.advance(&mut next, |op| matches!(op, Op::Equals).then_some(None)),
-            WordKind::Comma => self.advance(&mut next, |op| matches!(op, Op::Comma).then_some(None)),
+            WordKind::Equals => self.advance(|op| matches!(op, Op::Equals).then_some(None)),
+            WordKind::Comma => self.advance(|op| matches!(op, Op::Comma).then_some(None)),
             WordKind::Bare(text) => {
-                self.advance(&mut next, |op| match op {
+                self.advance(|op| match op {
                     Op::Keyword(keyword) if keyword.matches(text) => Some(Some(Item::Keyword(keyword.full))),
                     _ => None,
                 });
-                if next.threads.is_empty() {
-                    self.value(&mut next);
+                if self.next.threads.is_empty() {
+                    self.value();
                 }
             }
-            WordKind::Quoted(_) | WordKind::Value => self.value(&mut next),
+            WordKind::Quoted(_) | WordKind::Value => self.value(),
         }
-        if next.threads.is_empty() {
+        if self.next.threads.is_empty() {
             return Step::DoesNotFit;
         }
-        self.threads = next.threads;
+        std::mem::swap(&mut self.threads, &mut self.next.threads);
+        self.next.threads.clear();
+        self.next.seen.clear();
         self.words += 1;
         Step::Fits
     }
 
-    fn value(&mut self, next: &mut Closure<'_>) {
+    fn value(&mut self) {
         let word = self.words;
-        self.advance(next, |op| match op {
+        self.advance(|op| match op {
             Op::Slot(slot) => Some(Some(Item::Value { slot, word })),
             _ => None,
         });
     }
 
-    fn advance(&mut self, next: &mut Closure<'_>, accepts: impl Fn(&Op) -> Option<Option<Item>>) {
+    fn advance(&mut self, accepts: impl Fn(&Op) -> Option<Option<Item>>) {
         for thread in &self.threads {
             let Some(op) = self.lines[thread.line].program.ops.get(thread.pc) else { continue };
             let Some(item) = accepts(op) else { continue };
@@ -110,7 +114,7 @@ impl<'a> Matcher<'a> {
                 }
                 None => thread.trail,
             };
-            next.add(Thread { pc: thread.pc + 1, trail, ..*thread });
+            self.next.add(Thread { pc: thread.pc + 1, trail, ..*thread });
         }
     }
 
@@ -250,17 +254,14 @@ impl Matcher<'_> {
 }
 
 /// Follows all steps that take no word.
+#[derive(Clone)]
 struct Closure<'a> {
     lines: &'a [Line],
     threads: Vec<Thread>,
     seen: Vec<(usize, usize, u64)>,
 }
 
-impl<'a> Closure<'a> {
-    fn new(lines: &'a [Line]) -> Self {
-        Self { lines, threads: Vec::new(), seen: Vec::new() }
-    }
-
+impl Closure<'_> {
     fn add(&mut self, thread: Thread) {
         let key = (thread.line, thread.pc, thread.mask);
         if self.seen.contains(&key) {
