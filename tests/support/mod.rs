@@ -15,6 +15,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+/// Longest time that a run may take, on a slow machine under load.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(300);
+
 /// A temporary directory holding a home and whatever else a test makes.
 pub struct Home {
     dir: tempfile::TempDir,
@@ -167,17 +170,31 @@ impl Dtcl {
             // A program that ends without reading its input is no failure of the test.
             let _ = stdin.write_all(&text);
         });
+        // A program that hangs fails its test instead of holding up all of them.
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        let (ended, watch) = std::sync::mpsc::channel::<()>();
+        let watchdog = std::thread::spawn(move || {
+            let hangs = watch.recv_timeout(LONGEST) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+            if hangs {
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+            }
+            hangs
+        });
         let output = child.wait_with_output().unwrap();
+        drop(ended);
+        let hung = watchdog.join().unwrap();
         writer.join().unwrap();
         use std::os::unix::process::ExitStatusExt as _;
-        Ran {
+        let ran = Ran {
             status: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(0)),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
             err: String::from_utf8_lossy(&output.stderr).into_owned(),
             shown: self.shown,
             line,
             dir: self.dir,
-        }
+        };
+        assert!(!hung, "it did not end in {LONGEST:?} and was killed\n{}", ran.report());
+        ran
     }
 
     /// Starts it and returns at once; its output goes nowhere unless a test redirects it.
