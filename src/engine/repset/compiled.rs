@@ -5,6 +5,7 @@
 use super::glob::{Glob, is_wild};
 use crate::api::Rule;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 /// All rules that have an effect, most specific first.
 #[derive(Debug)]
@@ -146,19 +147,17 @@ impl Compiled {
         sorted.sort_by_cached_key(|rule| (rule.rank(), rule.origin));
 
         let mut discarded = vec![None; rules.len()];
+        let mut seen = HashMap::new();
         for place in 0..sorted.len() {
             let rule = &sorted[place];
-            let same = |other: &CompiledRule| {
-                other.include == rule.include
-                    && other.recursive == rule.recursive
-                    && other.components == rule.components
-            };
-            if let Some(twin) = sorted[..place].iter().find(|other| same(other)) {
-                discarded[rule.origin] =
-                    Some(format!("it repeats the rule `{}`", describe(&rules[twin.origin])));
+            let key = (rules[rule.origin].path.as_str(), rule.include, rule.recursive);
+            if let Some(&twin) = seen.get(&key) {
+                discarded[rule.origin] = Some(format!("it repeats the rule `{}`", describe(&rules[twin])));
             } else if let Some(higher) = Self::winner(&sorted, place) {
                 discarded[rule.origin] =
                     Some(format!("the recursive rule `{}` covers it", describe(&rules[higher.origin])));
+            } else {
+                seen.insert(key, rule.origin);
             }
         }
         sorted.retain(|rule| discarded[rule.origin].is_none());

@@ -38,10 +38,18 @@ struct Sets {
 /// A set as it stands with its unsaved changes, by name.
 #[derive(Clone, Debug)]
 struct Draft {
-    /// The saved set's ID and its generation when the draft was begun; none for a set that was never saved.
-    base: Option<(i64, u64)>,
+    /// The saved set that it was taken from; none for a set that was never saved.
+    base: Option<Base>,
     rules: Vec<Rule>,
     size: Option<SetSize>,
+}
+
+/// A saved set as it was when a draft was begun.
+#[derive(Clone, Debug)]
+struct Base {
+    id: i64,
+    generation: u64,
+    rules: Vec<Rule>,
 }
 
 type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -73,10 +81,12 @@ impl Store {
         let rule = Rule { path, ..rule.clone() };
         Ok(self.lock().change(repset, |rules| {
             match rules.iter_mut().find(|old| old.path == rule.path && old.include == rule.include) {
-                Some(old) => old.recursive = rule.recursive,
-                None => rules.push(rule),
+                Some(old) => Ok(std::mem::replace(&mut old.recursive, rule.recursive) != rule.recursive),
+                None => {
+                    rules.push(rule);
+                    Ok(true)
+                }
             }
-            Ok(())
         })?)
     }
 
@@ -87,7 +97,7 @@ impl Store {
             let before = rules.len();
             rules.retain(|rule| rule.path != path);
             if rules.len() < before {
-                return Ok(());
+                return Ok(true);
             }
             let nearest = nearest(&path, rules.iter().map(|rule| rule.path.as_str())).map(str::to_owned);
             Err(StoreError::NoSuchRule { name: repset.into(), path: path.clone(), nearest })
@@ -141,7 +151,12 @@ impl Store {
         let mut to_save = Vec::new();
         for (name, draft) in drafts.iter().filter(|(name, _)| names.contains(name)) {
             warnings.extend(warnings_of(name, &draft.rules));
-            to_save.push(ToSave { name, base: draft.base, rules: &draft.rules, size: draft.size.as_ref() });
+            to_save.push(ToSave {
+                name,
+                base: draft.base.as_ref().map(|base| (base.id, base.generation)),
+                rules: &draft.rules,
+                size: draft.size.as_ref(),
+            });
         }
         database.save(&to_save)?;
         drafts.retain(|name, _| !names.contains(name));
@@ -199,8 +214,8 @@ impl Store {
         if let Some(name) = sets.kept(name)?.filter(|kept| *kept != repset || kept == name) {
             return Err(StoreError::SetExists { name }.into());
         }
-        if let Some((id, _)) = set.base {
-            sets.database.rename(id, name)?;
+        if let Some(base) = set.base {
+            sets.database.rename(base.id, name)?;
         }
         if let Some(draft) = sets.drafts.remove(&repset) {
             sets.drafts.insert(name.to_owned(), draft);
@@ -222,8 +237,8 @@ impl Store {
         if connected {
             return Err(StoreError::Connected { name: repset }.into());
         }
-        if let Some((id, _)) = set.base {
-            sets.database.delete(id)?;
+        if let Some(base) = set.base {
+            sets.database.delete(base.id)?;
         }
         sets.drafts.remove(&repset);
         Ok(())
@@ -265,7 +280,7 @@ impl Store {
         let (repset, set) = sets.current(repset)?;
         match (sets.drafts.get_mut(&repset), set.base) {
             (Some(draft), _) => draft.size = Some(size.clone()),
-            (None, Some((id, _))) => sets.database.set_size(id, size)?,
+            (None, Some(base)) => sets.database.set_size(base.id, size)?,
             (None, None) => {}
         }
         Ok(())
@@ -274,7 +289,7 @@ impl Store {
 
 impl Draft {
     fn generation(&self) -> u64 {
-        self.base.map_or(0, |(_, generation)| generation)
+        self.base.as_ref().map_or(0, |base| base.generation)
     }
 }
 
@@ -304,7 +319,10 @@ impl Sets {
             return Ok(Some(draft.clone()));
         }
         let saved = self.database.load(name)?;
-        Ok(saved.map(|set| Draft { base: Some((set.id, set.generation)), rules: set.rules, size: set.size }))
+        Ok(saved.map(|set| {
+            let base = Base { id: set.id, generation: set.generation, rules: set.rules.clone() };
+            Draft { base: Some(base), rules: set.rules, size: set.size }
+        }))
     }
 
     /// The set by any spelling of its name, and the name as it is kept.
@@ -326,22 +344,27 @@ impl Sets {
         Ok(())
     }
 
-    /// Changes the rules in a draft. A draft that is as its saved set again is none.
-    fn change(&mut self, name: &str, change: impl FnOnce(&mut Vec<Rule>) -> Result<()>) -> Result<()> {
-        let (name, before) = self.current(name)?;
-        let mut draft = before.clone();
-        change(&mut draft.rules)?;
-        if draft.rules == before.rules {
-            return Ok(());
-        }
-        // The size was of other rules.
-        draft.size = None;
-        let saved = self.database.load(&name)?.filter(|set| draft.base == Some((set.id, set.generation)));
-        match saved {
-            Some(set) if set.rules == draft.rules => self.drafts.remove(&name),
-            _ => self.drafts.insert(name, draft),
+    /// Changes the rules in a draft; `change` says whether it did, and leaves them alone when it fails. A draft that is
+    /// as its saved set again is none.
+    fn change(&mut self, name: &str, change: impl FnOnce(&mut Vec<Rule>) -> Result<bool>) -> Result<()> {
+        let (name, set) = match self.kept(name)?.filter(|kept| self.drafts.contains_key(kept)) {
+            // Long lists are built rule by rule: the draft is not copied each time.
+            Some(kept) => (kept, None),
+            None => self.current(name).map(|(kept, set)| (kept, Some(set)))?,
         };
-        Ok(())
+        if let Some(set) = set {
+            self.drafts.insert(name.clone(), set);
+        }
+        let Some(draft) = self.drafts.get_mut(&name) else { return Ok(()) };
+        let changed = change(&mut draft.rules);
+        if matches!(changed, Ok(true)) {
+            // The size was of other rules.
+            draft.size = None;
+        }
+        if draft.base.as_ref().is_some_and(|base| base.rules == draft.rules) {
+            self.drafts.remove(&name);
+        }
+        changed.map(drop)
     }
 }
 

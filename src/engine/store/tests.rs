@@ -355,6 +355,24 @@ fn a_place_without_permission_says_so() {
     assert_eq!(code(Store::open(&place.dir.path().join("no/DblTake.db"))), Code::UnknownError);
 }
 
+/// A list of files from elsewhere becomes a set in a moment, rule by rule.
+#[test]
+fn thousands_of_rules() {
+    let place = Place::new();
+    let store = place.open();
+    store.create("Many").unwrap();
+    for n in 0..3000 {
+        store
+            .add_rule("Many", &Rule { recursive: n % 2 == 0, ..include(&format!("/srv/{}/file {n}", n % 7)) })
+            .unwrap();
+    }
+    store.save(None, nobody).unwrap();
+    let rules = place.open().rule_set("Many").unwrap();
+    assert_eq!(rules.rules().len(), 3000);
+    assert!(rules.explain(Path::new("/srv/1/file 2997"), false).0);
+    assert!(!rules.explain(Path::new("/srv/2/file 2997"), false).0);
+}
+
 mod model {
     use super::*;
     use proptest::prelude::*;
