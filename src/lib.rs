@@ -3,6 +3,9 @@
 //! Arrows point one way: `cli, shell -> runtime -> commands -> machine -> api <- engine -> wire, sys`;
 //! `runtime, commands -> lang`. `lang` and `api` depend on nothing above them.
 
+// pest's generated parsers name it: without pest's `std` feature they do not measure the stack at each step.
+extern crate alloc;
+
 pub mod api;
 pub mod cli;
 pub mod commands;

@@ -60,7 +60,6 @@ enum Holder {
         pieces: u32,
         text: String,
         text_start: usize,
-        start: usize,
     },
     /// Parentheses, an index or a hole of a `$"..."`.
     One,
@@ -151,13 +150,14 @@ impl<'t> Builder<'t> {
                 self.expr_starts.push(self.part.nodes.len());
                 self.pending.push(Pending::Marker);
             }
-            Rule::command => {
+            Rule::command | Rule::scheduled => {
                 self.words_start = self.part.words.len();
                 self.values_start = self.part.values.len();
             }
             Rule::value => self.value_start = self.part.nodes.len(),
             Rule::call_statement => self.call_start = self.part.nodes.len(),
-            Rule::paren | Rule::index => self.holders.push(Holder::One),
+            Rule::variable => self.variable_at(start),
+            Rule::paren | Rule::postfix => self.holders.push(Holder::One),
             Rule::hole => {
                 self.flush_text(start);
                 self.holders.push(Holder::One);
@@ -165,15 +165,25 @@ impl<'t> Builder<'t> {
             Rule::list => self.holders.push(Holder::List { items: 0, start }),
             Rule::call => self.holders.push(Holder::Call { arguments: 0, name: Span::default() }),
             Rule::interpolated => {
-                self.holders.push(Holder::Join { pieces: 0, text: String::new(), text_start: start, start })
+                self.holders.push(Holder::Join { pieces: 0, text: String::new(), text_start: start })
             }
             _ => {}
         }
     }
 
-    fn close(&mut self, rule: Rule, start: usize, end: usize) {
+    fn close(&mut self, rule: Rule, start: usize, mut end: usize) {
+        if matches!(rule, Rule::command | Rule::scheduled | Rule::assign) {
+            // The grammar takes in the blanks behind the last word.
+            end = start + self.text[start..end].trim_end_matches([' ', '\t']).len();
+        }
         let span = Span::new(start, end);
         match rule {
+            Rule::rows
+            | Rule::segment
+            | Rule::variable
+            | Rule::prefixed
+            | Rule::grouped
+            | Rule::called_value => {}
             Rule::expr => self.close_expr(),
             Rule::paren => _ = self.holders.pop(),
             Rule::hole => {
@@ -183,9 +193,10 @@ impl<'t> Builder<'t> {
                     *text_start = end;
                 }
             }
-            Rule::index => {
+            Rule::postfix => {
                 self.holders.pop();
-                self.emit(Node::Index, span);
+                let node = if self.text[start..].starts_with('[') { Node::Index } else { Node::Field };
+                self.emit(node, span);
             }
             Rule::list => {
                 if let Some(Holder::List { items, start }) = self.holders.pop() {
@@ -219,7 +230,7 @@ impl<'t> Builder<'t> {
             Rule::on_error_do => Some(ClauseKind::OnErrorDo),
             Rule::call_statement => Some(ClauseKind::Call(self.expr_since(self.call_start))),
             // Inside an assignment it is closed before that, so it waits as the last clause.
-            Rule::command => {
+            Rule::command | Rule::scheduled => {
                 let place = span.end as usize;
                 Some(ClauseKind::Command(CommandWords {
                     words: range(self.words_start, self.part.words.len()),
@@ -263,10 +274,12 @@ impl<'t> Builder<'t> {
         let span = Span::new(start, end);
         let text = &self.text[start..end];
         match rule {
-            Rule::variable => self.emit(Node::Variable, span),
-            Rule::integer => self.integer(text, span),
+            Rule::number => self.number(text, span),
             Rule::operator => self.operator(text, span),
-            Rule::target => self.variable = span,
+            Rule::target => {
+                self.variable = span;
+                self.check_name(span);
+            }
             Rule::quoted => {
                 let content = literal::unquote(text);
                 // Outside expressions it is a word.
@@ -279,26 +292,12 @@ impl<'t> Builder<'t> {
             Rule::bare | Rule::schedule_word | Rule::schedule_last => {
                 self.word(WordKind::Bare(text.into()), span);
             }
-            Rule::equals => self.word(WordKind::Equals, span),
-            Rule::comma => self.word(WordKind::Comma, span),
+            Rule::sign if text == "=" => self.word(WordKind::Equals, span),
+            Rule::sign => self.word(WordKind::Comma, span),
+            Rule::slashes => self.slashes(span),
             Rule::minus => self.pending.push(Pending::Negate(span)),
             Rule::not_word => self.not(span),
             Rule::truth => self.emit(Node::Boolean(text.eq_ignore_ascii_case("TRUE")), span),
-            Rule::date => match literal::date(text) {
-                Some(date) => self.emit(Node::Date(date), span),
-                None => {
-                    self.problem(literal::date_problem(text, span));
-                    self.emit(Node::Integer(0), span);
-                }
-            },
-            Rule::time => match literal::time(text) {
-                Some(time) => self.emit(Node::Time(time), span),
-                None => {
-                    self.problem(literal::time_problem(text, span));
-                    self.emit(Node::Integer(0), span);
-                }
-            },
-            Rule::field => self.emit(Node::Field, span),
             Rule::function => {
                 if let Some(Holder::Call { name, .. }) = self.holders.last_mut() {
                     *name = span;
@@ -340,6 +339,52 @@ impl<'t> Builder<'t> {
     fn expr_since(&self, start: usize) -> Expr {
         let range = range(start, self.part.nodes.len());
         Expr { start: range.start, end: range.end }
+    }
+
+    fn variable_at(&mut self, start: usize) {
+        let name = &self.text[start + 1..];
+        let length = name.find(|c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && c != '_');
+        let span = Span::new(start, start + 1 + length.unwrap_or(name.len()));
+        self.check_name(span);
+        self.emit(Node::Variable, span);
+    }
+
+    /// `$1` is an argument; other names do not begin with a digit.
+    fn check_name(&mut self, span: Span) {
+        let name = &span.of(self.text)[1..];
+        if name.as_bytes()[0].is_ascii_digit() && !name.bytes().all(|b| b.is_ascii_digit()) {
+            self.problem(
+                Diagnostic::error(102, "a variable's name does not begin with a digit", span)
+                    .help("$1, $2 ... are the script's arguments; names begin with a letter or _"),
+            );
+        }
+    }
+
+    /// `//` is a comment only as the first thing in a line (language.md 2.3).
+    fn slashes(&mut self, span: Span) {
+        let before = &self.text[..span.start as usize];
+        let line = before.rfind('\n').map_or(before, |n| &before[n + 1..]);
+        if !line.trim_matches([' ', '\t']).is_empty() {
+            self.problem(
+                Diagnostic::error(102, "// begins a comment only as the first thing in a line", span)
+                    .help("elsewhere # begins a comment"),
+            );
+        }
+    }
+
+    fn number(&mut self, text: &str, span: Span) {
+        let node = if text.contains('/') {
+            literal::date(text).map(Node::Date).ok_or_else(|| literal::date_problem(text, span))
+        } else if text.contains(':') {
+            literal::time(text).map(Node::Time).ok_or_else(|| literal::time_problem(text, span))
+        } else {
+            return self.integer(text, span);
+        };
+        let node = node.unwrap_or_else(|problem| {
+            self.problem(problem);
+            Node::Integer(0)
+        });
+        self.emit(node, span);
     }
 
     fn integer(&mut self, text: &str, span: Span) {
@@ -465,13 +510,7 @@ impl<'t> Builder<'t> {
 
     fn close_join(&mut self, span: Span) {
         self.flush_text(span.end as usize);
-        let Some(Holder::Join { pieces, start, .. }) = self.holders.pop() else { return };
-        if let Some(at) = self.text[start..span.end as usize].find('\n') {
-            self.problem(
-                Diagnostic::error(102, "a quote ends in its line", Span::new(start, start + at))
-                    .help("a line cannot be continued inside quotes: join two texts with +"),
-            );
-        }
+        let Some(Holder::Join { pieces, .. }) = self.holders.pop() else { return };
         self.emit(Node::Join(pieces), span);
     }
 }
@@ -506,12 +545,17 @@ fn is_leaf(rule: Rule) -> bool {
             | Rule::assign
             | Rule::call_statement
             | Rule::command
+            | Rule::scheduled
+            | Rule::variable
+            | Rule::prefixed
+            | Rule::grouped
+            | Rule::called_value
             | Rule::value
             | Rule::expr
             | Rule::paren
             | Rule::list
             | Rule::call
-            | Rule::index
+            | Rule::postfix
             | Rule::interpolated
             | Rule::hole
     )

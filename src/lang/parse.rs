@@ -1,7 +1,7 @@
 //! A script's text to its parts.
 //!
-//! The grammar takes in many lines at once; where it stops, one line is looked at by itself ([`super::recover`]) and
-//! the grammar goes on behind it. So one bad line costs one finding and hides no other. Large texts are cut at line
+//! The grammar takes in many lines at once; where it stops, the rest of that line is looked at by itself
+//! ([`super::recover`]) and the grammar goes on behind it. So one bad line costs one finding and hides no other. Large texts are cut at line
 //! ends and parsed on several threads. Limits (line length, nesting) are checked before the grammar sees a line.
 
 use super::build::Builder;
@@ -9,6 +9,7 @@ use super::grammar::{Dtcl, Rule};
 use super::{Diagnostic, Part, Span, recover, scan};
 use super::{LINE_LIMIT, NESTING_LIMIT};
 use pest::Parser;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -95,29 +96,56 @@ fn cut(text: &str) -> Vec<Range<usize>> {
 /// Parses the lines of a range.
 fn part(text: &str, range: Range<usize>) -> Part {
     let mut builder = Builder::new(text);
-    let mut at = range.start;
-    for refused in refused(text, range.clone()) {
-        if refused.lines.start < at {
-            continue;
+    let (base, end) = (range.start, range.end);
+    let refused = refused(text, range.clone());
+    let joined = join(&text[range]);
+    let mut at = base;
+    for refused in refused {
+        if refused.lines.start >= at {
+            statements(&joined, base, at..refused.lines.start, &mut builder);
+            builder.problem(refused.problem);
+            at = refused.lines.end;
         }
-        lines(text, at..refused.lines.start, &mut builder);
-        builder.problem(refused.problem);
-        at = refused.lines.end;
     }
-    lines(text, at..range.end, &mut builder);
+    statements(&joined, base, at..end, &mut builder);
     builder.finish()
 }
 
-/// Parses lines that the limits let pass.
-fn lines(text: &str, range: Range<usize>, builder: &mut Builder<'_>) {
-    let mut at = range.start;
-    while at < range.end {
-        // Rows always fit, if only none of them.
-        if let Ok(pairs) = Dtcl::parse(Rule::rows, &text[at..range.end]) {
-            at = builder.add(pairs.tokens(), at);
+/// Continued lines joined: what continues them becomes blanks, so that every place stays where it is.
+fn join(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let may_continue = |at: usize| {
+        at > 0
+            && bytes[at] == b'\\'
+            && scan::is_blank(bytes[at - 1])
+            && scan::continuation(bytes, at).is_some()
+    };
+    if !text.contains('\\') || !(0..bytes.len()).any(may_continue) {
+        return Cow::Borrowed(text);
+    }
+    let mut joined = text.to_owned();
+    let mut at = 0;
+    while at < text.len() {
+        let scan = scan::line(text, at);
+        for joint in scan.joints {
+            joined.replace_range(joint.clone(), &" ".repeat(joint.len()));
         }
-        if at < range.end {
-            at = recover::line(text, at, builder).max(at + 1).min(range.end);
+        at = scan.next.max(at + 1);
+    }
+    Cow::Owned(joined)
+}
+
+/// Parses statements that the limits let pass. `chunk` begins at `base` in the whole text; `range` counts there.
+fn statements(chunk: &str, base: usize, range: Range<usize>, builder: &mut Builder<'_>) {
+    let chunk = &chunk[..range.end - base];
+    let mut at = range.start - base;
+    while at < chunk.len() {
+        // Rows always fit, if only none of them.
+        if let Ok(pairs) = Dtcl::parse(Rule::rows, &chunk[at..]) {
+            at = builder.add(pairs.tokens(), base + at) - base;
+        }
+        if at < chunk.len() {
+            at = recover::line(chunk, at, base, builder).max(at + 1);
         }
     }
 }

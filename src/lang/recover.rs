@@ -12,19 +12,25 @@ use pest::Parser;
 use pest::error::{Error, ErrorVariant, InputLocation};
 use std::ops::Range;
 
-/// Takes in the logical line that begins at `at`; returns where the next one begins.
-pub(super) fn line(text: &str, at: usize, builder: &mut Builder<'_>) -> usize {
+/// Takes in the rest of the line that begins at `at`; returns where the next one begins. Places count in `text`, which
+/// begins at `base` in the whole script.
+pub(super) fn line(text: &str, at: usize, base: usize, builder: &mut Builder<'_>) -> usize {
     let scan = scan::line(text, at);
     for piece in &scan.pieces {
         match Dtcl::parse(Rule::segment, &text[piece.clone()]) {
-            Ok(pairs) => _ = builder.add(pairs.tokens(), piece.start),
+            Ok(pairs) => _ = builder.add(pairs.tokens(), base + piece.start),
             Err(error) => {
-                builder.problem(explain(text, piece.clone(), &scan, &error));
-                placeholders(text, piece.clone(), builder);
+                let found = explain(text, piece.clone(), &scan, &error);
+                builder.problem(Diagnostic { span: moved(found.span, base), ..found });
+                placeholders(text, piece.clone(), base, builder);
             }
         }
     }
     scan.next
+}
+
+fn moved(span: Span, by: usize) -> Span {
+    Span::new(span.start as usize + by, span.end as usize + by)
 }
 
 /// What is wrong in a statement.
@@ -202,10 +208,9 @@ fn wanted(expected: &[Rule]) -> Option<String> {
             Rule::error_word => "ERROR",
             Rule::on_action => "CONTINUE, STOP or DO",
             Rule::operator => "an operator",
-            Rule::truth | Rule::expr | Rule::value | Rule::value_start => "a value",
+            Rule::truth | Rule::expr | Rule::value => "a value",
             Rule::assign_sign => "=",
             Rule::target => "a variable ($name)",
-            Rule::index | Rule::field => continue,
             _ => continue,
         };
         if !names.contains(&name) {
@@ -225,13 +230,13 @@ fn wanted(expected: &[Rule]) -> Option<String> {
 }
 
 /// Keeps what a broken statement opens, closes and assigns.
-fn placeholders(text: &str, piece: Range<usize>, builder: &mut Builder<'_>) {
+fn placeholders(text: &str, piece: Range<usize>, base: usize, builder: &mut Builder<'_>) {
     let words = plain_words(text, piece.clone());
     let mut at_head = true;
     for (number, word) in words.iter().enumerate() {
         let content = &text[word.clone()];
         let is = |name: &str| content.eq_ignore_ascii_case(name);
-        let span = Span::new(word.start, word.end);
+        let span = Span::new(base + word.start, base + word.end);
         if closes_block(content) {
             at_head = is("ELSE") || is("ELSEIF");
             if !at_head {

@@ -22,8 +22,8 @@ pub(super) struct Scan {
     pub stray_bracket: Option<usize>,
     /// Where nesting passes the limit.
     pub too_deep: Option<usize>,
-    /// The text ends in a continuation: the rest is still to come.
-    pub continued: bool,
+    /// What continues it on the next line: backslashes, blanks and newlines.
+    pub joints: Vec<Range<usize>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,15 +46,15 @@ pub(super) fn is_delimiter(byte: u8) -> bool {
 }
 
 /// The end of the continuation that begins with the backslash at `at`, if it is one.
-fn continuation(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
+pub(super) fn continuation(bytes: &[u8], at: usize) -> Option<usize> {
     let mut i = at + 1;
     while bytes.get(i).copied().is_some_and(is_blank) {
         i += 1;
     }
     match (bytes.get(i), bytes.get(i + 1)) {
-        (None, _) => Some((i, true)),
-        (Some(b'\n'), _) => Some((i + 1, i + 1 == bytes.len())),
-        (Some(b'\r'), Some(b'\n')) => Some((i + 2, i + 2 == bytes.len())),
+        (None, _) => Some(i),
+        (Some(b'\n'), _) => Some(i + 1),
+        (Some(b'\r'), Some(b'\n')) => Some(i + 2),
         _ => None,
     }
 }
@@ -111,8 +111,8 @@ pub(super) fn line(text: &str, start: usize) -> Scan {
                 return scan;
             }
             b'\\' if at_word_start && i > start && is_blank(bytes[i - 1]) => {
-                if let Some((next, last)) = continuation(bytes, i) {
-                    scan.continued = last;
+                if let Some(next) = continuation(bytes, i) {
+                    scan.joints.push(i..next);
                     i = next;
                     continue;
                 }
