@@ -127,8 +127,8 @@ fn the_recorded_bytes_of_a_mirror_make_the_same_tree_elsewhere() {
     // source -> recorder -> target, all content in the frames.
     let (source_end, recorder_in) = link::pair(false);
     let (ops, ops_in) = std::sync::mpsc::sync_channel::<link::Frame>(4);
-    let link::TargetEnd { ops: from_source, listings, sums, results, frames, local } = recorder_in;
-    let target_end = link::TargetEnd { ops: ops_in, listings, sums, results, frames, local };
+    let link::TargetEnd { ops: from_source, listings, sums, results, frames, local, cut } = recorder_in;
+    let target_end = link::TargetEnd { ops: ops_in, listings, sums, results, frames, local, cut };
     let recorder = std::thread::spawn(move || {
         let mut recorded = Vec::new();
         for frame in from_source {

@@ -60,7 +60,7 @@ pub struct JobShared {
     control: Mutex<Control>,
     changed: Condvar,
     stop: AtomicBool,
-    discard: AtomicBool,
+    discard: Arc<AtomicBool>,
     paused: AtomicBool,
 }
 
@@ -117,8 +117,9 @@ impl JobShared {
         self.discard.store(true, Relaxed);
     }
 
-    pub fn discarded(&self) -> bool {
-        self.discard.load(Relaxed)
+    /// Shared with the link of the job: where it is set, the target drops what it has not taken up yet.
+    pub fn discarding(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.discard)
     }
 
     pub fn stopped(&self) -> bool {

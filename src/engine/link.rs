@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,6 +37,8 @@ pub struct TargetEnd {
     pub results: Sender<Frame>,
     pub frames: FramePool,
     pub local: Option<LocalFiles>,
+    /// Set: the line is cut, what is still under way is dropped (DISCONNECT DISCARD).
+    pub cut: Arc<AtomicBool>,
 }
 
 /// Makes the two ends. `local`: content may be copied inside the kernel.
@@ -55,7 +58,7 @@ pub fn pair(local: bool) -> (SourceEnd, TargetEnd) {
             frames: frames.clone(),
             local: local.clone(),
         },
-        TargetEnd { ops: ops_in, listings, sums, results, frames, local },
+        TargetEnd { ops: ops_in, listings, sums, results, frames, local, cut: Arc::default() },
     )
 }
 

@@ -57,18 +57,20 @@ const COMPARISONS: usize = 1000;
 pub fn run(plan: &JobPlan, kind: JobKind, shared: &JobShared) -> JobOutcome {
     let clean = matches!(kind, JobKind::Mirror(MirrorSpec { clean: true, .. }));
     if clean {
-        let outcome = with_target(plan, |end| survey(plan, shared, end, true, &mut |_, _, _| {}));
+        let outcome = with_target(plan, shared, |end| survey(plan, shared, end, true, &mut |_, _, _| {}));
         if outcome.fatal.is_some() || outcome.stopped || !outcome.failures.is_empty() {
             return outcome;
         }
     }
-    with_target(plan, |end| run_over(plan, kind, shared, end))
+    with_target(plan, shared, |end| run_over(plan, kind, shared, end))
 }
 
 /// Says what a mirror would send, without sending. Blocks.
 pub fn dry_run(plan: &JobPlan, kind: JobKind, shared: &JobShared, tell: DryRunSink<'_>) -> JobOutcome {
     match kind {
-        JobKind::Mirror(spec) => with_target(plan, |end| mirror(plan, spec, shared, end, Some(tell), false)),
+        JobKind::Mirror(spec) => {
+            with_target(plan, shared, |end| mirror(plan, spec, shared, end, Some(tell), false))
+        }
         JobKind::Verify(_) => run(plan, kind, shared),
     }
 }
@@ -83,13 +85,14 @@ pub fn run_over(plan: &JobPlan, kind: JobKind, shared: &JobShared, end: SourceEn
 }
 
 /// Serves the other end of a new link while `job` runs.
-fn with_target(plan: &JobPlan, job: impl FnOnce(SourceEnd) -> JobOutcome) -> JobOutcome {
-    let (source_end, target_end) = link::pair(plan.sink == Sink::Local);
+fn with_target(plan: &JobPlan, shared: &JobShared, job: impl FnOnce(SourceEnd) -> JobOutcome) -> JobOutcome {
+    let (source_end, mut target_end) = link::pair(plan.sink == Sink::Local);
     let policy = target::Policy {
         forbidden: plan.forbidden.clone(),
         aside: plan.settings.orphans.move_to.clone(),
         ..target::Policy::default()
     };
+    target_end.cut = shared.discarding();
     let null = plan.sink == Sink::Null;
     std::thread::scope(|scope| {
         let server = std::thread::Builder::new().name("target".to_string()).spawn_scoped(scope, move || {

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -93,6 +94,9 @@ impl Applier {
             let mut reader = Reader::new(&frame);
             let mut bytes = 0;
             while !reader.is_empty() {
+                if self.end.cut.load(Relaxed) {
+                    return Ok(());
+                }
                 bytes += self.step(Op::decode(&mut reader)?)?;
             }
             self.end.frames.give(frame);

@@ -178,3 +178,29 @@ fn closing_lets_a_mirror_end() {
     assert_eq!(named, ["connection 1 of tree to localhost: the mirror is complete"]);
     assert_eq!(fs::read(place.path("copy/a")).unwrap(), b"first");
 }
+
+/// The line is cut in the middle of a mirror: it ends, each file that is there is whole, and nothing unfinished stays.
+#[test]
+fn discard_cuts_the_line_and_leaves_whole_files() {
+    let place = Place::new();
+    let content = vec![b'x'; 300_000];
+    for number in 0..200 {
+        fs::write(place.path(&format!("tree/big{number:03}")), &content).unwrap();
+    }
+    let mirror = MirrorSpec { calculate: false, ..MirrorSpec::default() };
+    place.ask(Request::MirrorStart { connection: ONE, mirror }).unwrap();
+    let connection = place.engine.connection(ONE).unwrap();
+    let job = connection.view().state.running.unwrap().shared;
+    while job.counters.files.load(std::sync::atomic::Ordering::Relaxed) < 5 {
+        std::thread::yield_now();
+    }
+    place.ask(Request::Disconnect { connection: ONE, discard: true }).unwrap();
+    let there: Vec<_> = fs::read_dir(place.path("copy")).unwrap().map(|entry| entry.unwrap()).collect();
+    for entry in &there {
+        let name = entry.file_name().into_string().unwrap();
+        assert!(["a", "sub"].contains(&name.as_str()) || name.starts_with("big"), "{name}");
+        if name.starts_with("big") {
+            assert!(fs::read(entry.path()).unwrap() == content, "{name} is not whole");
+        }
+    }
+}
