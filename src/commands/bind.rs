@@ -2,7 +2,7 @@
 
 use super::matcher::{Expected, Line, Matcher, Step};
 use super::{Binding, Command, Handler, Item, Verb, nearest, signature, slots};
-use crate::api::Code;
+use crate::api::{ApiError, Code};
 use crate::lang::{Diagnostic, Severity, Span, Word, WordKind};
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock};
@@ -159,16 +159,21 @@ pub fn check_values(binding: &Binding, words: &[Word]) -> Vec<Diagnostic> {
         let (WordKind::Bare(text) | WordKind::Quoted(text)) = &word.kind else { continue };
         let exit = matches!(binding.command.handler, Handler::Interpreter(Verb::Exit));
         if let Err(error) = slots::check(if exit { "exit_status" } else { slot }, text) {
-            found.push(Diagnostic {
-                severity: Severity::Error,
-                code: error.code.number(),
-                message: error.message,
-                span: word.span,
-                help: error.help,
-            });
+            found.push(refused(error, word.span));
         }
     }
     found
+}
+
+/// A refused value at its place.
+pub(crate) fn refused(error: ApiError, span: Span) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        code: error.code.number(),
+        message: error.message,
+        span,
+        help: error.help,
+    }
 }
 
 fn no_command(first: &Word) -> Diagnostic {
@@ -268,9 +273,10 @@ fn behind(words: &[Word], end: Span) -> Span {
 fn expected_help(matcher: &Matcher<'_>, expected: &[Expected]) -> String {
     let commands = matcher.commands();
     let mut help = format!("expected {}", listed(expected));
-    if let [only] = commands.as_slice() {
+    if commands.len() <= 2 {
+        let lines: Vec<String> = commands.iter().map(|command| command.shown_syntax()).collect();
         help.push_str("; syntax: ");
-        help.push_str(&only.shown_syntax());
+        help.push_str(&lines.join(" or "));
     }
     help
 }

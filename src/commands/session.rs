@@ -6,8 +6,9 @@
 use super::output::{Outcome, Output};
 use super::render::{self, Mode};
 use super::ui::Ui;
-use super::{Args, Command, Handler};
+use super::{Args, Binding, Command, Handler, Item, bind};
 use crate::api::{Access, ApiError, Code, ConnectionId, Event, Reply, Request, Watch};
+use crate::lang::{Diagnostic, Word, WordKind};
 use crate::machine::{Connector, Machine};
 use std::io::Write as _;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct Session {
     pub(super) servers: Vec<String>,
     /// The command's words stand where other users can list them (`DTCL login ...`).
     exposed: bool,
+    /// What is lost with the session was named already.
+    told: bool,
 }
 
 /// A machine that was asked something.
@@ -96,6 +99,7 @@ impl Session {
             history: Vec::new(),
             servers: Vec::new(),
             exposed: false,
+            told: false,
         }
     }
 
@@ -223,9 +227,11 @@ impl Session {
         self.connector.local()
     }
 
-    /// Machines that were asked something, in the order of their first use.
+    /// Machines that granted access, in the order of their first use.
     pub fn machines_in_use(&self) -> Vec<Arc<dyn Machine>> {
-        self.machines.iter().map(|opened| Arc::clone(&opened.machine)).collect()
+        let used =
+            self.machines.iter().filter(|opened| opened.access.is_some_and(|access| access > Access::None));
+        used.map(|opened| Arc::clone(&opened.machine)).collect()
     }
 
     /// Names that machines are known by here: the own ones, those used and those named by SERVER ADD.
@@ -262,6 +268,14 @@ impl Session {
     /// Ends the session's hold on all machines. An embedded engine drains its connections for at most this long; what
     /// it closed is named in messages.
     pub fn close(&mut self, drain: Duration) {
+        if !self.told {
+            let mut lost: Vec<String> = self.machines_in_use().iter().flat_map(unsaved).collect();
+            // Several names may lead to one machine.
+            lost.dedup();
+            for line in lost {
+                self.out.ui.message(&format!("warning: {line}"));
+            }
+        }
         for opened in std::mem::take(&mut self.machines) {
             for line in opened.machine.close(drain) {
                 self.out.ui.message(&line);
@@ -377,23 +391,46 @@ impl Session {
         }
     }
 
-    /// Messages about what an exit would lose: sets that are not saved. Machines that were not used are not asked.
-    pub fn warn_before_exit(&mut self) {
-        let machines: Vec<Arc<dyn Machine>> = self
-            .machines
-            .iter()
-            .filter(|opened| opened.access.is_some_and(|access| access >= Access::Full))
-            .map(|opened| Arc::clone(&opened.machine))
-            .collect();
-        for machine in machines {
+    /// For `--check`: an option that does not exist, or a value that it cannot take, written out in a command. No machine
+    /// is asked.
+    pub fn vet_options(&self, binding: &Binding, words: &[Word]) -> Option<Diagnostic> {
+        let written = |wanted: &str| {
+            binding.items.iter().find_map(|item| match item {
+                Item::Value { slot, word } if *slot == wanted => match &words.get(*word)?.kind {
+                    WordKind::Bare(text) | WordKind::Quoted(text) => Some((&**text, words[*word].span)),
+                    _ => None,
+                },
+                _ => None,
+            })
+        };
+        let (name, place) = written("option")?;
+        let value = written("value");
+        let refused = match self.connector.vet_option(name, None) {
+            Err(error) => (error, place),
+            Ok(()) => {
+                let (value, place) = value?;
+                (self.connector.vet_option(name, Some(value)).err()?, place)
+            }
+        };
+        Some(bind::refused(refused.0, refused.1))
+    }
+
+    /// What ends or is lost with this session, as sentences: sets that are not saved, connections of an embedded engine.
+    /// Machines that were not used are not asked. What was named once is not named again by [`Session::close`].
+    pub fn losses(&mut self) -> Vec<String> {
+        self.told = true;
+        let mut losses = Vec::new();
+        for machine in self.machines_in_use() {
+            losses.extend(unsaved(&machine));
             // A machine that no longer answers has nothing that this session could still save.
-            let Ok(Reply::Repsets(sets)) = machine.call(Request::RepsetList, &mut ()) else { continue };
-            for set in sets.iter().filter(|set| !set.saved) {
-                let text =
-                    format!("warning: replication set {} on {} is not saved", set.name, machine.name());
-                self.out.ui.message(&text);
+            if let Ok(Reply::Connections(connections)) = machine.call(Request::StatusAll, &mut ()) {
+                losses.extend(connections.iter().map(|connection| {
+                    let (id, set, target) = (connection.id, &connection.repset, &connection.target);
+                    format!("connection {id} ({set} to {target}) ends with this shell")
+                }));
             }
         }
+        losses
     }
 
     // --- running and showing -----------------------------------------------------------------------------
@@ -494,6 +531,17 @@ pub(super) fn join(directory: &str, path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
+}
+
+/// Its replication sets that are not saved, as sentences.
+fn unsaved(machine: &Arc<dyn Machine>) -> Vec<String> {
+    match machine.call(Request::RepsetList, &mut ()) {
+        Ok(Reply::Repsets(sets)) => {
+            let unsaved = sets.iter().filter(|set| !set.saved);
+            unsaved.map(|set| format!("replication set {} has unsaved changes", set.name)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// A reply that is none to the request: a machine of another version.

@@ -24,6 +24,10 @@ impl Connector for Machines {
         address::own_name()
     }
 
+    fn vet_option(&self, name: &str, value: Option<&str>) -> Result<(), ApiError> {
+        crate::engine::settings::vet(name, value)
+    }
+
     fn open(&self, name: &str) -> Result<Arc<dyn Machine>, ApiError> {
         address::reach(name)?;
         Ok(Arc::new(Embedded::new(name, Arc::clone(&self.cell))))

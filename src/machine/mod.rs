@@ -30,4 +30,10 @@ pub trait Connector: Send + Sync {
     /// The machine of that name. -101 if it is no name, -109 when it is not known (LOG-13), -110 when nothing that
     /// can be spoken with answers there.
     fn open(&self, name: &str) -> Result<Arc<dyn Machine>, ApiError>;
+
+    /// For `--check`, which asks no machine: -116 for an option that machines of this version do not have, -101 for a
+    /// value that it cannot take. Nothing is opened.
+    fn vet_option(&self, _name: &str, _value: Option<&str>) -> Result<(), ApiError> {
+        Ok(())
+    }
 }

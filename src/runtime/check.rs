@@ -1,16 +1,19 @@
 //! `--check`: a script and those it names with RUN and INCLUDE, each shown once.
 
 use super::{Interpreter, verbs};
-use crate::commands::{self, Handler, Item, Verb};
+use crate::commands::{self, Handler, Item, Session, Verb};
 use crate::lang::{self, Diagnostic, Known, Source, Span, Vocabulary, Word};
 use std::collections::HashSet;
 
-/// The catalogue, for the checker.
-struct Catalogue;
+/// The catalogue, for the checker, and the session, which knows the options.
+struct Catalogue<'a>(&'a Session);
 
-impl Vocabulary for Catalogue {
+impl Vocabulary for Catalogue<'_> {
     fn check(&self, words: &[Word], end: Span) -> Result<Known, Diagnostic> {
         let binding = commands::bind(words, end)?;
+        if let Some(problem) = self.0.vet_options(&binding, words) {
+            return Err(problem);
+        }
         let Handler::Interpreter(verb) = binding.command.handler else { return Ok(Known::Plain) };
         let value = |name: &str| {
             binding.items.iter().find_map(|item| match item {
@@ -62,7 +65,7 @@ impl Interpreter {
                     continue;
                 }
             };
-            let checked = lang::check(&source, &Catalogue);
+            let checked = lang::check(&source, &Catalogue(&self.session));
             let mut findings = checked.findings;
             for named in checked.named.into_iter().rev() {
                 let path = verbs::beside(&name, &named.file);

@@ -426,7 +426,7 @@ fn options_are_printed_as_assignments() {
     assert_eq!(
         stage.ui.messages(),
         "ChecksumAll takes effect after a restart of the service\n\
-         ChecksumAll is kept, but has no effect in this version: nothing listens yet\n"
+         ChecksumAll: nothing listens yet\n"
     );
     stage.session.set_mode(Mode::Json);
     assert_eq!(
@@ -570,13 +570,24 @@ fn history_lists_what_was_remembered() {
 }
 
 #[test]
-fn exit_warns_of_unsaved_sets_of_machines_that_were_used() {
+fn what_a_session_loses_is_named_once() {
+    let warning = "warning: replication set wages has unsaved changes\n";
     let mut stage = golden();
-    stage.session.warn_before_exit();
+    stage.session.close(std::time::Duration::ZERO);
     assert!(stage.asked().is_empty(), "nothing was used, nothing is asked");
+
+    let mut stage = golden();
     stage.output("repset list");
-    stage.session.warn_before_exit();
-    assert_eq!(stage.ui.messages(), "warning: replication set wages on localhost is not saved\n");
+    stage.session.close(std::time::Duration::ZERO);
+    assert_eq!(stage.ui.messages(), warning);
+
+    let mut stage = golden();
+    stage.output("repset list");
+    let losses = stage.session.losses();
+    assert_eq!(losses[0], "replication set wages has unsaved changes");
+    assert_eq!(losses[1], "connection 1 (payroll to 10.0.0.9) ends with this shell");
+    stage.session.close(std::time::Duration::ZERO);
+    assert_eq!(stage.ui.messages(), "");
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn set_default(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> 
 fn changed(session: &mut Session, reply: Reply) -> Result<Outcome, ApiError> {
     let Reply::Setting(setting) = reply else { return Err(unexpected()) };
     if let Some(why) = &setting.inert {
-        session.ui().message(&format!("{} is kept, but has no effect in this version: {why}", setting.name));
+        session.ui().message(&format!("{}: {why}", setting.name));
     } else if setting.restart {
         session.ui().message(&format!("{} takes effect after a restart of the service", setting.name));
     }

@@ -92,11 +92,7 @@ impl Settings {
     /// person wrote into the file meanwhile are kept.
     pub fn set(&self, name: &str, value: &str) -> Result<SettingValue, ApiError> {
         let definition = known(name)?;
-        let value = definition.check(value).map_err(|bad| {
-            ApiError::new(Code::InvalidParameterWasSupplied, bad.problem)
-                .help(format!("allowed: {}", bad.allowed))
-        })?;
-        self.store(definition, Some(value))
+        self.store(definition, Some(checked(definition, value)?))
     }
 
     /// Gives an option its default back.
@@ -242,6 +238,19 @@ pub fn inert(definition: &Definition) -> Option<String> {
         Effect::Later(part) => Some(format!("it is kept, but this version has no part for it yet: {part}")),
         Effect::None(reason) => Some(format!("it is kept, but has no effect: {reason}")),
     }
+}
+
+/// Is this an option, and could it take the value? As GET and SET would say, without any settings at hand.
+pub fn vet(name: &str, value: Option<&str>) -> Result<(), ApiError> {
+    let definition = known(name)?;
+    value.map_or(Ok(()), |value| checked(definition, value).map(drop))
+}
+
+fn checked(definition: &Definition, value: &str) -> Result<String, ApiError> {
+    definition.check(value).map_err(|bad| {
+        ApiError::new(Code::InvalidParameterWasSupplied, bad.problem)
+            .help(format!("allowed: {}", bad.allowed))
+    })
 }
 
 fn known(name: &str) -> Result<&'static Definition, ApiError> {
