@@ -8,7 +8,7 @@ use super::tree::{Clause, ClauseKind, CommandWords, Expr, Node, Part};
 use super::{
     Block, Blocks, Diagnostic, Function, Severity, Source, Span, Word, WordKind, is_read_only, parse,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What the checker needs to know about commands.
 pub trait Vocabulary {
@@ -55,6 +55,7 @@ pub fn check(source: &Source, vocabulary: &dyn Vocabulary) -> Checked {
         blocks: Blocks::default(),
         assigned: HashMap::new(),
         reads: Vec::new(),
+        settled: 0,
         clauses: 0,
         includes: None,
         modules: false,
@@ -74,6 +75,8 @@ struct Checker<'a> {
     /// Reads of variables that were unassigned so far: name, place, and the clause up to which an assignment counts:
     /// the end of the outermost loop around it, once known.
     reads: Vec<Read>,
+    /// Those before this one stand in no open loop.
+    settled: usize,
     clauses: usize,
     /// The first clause that includes a file: from there on anything may be assigned.
     includes: Option<usize>,
@@ -84,8 +87,6 @@ struct Checker<'a> {
 struct Read {
     name: String,
     span: Span,
-    at: usize,
-    /// In a loop that is still open.
     in_loop: bool,
     until: usize,
 }
@@ -105,19 +106,22 @@ impl Checker<'_> {
         if !self.modules && self.includes.is_none() {
             self.checked.findings.append(&mut self.unknown);
         }
+        // One finding for each variable.
+        let mut told = HashSet::new();
         for read in std::mem::take(&mut self.reads) {
             let assigned = self.assigned.get(&read.name).is_some_and(|at| *at <= read.until);
             let included = self.includes.is_some_and(|at| at <= read.until);
-            if !assigned && !included {
-                let names: Vec<&str> = self.assigned.keys().map(String::as_str).collect();
+            if !assigned && !included && told.insert(read.name.clone()) {
+                let names =
+                    self.assigned.keys().map(String::as_str).filter(|name| *name != read.name).take(1000);
                 let problem = Diagnostic::error(
                     101,
                     format!("${} is read before any assignment", read.name),
                     read.span,
                 );
                 self.checked.findings.push(match super::nearest(&read.name, names) {
-                    Some(near) if near != read.name => problem.help(format!("did you mean ${near}?")),
-                    _ => problem.help(format!("assign it first: ${} = ...", read.name)),
+                    Some(near) => problem.help(format!("did you mean ${near}?")),
+                    None => problem.help(format!("assign it first: ${} = ...", read.name)),
                 });
             }
         }
@@ -180,7 +184,12 @@ impl Checker<'_> {
                 self.assign(*variable);
             }
             ClauseKind::AssignCommand { variable, command } => {
+                let before = self.checked.findings.len();
                 self.command(part, command);
+                let words = part.words(command);
+                for finding in &mut self.checked.findings[before..] {
+                    text_is_quoted(finding, words);
+                }
                 self.assign(*variable);
             }
             ClauseKind::Call(expr) => self.expr(part, *expr),
@@ -223,10 +232,10 @@ impl Checker<'_> {
 
     /// Reads inside the loop that ends here may rely on its assignments.
     fn leave_loop(&mut self) {
-        for read in self.reads.iter_mut().filter(|read| read.in_loop) {
-            read.in_loop = false;
+        for read in self.reads[self.settled..].iter_mut().filter(|read| read.in_loop) {
             read.until = self.clauses;
         }
+        self.settled = self.reads.len();
     }
 
     fn name(&self, span: Span) -> String {
@@ -249,10 +258,8 @@ impl Checker<'_> {
         }
         // Not by its own statement: that one assigns after it has read.
         let until = self.clauses - 1;
-        let read = Read { name, span, at: self.clauses, in_loop: self.in_loop(), until };
-        if !self.reads.iter().any(|other| other.at == read.at && other.name == read.name) {
-            self.reads.push(read);
-        }
+        let read = Read { name, span, in_loop: self.in_loop(), until };
+        self.reads.push(read);
     }
 
     fn expr(&mut self, part: &Part, expr: Expr) {
@@ -328,6 +335,20 @@ pub fn check_loop_word<T>(blocks: &Blocks<T>, word: &str, span: Span) -> Result<
     Err(Diagnostic::error(102, format!("{word} stands in no loop"), span).help(format!(
         "{word} belongs between WHILE or FOR and its END; RETURN leaves a file, EXIT the script"
     )))
+}
+
+/// A right side of one bare word that is no command was probably meant as text.
+pub fn text_is_quoted(finding: &mut Diagnostic, words: &[Word]) {
+    if let [Word { kind: WordKind::Bare(text), span }] = words
+        && finding.code == 102
+        && finding.span == *span
+    {
+        let hint = format!("a bare word after = is a command; text is quoted: \"{text}\"");
+        finding.help = Some(match finding.help.take() {
+            Some(help) if help.starts_with("did you mean") => format!("{hint}; {help}"),
+            _ => hint,
+        });
+    }
 }
 
 /// An assignment of a variable that the interpreter sets.

@@ -9,7 +9,7 @@ pub fn decode(name: impl Into<String>, bytes: &[u8]) -> Result<Source, Box<(Sour
     let name = name.into();
     let bad = match std::str::from_utf8(bytes) {
         Ok(text) => match text.find('\0') {
-            None => return Ok(Source { name, text: text.to_owned() }),
+            None => return Ok(Source::new(name, text)),
             Some(at) => (at, "a byte 0"),
         },
         Err(error) => match bytes[..error.valid_up_to()].iter().position(|b| *b == 0) {
@@ -20,7 +20,7 @@ pub fn decode(name: impl Into<String>, bytes: &[u8]) -> Result<Source, Box<(Sour
     let (at, what) = bad;
     // Enough for the line that is shown: the bytes before the place are valid, so it stays where it is.
     let shown = &bytes[..bytes.len().min(at + 200)];
-    let source = Source { name, text: String::from_utf8_lossy(shown).into_owned() };
+    let source = Source::new(name, String::from_utf8_lossy(shown));
     let message = format!("this is no script: it holds {what}");
     let diagnostic = Diagnostic::error(102, message, Span::new(at, at + 1)).help("a script is text in UTF-8");
     Err(Box::new((source, diagnostic)))

@@ -20,7 +20,7 @@ mod typed;
 mod value;
 
 pub use blocks::{Block, Blocks, stray_else};
-pub use check::{Checked, Known, Named, Vocabulary, check, check_loop_word, read_only};
+pub use check::{Checked, Known, Named, Vocabulary, check, check_loop_word, read_only, text_is_quoted};
 pub use decode::decode;
 pub use diagnostic::{Diagnostic, Severity};
 pub use function::Function;

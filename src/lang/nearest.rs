@@ -3,7 +3,10 @@
 /// The candidate that needs the fewest changes, if they are few enough for it to be a slip (a third of the letters).
 pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typed: Vec<char> = typed.chars().take(64).flat_map(char::to_lowercase).collect();
-    let limit = (typed.len() / 3).max(1);
+    let limit = match typed.len() {
+        0..=2 => return None,
+        length => length / 3,
+    };
     candidates
         .into_iter()
         .filter_map(|candidate| {

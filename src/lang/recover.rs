@@ -12,14 +12,28 @@ use pest::Parser;
 use pest::error::{Error, ErrorVariant, InputLocation};
 use std::ops::Range;
 
+/// So many broken statements of one line are told.
+const ENOUGH: usize = 20;
+
 /// Takes in the rest of the line that begins at `at`; returns where the next one begins. Places count in `text`, which
 /// begins at `base` in the whole script.
 pub(super) fn line(text: &str, at: usize, base: usize, builder: &mut Builder<'_>) -> usize {
     let scan = scan::line(text, at);
+    let mut broken = 0;
     for piece in &scan.pieces {
+        if broken == ENOUGH {
+            let rest = Span::new(piece.start, piece.end);
+            builder.problem(Diagnostic::error(
+                102,
+                "more errors in this line are not shown",
+                moved(rest, base),
+            ));
+            break;
+        }
         match Dtcl::parse(Rule::segment, &text[piece.clone()]) {
             Ok(pairs) => _ = builder.add(pairs.tokens(), base + piece.start),
             Err(error) => {
+                broken += 1;
                 let found = explain(text, piece.clone(), &scan, &error);
                 builder.problem(Diagnostic { span: moved(found.span, base), ..found });
                 placeholders(text, piece.clone(), base, builder);
@@ -61,7 +75,7 @@ fn at_place(text: &str, piece: &Range<usize>, scan: &Scan, at: usize, expected: 
     let wanted = wanted(expected);
     let rest = text[at..piece.end].trim_end();
     let Some(next) = rest.chars().next().filter(|_| !rest.starts_with('\n')) else {
-        if let Some(open) = scan.open_bracket.filter(|open| piece.contains(open)) {
+        if let Some(open) = scan.open_brackets.iter().copied().find(|open| piece.contains(open)) {
             return Diagnostic::error(102, "this ( is not closed", Span::new(open, open + 1))
                 .help("parentheses end in their line; a blank and \\ at its end continue it");
         }
@@ -76,7 +90,7 @@ fn at_place(text: &str, piece: &Range<usize>, scan: &Scan, at: usize, expected: 
         at > piece.start && !scan::is_delimiter(text.as_bytes()[at - 1]) || starts_glued(text, piece, at);
     let in_expression = expected.iter().any(|rule| matches!(rule, Rule::operator))
         || expected.iter().any(|rule| matches!(rule, Rule::truth));
-    if next == ')' && scan.stray_bracket == Some(at) {
+    if next == ')' && scan.stray_brackets.contains(&at) {
         return Diagnostic::error(102, "this ) closes nothing", Span::new(at, at + 1))
             .help("a ) in a name or path is quoted: \"a (1).txt\"");
     }

@@ -22,7 +22,7 @@ impl Place {
     /// Where a span lies in a source. A span over several lines is cut at the end of its first.
     pub fn of(span: super::Span, source: &Source) -> Place {
         let (line, start, end) = lay(span, &source.text);
-        let number = source.text[..line.start].bytes().filter(|b| *b == b'\n').count() + 1;
+        let number = source.line_of(line.start);
         let column = source.text[line.start..start].chars().count() + 1;
         Place { line: number, column, length: source.text[start..end].chars().count().max(1) }
     }
@@ -135,7 +135,7 @@ mod tests {
     use crate::lang::Span;
 
     fn source(text: &str) -> Source {
-        Source { name: "a.dtcl".into(), text: text.into() }
+        Source::new("a.dtcl", text)
     }
 
     #[test]

@@ -17,9 +17,9 @@ pub(super) struct Scan {
     pub pieces: Vec<Range<usize>>,
     /// A quote that does not end in its line.
     pub open_quote: Option<usize>,
-    /// A parenthesis without its other half.
-    pub open_bracket: Option<usize>,
-    pub stray_bracket: Option<usize>,
+    /// Parentheses without their other half, the last of each statement.
+    pub open_brackets: Vec<usize>,
+    pub stray_brackets: Vec<usize>,
     /// Where nesting passes the limit.
     pub too_deep: Option<usize>,
     /// What continues it on the next line: backslashes, blanks and newlines.
@@ -104,7 +104,7 @@ pub(super) fn line(text: &str, start: usize) -> Scan {
         match byte {
             b'#' if at_word_start => {
                 let (end, next) = end_of_line(bytes, i);
-                scan.open_bracket = scan.open_bracket.or(open_round(&inside));
+                scan.open_brackets.extend(open_round(&inside));
                 finish(&mut scan, text, piece..i);
                 scan.end = i;
                 scan.next = next.max(end);
@@ -118,7 +118,7 @@ pub(super) fn line(text: &str, start: usize) -> Scan {
                 }
             }
             b';' => {
-                scan.open_bracket = scan.open_bracket.or(open_round(&inside));
+                scan.open_brackets.extend(open_round(&inside));
                 inside.clear();
                 finish(&mut scan, text, piece..i);
                 piece = i + 1;
@@ -153,7 +153,7 @@ pub(super) fn line(text: &str, start: usize) -> Scan {
                 if matches!(inside.last(), Some(Inside::Round(_))) {
                     inside.pop();
                 } else {
-                    scan.stray_bracket = scan.stray_bracket.or(Some(i));
+                    scan.stray_brackets.push(i);
                 }
             }
             b']' if inside.last() == Some(&Inside::Square) => _ = inside.pop(),
@@ -172,7 +172,7 @@ pub(super) fn line(text: &str, start: usize) -> Scan {
         Inside::Template(at) => Some(*at),
         _ => None,
     }));
-    scan.open_bracket = scan.open_bracket.or(open_round(&inside));
+    scan.open_brackets.extend(open_round(&inside));
     let end = scan.end;
     finish(&mut scan, text, piece..end);
     scan

@@ -1,5 +1,7 @@
 //! Places in a text.
 
+use std::sync::OnceLock;
+
 /// Byte offsets into a [`Source`], end exclusive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -30,4 +32,23 @@ impl Span {
 pub struct Source {
     pub name: String,
     pub text: String,
+    /// Where each line begins; made when a place is first asked for.
+    lines: OnceLock<Vec<u32>>,
+}
+
+impl Source {
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Source {
+        Source { name: name.into(), text: text.into(), lines: OnceLock::new() }
+    }
+
+    /// The number of the line, from 1, that holds the byte at `at`.
+    pub fn line_of(&self, at: usize) -> usize {
+        let starts = self.lines.get_or_init(|| {
+            let ends = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            std::iter::once(0)
+                .chain(ends.map(|(end, _)| u32::try_from(end + 1).unwrap_or(u32::MAX)))
+                .collect()
+        });
+        starts.partition_point(|start| *start as usize <= at)
+    }
 }

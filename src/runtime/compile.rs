@@ -7,7 +7,7 @@ use crate::api::Code;
 use crate::commands::{self, Arg, Args, Binding, Handler, Item, Verb};
 use crate::lang::{
     Block, Blocks, Clause, ClauseKind, CommandWords, Diagnostic, Expr, Function, Node, Part, Source, Span,
-    Value, Word, WordKind, check_loop_word, parse, read_only, stray_else,
+    Value, Word, WordKind, check_loop_word, parse, read_only, stray_else, text_is_quoted,
 };
 use std::sync::Arc;
 
@@ -399,7 +399,12 @@ impl Compiler<'_> {
         let words = part.words(command);
         let binding = match commands::bind_form(words, command.end) {
             Ok(binding) => binding,
-            Err(problem) => return self.problems.push(problem),
+            Err(mut problem) => {
+                if assigned {
+                    text_is_quoted(&mut problem, words);
+                }
+                return self.problems.push(problem);
+            }
         };
         match binding.command.handler {
             Handler::Interpreter(Verb::Write) => self.write(part, command, &binding, assigned, span),
@@ -433,6 +438,8 @@ impl Compiler<'_> {
 
     fn invocation(&mut self, words: &[Word], binding: &Binding, values: u32) -> u32 {
         let mut holes = Vec::new();
+        // Values so far, and up to which word: items come in the order of the words.
+        let (mut before, mut counted) = (0, 0);
         let mut items = Vec::with_capacity(binding.items.len());
         for item in &binding.items {
             items.push(match item {
@@ -441,7 +448,9 @@ impl Compiler<'_> {
                     let value = match &words[*word].kind {
                         WordKind::Bare(text) | WordKind::Quoted(text) => Value::text(&**text),
                         _ => {
-                            let before = words[..*word].iter().filter(|w| w.kind == WordKind::Value).count();
+                            before +=
+                                words[counted..*word].iter().filter(|w| w.kind == WordKind::Value).count();
+                            counted = *word;
                             holes.push((number(items.len()), number(before)));
                             Value::Boolean(false)
                         }

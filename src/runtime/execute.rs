@@ -477,7 +477,10 @@ impl Interpreter {
                 other => _ = write!(text, "{other}"),
             }
         }
-        self.result = 1;
+        // What a failed command left in $result and $error stays, so that several WRITEs can tell of it.
+        if self.error.is_empty() {
+            self.result = 1;
+        }
         if line {
             text.push('\n');
         }

@@ -141,7 +141,7 @@ impl Interpreter {
                 .message(&format!("error -101: an argument holds a line's end or a byte 0: \"{shown}\""));
             return status::SYNTAX;
         }
-        self.run_source(Arc::new(Source { name: name.into(), text }))
+        self.run_source(Arc::new(Source::new(name, text)))
     }
 
     fn run_source(&mut self, source: Arc<Source>) -> i32 {
@@ -166,7 +166,7 @@ impl Interpreter {
         }
         self.scopes.truncate(1);
         let Some(scope) = self.scopes.last_mut() else { return Feed::Done };
-        let source = Arc::new(Source { name: "input".into(), text: text.to_owned() });
+        let source = Arc::new(Source::new("input", text));
         match compile::compile(source, &mut scope.names) {
             Ok(program) => {
                 let mut frame = Frame::script(Arc::new(program), 0);
@@ -205,10 +205,13 @@ impl Interpreter {
 
 /// An argument of the command line as a word of the language.
 fn as_word(argument: &str) -> String {
-    let plain = !argument.is_empty()
-        && !argument.starts_with(['#', '$'])
-        && !argument.chars().any(|c| {
-            c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | ';' | '(' | ')' | '<' | '>')
-        });
+    let variable = argument.strip_prefix('$').is_none_or(|name| {
+        !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | ']'))
+    });
+    let delimiter = |c: char| {
+        c.is_whitespace() || c.is_control() || matches!(c, '"' | '\'' | ';' | '(' | ')' | '<' | '>')
+    };
+    let plain =
+        !argument.is_empty() && variable && !argument.starts_with('#') && !argument.contains(delimiter);
     if plain { argument.to_owned() } else { lang::quote(argument) }
 }

@@ -20,7 +20,7 @@ impl Vocabulary for Few {
 }
 
 fn checked(text: &str) -> Checked {
-    check(&Source { name: "x".into(), text: text.into() }, &Few)
+    check(&Source::new("x", text), &Few)
 }
 
 fn messages(text: &str) -> Vec<String> {

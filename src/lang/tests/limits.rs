@@ -159,7 +159,7 @@ proptest! {
 }
 
 fn exercise(text: &str) {
-    let source = crate::lang::Source { name: "x".into(), text: text.to_owned() };
+    let source = crate::lang::Source::new("x", text);
     for finding in check(&source, &Anything).findings {
         assert!(finding.span.start as usize <= text.len(), "{finding:?}");
         assert!(!render(&finding, &source).is_empty());

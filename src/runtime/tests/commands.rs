@@ -30,6 +30,14 @@ fn an_unassigned_failure_stops_with_place_and_status() {
 }
 
 #[test]
+fn write_keeps_what_a_failed_command_left() {
+    assert_eq!(
+        output("$r = mirror stop 3\nwrite $result\nwrite $error"),
+        "-107\nConnection does not exist\n"
+    );
+}
+
+#[test]
 fn statuses_by_kind() {
     assert_eq!(failed("login localhost nobody secret").0, 3);
     assert_eq!(failed("source nowhere").0, 4);
@@ -118,8 +126,10 @@ fn words_of_the_command_line() {
         interpreter.run_words(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>())
     };
     assert_eq!(run(&mut interpreter, &["write", "a b", "it's", "$x", "end", "#", "a;b"]), 2);
-    assert_eq!(run(&mut interpreter, &["write", "a b", "it's", "$x", "#", "a;b", "\"q\"", ""]), 0);
-    assert_eq!(ui.output(), "a bit's$x#a;b\"q\"\n");
+    assert_eq!(run(&mut interpreter, &["write", "a b", "it's", "$x/y", "#", "a;b", "\"q\"", ""]), 0);
+    assert_eq!(ui.output(), "a bit's$x/y#a;b\"q\"\n");
+    assert_eq!(run(&mut interpreter, &["write", "$machine"]), 0);
+    assert!(ui.output().ends_with("\nhere\n"));
     assert_eq!(run(&mut interpreter, &["mirror", "stop", "3"]), 1);
     assert!(ui.take_messages().contains("command line:1:1: error -107"), "{}", ui.messages());
 }

@@ -90,3 +90,103 @@ fn check_finds_all_and_runs_nothing() {
     assert_eq!(ui.output(), "");
     assert_eq!(run_with("a", "write $nope", &[]).status, 1, "that is known only when it runs");
 }
+
+mod arbitrary {
+    use super::super::interpreter;
+    use proptest::prelude::*;
+
+    fn statements() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "IF $a = 1 THEN ",
+            "ELSE ",
+            "ELSEIF TRUE THEN ",
+            "END\n",
+            "WHILE $a < 3 DO ",
+            "FOR $i = 1 TO 3 DO ",
+            "FOR EACH $x IN [1, \"b\"] DO ",
+            "ON ERROR DO ",
+            "ON ERROR CONTINUE\n",
+            "ON ERROR STOP\n",
+            "BREAK\n",
+            "CONTINUE\n",
+            "RETURN\n",
+            "EXIT 3\n",
+            "$a = 1\n",
+            "$a = $a + 1\n",
+            "$a = $a / 0\n",
+            "write $a\n",
+            "write noline (1 + \"x\")\n",
+            "$r = mirror stop 3\n",
+            "mirror stop 3\n",
+            "$b = len($a)\n",
+            "upper(\"x\")\n",
+            "$c = $\"{$a}{$r}\"\n",
+            "sleep 0\n",
+            "watch 1 ping localhost\n",
+            "$a = status(1).x\n",
+            "; ",
+            "$a[0]\n",
+            "(",
+        ]);
+        prop::collection::vec(piece, 0..25).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_script_makes_the_interpreter_panic(script in statements()) {
+            let (mut interpreter, ui) = interpreter();
+            // Endless loops end.
+            ui.cancel(true);
+            let status = interpreter.run_script("x", script.as_bytes(), Vec::new());
+            prop_assert!((0..=255).contains(&status));
+            interpreter.check("x", script.as_bytes());
+            interpreter.feed(&script);
+        }
+
+        #[test]
+        fn what_check_accepts_compiles(script in statements()) {
+            let (mut interpreter, ui) = interpreter();
+            ui.cancel(true);
+            if interpreter.check("x", script.as_bytes()) {
+                let status = interpreter.run_script("x", script.as_bytes(), Vec::new());
+                prop_assert!(status != 2, "{}", ui.messages());
+            }
+        }
+
+        #[test]
+        fn conditions_follow_a_model(a in any::<bool>(), b in any::<bool>(), c in any::<bool>()) {
+            let shown = |value: bool| if value { "TRUE" } else { "FALSE" };
+            let script = format!(
+                "IF NOT {} AND {} OR {} = {} THEN write yes ELSE write no END",
+                shown(a), shown(b), shown(c), shown(a)
+            );
+            let expected = if (!a && b) || c == a { "yes\n" } else { "no\n" };
+            prop_assert_eq!(super::output(&script), expected);
+        }
+    }
+}
+
+#[test]
+fn many_errors_take_linear_time() {
+    let script = "write (\n".repeat(50_000);
+    let started = std::time::Instant::now();
+    let ran = run(&script);
+    assert_eq!((ran.status, ran.messages.matches("is not closed").count()), (2, 50_000));
+    let line = run(&"write (;".repeat(100_000));
+    assert_eq!((line.status, line.messages.matches("is not closed").count()), (2, 20));
+    let (mut interpreter, ui) = super::interpreter();
+    let reads = "WHILE $nope DO write $nope $never END\n".repeat(20_000);
+    assert!(!interpreter.check("x", reads.as_bytes()));
+    assert_eq!(ui.messages().matches("before any").count(), 2);
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_bare_right_side_hints_at_quotes() {
+    let ran = run("$x = beta");
+    assert!(
+        ran.messages.contains("a bare word after = is a command; text is quoted: \"beta\""),
+        "{}",
+        ran.messages
+    );
+}
