@@ -106,19 +106,16 @@ fn table_text(text: &mut String, table: &Table, width: Option<usize>) {
     }
 }
 
-/// Takes from the widest columns what does not fit a terminal.
+/// Takes from the widest columns what does not fit a terminal, from the first one last: it says what a row is about.
 fn fit(widths: &mut [usize], table: &Table, width: usize) {
     /// No column gets narrower by fitting.
     const NARROWEST: usize = 10;
+    // The two blanks behind the last column need no room.
     while widths.iter().sum::<usize>() > width + 2 {
-        let widest = widths
-            .iter_mut()
-            .zip(&table.columns)
-            .filter(|(width, column)| column.width == 0 && **width > NARROWEST)
-            .map(|(width, _)| width)
-            .max_by_key(|width| **width);
-        match widest {
-            Some(widest) => *widest -= 1,
+        let can_give = |index: &usize| table.columns[*index].width == 0 && widths[*index] > NARROWEST;
+        let widest = (1..widths.len()).filter(can_give).max_by_key(|&index| widths[index]);
+        match widest.or_else(|| Some(0).filter(can_give)) {
+            Some(index) => widths[index] -= 1,
             None => break,
         }
     }
