@@ -10,7 +10,7 @@ use crate::api::ApiError;
 use crate::lang::{Diagnostic, Severity, Span, Word, WordKind};
 use std::collections::HashMap;
 use std::sync::{LazyLock, OnceLock};
-use wrong::{behind, does_not_fit, incomplete, no_command, syntax_error, unknown_command};
+use wrong::{behind, does_not_fit, incomplete, no_command, nothing, syntax_error, unknown_command};
 
 /// The commands that share a first word; their lines are compiled when one of them is first used.
 struct Entry {
@@ -125,7 +125,7 @@ pub fn bind(words: &[Word], end: Span) -> Result<Binding, Diagnostic> {
 /// As [`bind`], but values are not looked at.
 pub fn bind_form(words: &[Word], end: Span) -> Result<Binding, Diagnostic> {
     let Some(first) = words.first() else {
-        return Err(syntax_error(end, "a command is expected here", None));
+        return Err(nothing(end));
     };
     let mut matcher = begun(first)?;
     for (index, word) in words.iter().enumerate().skip(1) {

@@ -9,11 +9,20 @@ use crate::lang::{Diagnostic, Severity, Span, Word, WordKind};
 pub(super) fn no_command(first: &Word) -> Diagnostic {
     match &first.kind {
         WordKind::Quoted(text) => {
-            let help = is_command_word(text).then(|| "write the command's name without quotes".to_owned());
-            syntax_error(first.span, "a command begins with a bare word", help)
+            let help = match is_command_word(text) {
+                true => "write the command's name without quotes",
+                false => "HELP lists the commands",
+            };
+            syntax_error(first.span, "a command begins with a bare word", Some(help.to_owned()))
         }
-        _ => syntax_error(first.span, "a command is expected here", None),
+        _ => nothing(first.span),
     }
+}
+
+/// No command at all.
+pub(super) fn nothing(place: Span) -> Diagnostic {
+    let help = "a command begins with a word of its own; HELP lists them".to_owned();
+    syntax_error(place, "a command is expected here", Some(help))
 }
 
 pub(super) fn unknown_command(text: &str, span: Span) -> Diagnostic {
