@@ -10,26 +10,29 @@ use std::os::unix::fs::FileExt;
 /// Appends up to `len` bytes at `offset` of the file to `buffer`, until the file's end. Returns how many. The memory is
 /// not cleared first.
 pub fn read_into(file: &File, offset: u64, len: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    buffer.reserve(len);
     let mut done = 0;
     while done < len {
-        let spare = &mut buffer.spare_capacity_mut()[..len - done];
-        let position =
-            i64::try_from(offset + done as u64).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
-        // SAFETY: the kernel writes at most `spare.len()` bytes into memory that `buffer` owns.
-        let got = unsafe { libc::pread(file.as_raw_fd(), spare.as_mut_ptr().cast(), spare.len(), position) };
-        match check(got as libc::c_long) {
+        match read_once(file, offset + done as u64, len - done, buffer) {
             Ok(0) => break,
-            Ok(got) => {
-                // SAFETY: pread filled `got` bytes behind the present length, inside the capacity.
-                unsafe { buffer.set_len(buffer.len() + got) };
-                done += got;
-            }
+            Ok(got) => done += got,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
     Ok(done)
+}
+
+/// Appends up to `len` bytes at `offset` with one call: of a regular file fewer come only at its end.
+pub fn read_once(file: &File, offset: u64, len: usize, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    buffer.reserve(len);
+    let position = i64::try_from(offset).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))?;
+    let spare = &mut buffer.spare_capacity_mut()[..len];
+    // SAFETY: the kernel writes at most `spare.len()` bytes into memory that `buffer` owns.
+    let got = unsafe { libc::pread(file.as_raw_fd(), spare.as_mut_ptr().cast(), spare.len(), position) };
+    let got = check(got as libc::c_long)?;
+    // SAFETY: pread filled `got` bytes behind the present length, inside the capacity.
+    unsafe { buffer.set_len(buffer.len() + got) };
+    Ok(got)
 }
 
 /// Fills `buffer` from `offset` as far as the file goes; returns how many bytes.

@@ -12,7 +12,8 @@ pub mod terminal;
 mod xattr;
 
 pub use copy::{
-    advise_sequential, copy_range, punch, read_exact_at, read_into, read_lease, segments, write_all_at,
+    advise_sequential, copy_range, punch, read_exact_at, read_into, read_lease, read_once, segments,
+    write_all_at,
 };
 pub use dir::{Dir, Object};
 pub use list::{Entry, Names, list_dir};

@@ -479,7 +479,7 @@ impl Mirror<'_> {
             let undo = emit.frame.len();
             let start = Op::begin_put(&mut emit.frame, name.to_bytes(), &before.meta, xattrs);
             // One byte more than it should have shows that it grew.
-            let got = match sys::read_into(file, 0, size + 1, &mut emit.frame) {
+            let got = match sys::read_once(file, 0, size + 1, &mut emit.frame) {
                 Ok(got) => got,
                 Err(error) => {
                     emit.frame.truncate(undo);
