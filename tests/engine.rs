@@ -11,6 +11,7 @@ use dtcl::engine::{link, source, target};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use support::{oracle, tree};
 
 const FULL: MirrorSpec = MirrorSpec {
@@ -97,6 +98,23 @@ impl Bed {
     }
 }
 
+/// A full mirror, all content in the frames, with someone between source and target.
+fn run_through<T: Send>(
+    bed: &Bed,
+    between: impl FnOnce(Receiver<link::Frame>, SyncSender<link::Frame>) -> T + Send,
+) -> (JobOutcome, T) {
+    let (source_end, mut target_end) = link::pair(false);
+    let (ops, ops_in) = sync_channel(4);
+    let from_source = std::mem::replace(&mut target_end.ops, ops_in);
+    std::thread::scope(|scope| {
+        let between = scope.spawn(move || between(from_source, ops));
+        let server = scope.spawn(move || target::serve(target_end, target::Policy::default()));
+        let outcome = source::run_over(&bed.plan(), JobKind::Mirror(FULL), &JobShared::new(), source_end);
+        server.join().unwrap().unwrap();
+        (outcome, between.join().unwrap())
+    })
+}
+
 fn set_time(path: &Path, seconds: i64) {
     tree::set_time(path, seconds, 5);
 }
@@ -124,12 +142,7 @@ fn the_recorded_bytes_of_a_mirror_make_the_same_tree_elsewhere() {
     let replayed = bed.dir.path().join("replayed");
     std::fs::create_dir(&replayed).unwrap();
 
-    // source -> recorder -> target, all content in the frames.
-    let (source_end, recorder_in) = link::pair(false);
-    let (ops, ops_in) = std::sync::mpsc::sync_channel::<link::Frame>(4);
-    let link::TargetEnd { ops: from_source, listings, sums, results, frames, local, cut } = recorder_in;
-    let target_end = link::TargetEnd { ops: ops_in, listings, sums, results, frames, local, cut };
-    let recorder = std::thread::spawn(move || {
+    let (outcome, recorded) = run_through(&bed, |from_source, ops| {
         let mut recorded = Vec::new();
         for frame in from_source {
             recorded.push(frame.clone());
@@ -137,11 +150,7 @@ fn the_recorded_bytes_of_a_mirror_make_the_same_tree_elsewhere() {
         }
         recorded
     });
-    let server = std::thread::spawn(move || target::serve(target_end, target::Policy::default()));
-    let outcome = source::run_over(&bed.plan(), JobKind::Mirror(FULL), &JobShared::new(), source_end);
     assert!(outcome.complete, "{outcome:?}");
-    server.join().unwrap().unwrap();
-    let recorded = recorder.join().unwrap();
     bed.same();
 
     let (replay_source, replay_target) = link::pair(false);
@@ -283,6 +292,11 @@ fn orphans_go_only_when_asked_and_never_past_the_guard() {
     assert!(bed.target().join("old/deep/file").exists());
     bed.mirror(MirrorSpec { orphans: true, ..DIFFERENT });
     bed.same();
+    std::fs::write(bed.target().join("orphan"), "x").unwrap();
+    bed.verify(VerifySpec::default());
+    assert!(bed.target().join("orphan").exists());
+    bed.verify(VerifySpec { orphans: true, ..VerifySpec::default() });
+    bed.same();
     for n in 10..40 {
         std::fs::remove_file(bed.source().join(format!("keep{n}"))).unwrap();
     }
@@ -365,33 +379,21 @@ fn the_forbidden_directory_is_neither_sent_nor_removed() {
 }
 
 #[test]
-fn files_that_change_all_the_time_are_named_and_the_others_arrive() {
-    use std::sync::atomic::AtomicBool;
+fn a_file_that_keeps_changing_is_named_and_the_others_arrive() {
+    use std::os::unix::fs::FileExt;
     let bed = Bed::new();
     let changing = bed.source().join("changing");
     std::fs::write(&changing, vec![0; 8 << 20]).unwrap();
     std::fs::write(bed.source().join("quiet"), "x").unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let (begun, has_begun) = std::sync::mpsc::channel();
-    let writer = std::thread::spawn({
-        let (stop, changing) = (Arc::clone(&stop), changing.clone());
-        move || {
-            use std::os::unix::fs::FileExt;
-            let file = std::fs::OpenOptions::new().write(true).open(changing).unwrap();
-            let mut n = 0u64;
-            while !stop.load(Relaxed) {
-                file.write_all_at(&n.to_le_bytes(), (n * 8) % (8 << 20)).unwrap();
-                n += 1;
-                if n == 1 {
-                    begun.send(()).unwrap();
-                }
-            }
+    // Between source and target stands one who writes into the file with each frame that passes: a frame holds far less
+    // than the file, so every reading of it sees a write between its first byte and its last.
+    let (outcome, ()) = run_through(&bed, |from_source, ops| {
+        let file = std::fs::OpenOptions::new().write(true).open(&changing).unwrap();
+        for (n, frame) in (0u64..).zip(from_source) {
+            file.write_all_at(&n.to_le_bytes(), 0).unwrap();
+            ops.send(frame).unwrap();
         }
     });
-    has_begun.recv().unwrap();
-    let (outcome, _) = bed.run(JobKind::Mirror(FULL));
-    stop.store(true, Relaxed);
-    writer.join().unwrap();
     assert!(!outcome.complete);
     assert_eq!(outcome.failures.len(), 1, "{outcome:?}");
     assert!(outcome.failures[0].path.ends_with(b"/changing"));

@@ -311,6 +311,11 @@ impl Mirror<'_> {
             return Ok(());
         }
         let mut decision = decide(&self.policy, &facts);
+        if matches!(decision, Decision::Blocks(_)) && stat.size == 0 && theirs.size == 0 {
+            // No block to ask about.
+            let differs = facts.attributes_differ || facts.time_differs;
+            decision = if differs { Decision::Attributes } else { Decision::Nothing };
+        }
         if stat.links > 1 || theirs.shared.is_some() {
             match self.linked(folder, name, stat, theirs)? {
                 Linked::Done => return Ok(()),

@@ -100,24 +100,28 @@ fn with_target(plan: &JobPlan, shared: &JobShared, job: impl FnOnce(SourceEnd) -
         });
         let server = match server {
             Ok(server) => server,
-            Err(error) => return broken(&format!("no thread for the target: {error}")),
+            Err(error) => return refused(broken(&format!("no thread for the target: {error}"))),
         };
         let mut outcome = job(source_end);
         match server.join() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                outcome.fatal = broken(&format!("the target refused an operation: {error}")).fatal
+                outcome.fatal = Some(broken(&format!("the target refused an operation: {error}")))
             }
-            Err(_) => outcome.fatal = broken("the target's thread ended by itself").fatal,
+            Err(_) => outcome.fatal = Some(broken("the target's thread ended by itself")),
         }
         outcome.complete &= outcome.fatal.is_none();
         outcome
     })
 }
 
-fn broken(message: &str) -> JobOutcome {
-    let fatal = Some(ApiError::new(Code::ConnectionFailed, message).help("see the log, then mirror again"));
-    JobOutcome { fatal, ..JobOutcome::default() }
+fn broken(message: &str) -> ApiError {
+    ApiError::new(Code::ConnectionFailed, message).help("see the log, then mirror again")
+}
+
+/// A job that could not begin.
+fn refused(error: ApiError) -> JobOutcome {
+    JobOutcome { fatal: Some(error), ..JobOutcome::default() }
 }
 
 /// Everything a job needs of its beginning.
@@ -134,7 +138,7 @@ fn begin(
     ops: std::sync::mpsc::SyncSender<link::Frame>,
     frames: &link::FramePool,
     local: Option<link::LocalFiles>,
-) -> Result<Start, JobOutcome> {
+) -> Result<Start, ApiError> {
     let started = Instant::now();
     let mut missing = Vec::new();
     let roots = open_roots(plan, |path, error| missing.push((path.to_path_buf(), error.to_string())));
@@ -153,7 +157,7 @@ fn begin(
             format!("none of the set's paths can be read: {}", paths.join(", ")),
         )
         .help("check the rules with REPSET RULE LIST, and that the paths are mounted and readable");
-        return Err(JobOutcome { fatal: Some(fatal), ..JobOutcome::default() });
+        return Err(fatal);
     }
     for (path, error) in &missing {
         tracing::warn!("{}: not mirrored: {error}", escape(path.as_os_str().as_bytes()));
@@ -171,8 +175,8 @@ fn begin(
             "the target path {} is longer than {PATH_MAX} bytes",
             escape(long.as_os_str().as_bytes())
         );
-        let fatal = Some(ApiError::new(Code::InvalidPath, message).help("MAP to a shorter path"));
-        return Err(JobOutcome { fatal, ..JobOutcome::default() });
+        let fatal = ApiError::new(Code::InvalidPath, message).help("MAP to a shorter path");
+        return Err(fatal);
     }
     let op = Op::Begin {
         attributes: plan.settings.attributes,
@@ -212,7 +216,7 @@ fn mirror(
     let SourceEnd { ops, listings, sums, results, frames, local } = end;
     let Start { started, roots, report, emitter } = match begin(plan, ops, &frames, local) {
         Ok(start) => start,
-        Err(outcome) => return outcome,
+        Err(error) => return refused(error),
     };
     let is_dry = dry.is_some();
     let mut tell = |path: &[u8], reason, bytes| {
@@ -238,7 +242,7 @@ fn mirror(
         let comparing = compares.then(|| spawn_comparer(scope, comparer, queue)).transpose();
         let comparing = match comparing {
             Ok(comparing) => comparing,
-            Err(outcome) => return Err(outcome),
+            Err(error) => return Err(error),
         };
         let listings = (plan.sink == Sink::Local).then_some(listings);
         let mut mirror = Mirror {
@@ -293,7 +297,7 @@ fn mirror(
     emitter.lock().close();
     let walked = match complete {
         Ok(walked) => walked,
-        Err(outcome) => return outcome,
+        Err(error) => return refused(error),
     };
     shared.counters.bytes_queued.store(0, Relaxed);
     let (failures, fatal) = report.finish();
@@ -328,7 +332,7 @@ fn spawn_comparer<'scope, 'env>(
     scope: &'scope std::thread::Scope<'scope, 'env>,
     comparer: Comparer<'scope>,
     queue: Receiver<Compare>,
-) -> Result<std::thread::ScopedJoinHandle<'scope, ()>, JobOutcome> {
+) -> Result<std::thread::ScopedJoinHandle<'scope, ()>, ApiError> {
     std::thread::Builder::new()
         .name("compare".to_string())
         .spawn_scoped(scope, move || comparer.run(&queue))
@@ -405,7 +409,7 @@ fn verification(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sourc
     let SourceEnd { ops, listings, sums, results, frames, local } = end;
     let Start { started, roots, report, emitter } = match begin(plan, ops, &frames, local) {
         Ok(start) => start,
-        Err(outcome) => return outcome,
+        Err(error) => return refused(error),
     };
     shared.set_phase(Phase::Verifying);
     let mirror_spec = MirrorSpec {
@@ -433,6 +437,7 @@ fn verification(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sourc
             findings: &findings,
             listing: Listing::new(Some(listings), frames.clone()),
             compare,
+            orphans: Orphans::new(plan, spec.orphans),
             as_root: sys::is_root(),
             asked: 0,
             gone: false,
@@ -444,7 +449,7 @@ fn verification(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sourc
             walked = walked && walk(plan, root, shared, &mut verify);
         }
         walked &= !verify.gone && emitter.lock().flush().is_ok();
-        let Verify { listing, compare, .. } = verify;
+        let Verify { listing, compare, orphans, .. } = verify;
         drop(compare);
         walked &= comparing.join().is_ok();
         // Afterwards what was found different is sent whole by the mirror's own code.
@@ -460,7 +465,7 @@ fn verification(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sourc
             results,
             compare: None,
             links: Links::default(),
-            orphans: Orphans::new(plan, false),
+            orphans,
             dry: None,
             under_way: HashMap::new(),
             reached: 0,
@@ -474,13 +479,16 @@ fn verification(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sourc
         walked &= mirror.finish_listing();
         let spots = findings.take_remirror();
         let alive = shared.stopped() || mirror.remirror(spots);
-        let alive = alive && mirror.settle_all() && (shared.stopped() || mirror.retry());
+        let mut alive = alive && mirror.settle_all() && (shared.stopped() || mirror.retry());
+        if alive && walked && !shared.stopped() && !report.is_fatal() && !mirror.orphans.is_empty() {
+            alive = mirror.remove_orphans();
+        }
         Ok(walked && alive)
     });
     emitter.lock().close();
     let walked = match walked {
         Ok(walked) => walked,
-        Err(outcome) => return outcome,
+        Err(error) => return refused(error),
     };
     shared.counters.bytes_queued.store(0, Relaxed);
     let elapsed = started.elapsed();

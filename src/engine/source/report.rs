@@ -94,7 +94,7 @@ impl Report {
         errno: i32,
         what: &str,
     ) {
-        let path = escape(&self.path(&spot));
+        let path = escape(self.path(&spot));
         let fatal = match kind {
             FailureKind::Full => Some(
                 ApiError::new(Code::TargetDiskIsFull, format!("the target's disk is full at {path}"))

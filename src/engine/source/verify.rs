@@ -8,6 +8,7 @@ use super::emit::{Emitter, TargetGone};
 use super::folder::Folder;
 use super::listing::{Listing, TargetEntry};
 use super::mirror::{attributes_differ, queue};
+use super::orphans::Orphans;
 use super::report::{Report, Spot};
 use super::verify_log::{VerifyLog, attributes};
 use super::walk::{Root, Visit, Visitor};
@@ -155,6 +156,7 @@ pub(super) struct Verify<'a> {
     pub findings: &'a Findings,
     pub listing: Listing,
     pub compare: SyncSender<Compare>,
+    pub orphans: Orphans,
     pub as_root: bool,
     pub asked: u64,
     pub gone: bool,
@@ -224,6 +226,7 @@ impl Verify<'_> {
         let mut have = there.is_some() && self.listing.next_into(&mut theirs)?;
         for (name, _) in visit.names.iter() {
             while have && theirs.name.as_slice() < name.to_bytes() {
+                self.target_only(visit, &theirs);
                 have = self.listing.next_into(&mut theirs)?;
             }
             let both = have && theirs.name.as_slice() == name.to_bytes();
@@ -246,10 +249,18 @@ impl Verify<'_> {
             }
         }
         while have {
+            self.target_only(visit, &theirs);
             have = self.listing.next_into(&mut theirs)?;
         }
         self.entry = theirs;
         Ok(())
+    }
+
+    /// Something that only the target has (ORP-02: a verification may see to orphans too).
+    fn target_only(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) {
+        if let Some(rules) = visit.rules {
+            self.orphans.meet(visit.folder, rules, theirs);
+        }
     }
 
     fn folder(&mut self, folder: &Folder, theirs: Option<(Meta, [u8; 16])>) {
