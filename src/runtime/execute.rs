@@ -7,7 +7,7 @@ use super::frame::{Caller, Policy, Register};
 use super::program::{Op, Own};
 use super::{Interpreter, functions, status, verbs};
 use crate::api::Code;
-use crate::commands::{self, Handler, Outcome};
+use crate::commands::{self, Handler, Mode, Outcome};
 use crate::lang::{Function, Span, Value};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -484,7 +484,12 @@ impl Interpreter {
         if line {
             text.push('\n');
         }
-        self.session.show_text("write", &text);
+        if self.session.mode() == Mode::Json {
+            self.session.show_text("write", &text);
+        } else if !text.is_empty() {
+            // The same text, without a copy on its way.
+            self.session.write(&text);
+        }
     }
 
     /// A command: its value is pushed if it is assigned. None: go on with the next operation.
