@@ -24,7 +24,7 @@ pub fn calculate(plan: &JobPlan, shared: &JobShared) -> SetSize {
         tracing::info!("{}", crate::engine::log::escape(mapping.source.as_os_str().as_encoded_bytes()));
     }
     let mut count = Count { size: SetSize::default(), seen: HashSet::new(), shared };
-    let roots = open_roots(plan, |_, _| {});
+    let roots = open_roots(plan, |_, _, _| {});
     let mut whole = true;
     for root in &roots {
         whole &= walk(plan, root, shared, &mut count);

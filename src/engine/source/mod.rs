@@ -135,13 +135,16 @@ struct Start {
 /// Opens the roots and the stream. The error: no root could be opened.
 fn begin(
     plan: &JobPlan,
+    shared: &JobShared,
     ops: std::sync::mpsc::SyncSender<link::Frame>,
     frames: &link::FramePool,
     local: Option<link::LocalFiles>,
 ) -> Result<Start, ApiError> {
     let started = Instant::now();
     let mut missing = Vec::new();
-    let roots = open_roots(plan, |path, error| missing.push((path.to_path_buf(), error.to_string())));
+    let roots = open_roots(plan, |number, path, error| {
+        missing.push((number, path.to_path_buf(), error.kind(), error.to_string()));
+    });
     let directory = |number: usize| -> PathBuf {
         let opened = roots.iter().find(|root| usize::from(root.number) == number);
         opened.map_or_else(|| plan.paths[number].source.clone(), |root| root.path.clone())
@@ -150,7 +153,7 @@ fn begin(
     if roots.is_empty() {
         let paths: Vec<String> = missing
             .iter()
-            .map(|(path, error)| format!("{} ({error})", escape(path.as_os_str().as_bytes())))
+            .map(|(_, path, _, error)| format!("{} ({error})", escape(path.as_os_str().as_bytes())))
             .collect();
         let fatal = ApiError::new(
             Code::SourcePathIsInvalid,
@@ -159,8 +162,14 @@ fn begin(
         .help("check the rules with REPSET RULE LIST, and that the paths are mounted and readable");
         return Err(fatal);
     }
-    for (path, error) in &missing {
-        tracing::warn!("{}: not mirrored: {error}", escape(path.as_os_str().as_bytes()));
+    for (number, path, kind, error) in missing {
+        // A rule may name what is not there (RST-03). What is there and cannot be opened is a failure.
+        if kind == std::io::ErrorKind::NotFound {
+            tracing::warn!("{}: not mirrored: {error}", escape(path.as_os_str().as_bytes()));
+        } else {
+            let spot = Spot { root: number, path: Vec::new(), name: Vec::new() };
+            report.fail(&shared.counters, &spot, error);
+        }
     }
     let emitter = Emitter::new(ops, frames.clone(), local);
     let mut paths: Vec<(PathBuf, Option<Vec<u8>>)> =
@@ -214,7 +223,7 @@ fn mirror(
     clean: bool,
 ) -> JobOutcome {
     let SourceEnd { ops, listings, sums, results, frames, local } = end;
-    let Start { started, roots, report, emitter } = match begin(plan, ops, &frames, local) {
+    let Start { started, roots, report, emitter } = match begin(plan, shared, ops, &frames, local) {
         Ok(start) => start,
         Err(error) => return refused(error),
     };
@@ -407,7 +416,7 @@ impl Mirror<'_> {
 
 fn verification(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: SourceEnd) -> JobOutcome {
     let SourceEnd { ops, listings, sums, results, frames, local } = end;
-    let Start { started, roots, report, emitter } = match begin(plan, ops, &frames, local) {
+    let Start { started, roots, report, emitter } = match begin(plan, shared, ops, &frames, local) {
         Ok(start) => start,
         Err(error) => return refused(error),
     };

@@ -53,14 +53,14 @@ pub(super) trait Visitor {
     fn left_out(&mut self, root: u16, path: &[u8], why: &str);
 }
 
-/// Opens the roots of a plan. Those that do not exist are given to `missing` with their error.
-pub(super) fn open_roots(plan: &JobPlan, mut missing: impl FnMut(&Path, &io::Error)) -> Vec<Root> {
+/// Opens the roots of a plan. Those that cannot be opened are given to `missing` with their number and error.
+pub(super) fn open_roots(plan: &JobPlan, mut missing: impl FnMut(u16, &Path, &io::Error)) -> Vec<Root> {
     let mut roots = Vec::new();
     for (number, mapping) in plan.paths.iter().enumerate() {
         let number = u16::try_from(number).unwrap_or(u16::MAX);
         match open_root(plan, number, &mapping.source, &mapping.target) {
             Ok(root) => roots.push(root),
-            Err(error) => missing(&mapping.source, &error),
+            Err(error) => missing(number, &mapping.source, &error),
         }
     }
     roots
@@ -71,7 +71,9 @@ fn open_root(plan: &JobPlan, number: u16, source: &Path, target: &Path) -> io::R
         Ok(dir) => {
             let (included, rules) = match plan.rules.enter(source) {
                 DirDecision::Enter { included, rules } => (included, rules),
-                DirDecision::Skip => return Err(io::Error::other("its rules leave it out")),
+                DirDecision::Skip => {
+                    return Err(io::Error::new(io::ErrorKind::NotFound, "its rules leave it out"));
+                }
             };
             let (path, target) = (source.to_path_buf(), target.to_path_buf());
             Ok(Root { number, path, dir, only: None, target, rules: Some(rules), included })
@@ -82,7 +84,7 @@ fn open_root(plan: &JobPlan, number: u16, source: &Path, target: &Path) -> io::R
             let parent = source.parent().ok_or_else(invalid)?;
             let dir = Dir::open_root(parent)?;
             if !plan.rules.includes_file(source) {
-                return Err(io::Error::other("its rules leave it out"));
+                return Err(io::Error::new(io::ErrorKind::NotFound, "its rules leave it out"));
             }
             // ENOTDIR also comes from a file in the middle of the path.
             dir.stat(&sys::c_string(&name)?)?;
