@@ -1,0 +1,18 @@
+//! End to end with the real program: what arrives, what is found, what bad input and bad luck do.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attributes;
+mod bad_input;
+mod bad_scripts;
+mod crash;
+mod examples;
+mod flags;
+mod golden;
+mod hostile;
+mod migration;
+mod mirror;
+mod property;
+mod verify;
