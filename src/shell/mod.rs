@@ -55,7 +55,6 @@ pub fn on_terminal(interpreter: &Rc<RefCell<Interpreter>>, history: Option<PathB
 
 /// Runs what is typed until the end of it; gives the exit status.
 pub fn run(interpreter: &Rc<RefCell<Interpreter>>, lines: &mut dyn Lines) -> i32 {
-    interpreter.borrow_mut().session_mut().set_indent(true);
     let mut text = String::new();
     loop {
         if signal::terminated() {
@@ -93,6 +92,8 @@ pub fn run(interpreter: &Rc<RefCell<Interpreter>>, lines: &mut dyn Lines) -> i32
                 text.push_str(&line);
                 text.push('\n');
                 signal::forget_interrupt();
+                // Behind the typed line, whatever WRITE NOLINE left open before.
+                interpreter.session_mut().set_indent(true);
                 let statement = alias(&text);
                 let fed = interpreter.feed(&statement);
                 if matches!(fed, Feed::Incomplete) {

@@ -31,7 +31,8 @@ pub fn offers(typed: &str, quote: Option<char>, base: &Path) -> Vec<Offer> {
             let name = entry.file_name().into_string().ok()?;
             // Hidden names are offered to those who ask for them.
             let wanted = name.starts_with(start) && (start.starts_with('.') || !name.starts_with('.'));
-            let sayable = !name.contains(char::is_control) && !(name.contains('"') && name.contains('\''));
+            let both = name.contains('"') && name.contains('\'');
+            let sayable = !both && !name.contains(char::is_control);
             if !wanted || !sayable {
                 return None;
             }

@@ -85,9 +85,11 @@ impl Session {
         self.out.mode = mode;
     }
 
-    /// Two blanks before each line of output, as the interactive shell has it (language.md 8).
+    /// Two blanks before each line of output, as the interactive shell has it (language.md 8). The next output begins a
+    /// line.
     pub fn set_indent(&mut self, indent: bool) {
         self.out.indent = indent;
+        self.out.at_line_start = true;
     }
 
     /// Says that the commands stand where other users can list them, as with `DTCL login m u secret`; LOGIN then
