@@ -206,3 +206,74 @@ fn a_run_that_only_prints_makes_no_home() {
     home.dtcl().text("write 1").run().ok();
     assert!(!home.home().exists());
 }
+
+/// A script that has a connection with a mirror that does not end: it is paused.
+const PAUSED: &str = "repset create data\nrepset rule add $1 include to data\nrepset save\n\
+    $con = connect data to localhost map base $2\nmirror pause $con\nwrite \"under way\"\n";
+
+#[test]
+fn a_signal_ends_a_wait_and_names_the_connection_that_ended_with_it() {
+    use nix::sys::signal::Signal;
+    let home = Home::new();
+    home.file("data/file", "content");
+    let script = format!("{PAUSED}waitonmirror $con\nwrite \"never\"\n");
+    let mut child = home
+        .dtcl()
+        .script(script)
+        .args([home.path("data"), home.path("copy")])
+        .command()
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    support::pty::kill(child.id(), Signal::SIGTERM);
+    let output = child.wait_with_output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(6), "{err}");
+    assert!(err.contains("error: stopped"), "{err}");
+    assert!(err.contains("connection 1 of data to localhost: stopped before it was complete"), "{err}");
+}
+
+#[test]
+fn a_wait_that_runs_out_of_time_gives_status_5() {
+    let home = Home::new();
+    home.file("data/file", "content");
+    let script = format!("{PAUSED}waitonmirror $con timeout = 0\nwrite \"never\"\n");
+    let ran = home.dtcl().script(script).args([home.path("data"), home.path("copy")]).run();
+    ran.status(5).prints("under way\n").says("the time ran out");
+    assert!(!ran.out.contains("never"), "{}", ran.report());
+}
+
+#[test]
+fn the_second_signal_ends_a_program_that_does_not_hear_the_first() {
+    use nix::sys::signal::Signal;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::time::{Duration, Instant};
+    let home = Home::new();
+    // Nobody reads the pipe, though somebody could: writing blocks.
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let mut child = home
+        .dtcl()
+        .text("while 1 = 1 do write \"a line that fills the pipe\" end")
+        .command()
+        .stdout(writer)
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let id = child.id();
+    let (sender, ended) = channel();
+    std::thread::spawn(move || sender.send(child.wait().unwrap()));
+    let start = Instant::now();
+    let status = loop {
+        support::pty::kill(id, Signal::SIGTERM);
+        match ended.recv_timeout(Duration::from_millis(400)) {
+            Ok(status) => break status,
+            Err(RecvTimeoutError::Timeout) if start.elapsed() < Duration::from_secs(20) => {}
+            Err(why) => panic!("it did not end: {why}"),
+        }
+    };
+    assert_eq!(status.code(), Some(6));
+}

@@ -6,8 +6,8 @@ mod support;
 use std::os::unix::fs::PermissionsExt as _;
 
 use nix::sys::signal::Signal;
-use support::Home;
 use support::pty::{self, Pty};
+use support::{Home, q};
 
 const PROMPT: &str = "Command:  ";
 
@@ -210,4 +210,34 @@ fn a_transcript_through_a_pipe_reads_as_at_a_terminal() {
         .stdin("repset list\nrepset create payroll\nrepset list\nfor $i = 1 to 2 do\nwrite $i\nend\n")
         .run();
     ran.golden("cli/transcript");
+}
+/// A script that mirrors a tree large enough for progress to be told.
+fn migration(home: &Home) -> String {
+    for number in 0..2000 {
+        home.file(&format!("data/{}/{number}", number % 50), vec![b'x'; 20_000]);
+    }
+    format!(
+        "repset create data\nrepset rule add {} include to data\nrepset save\n\
+         $con = connect data to localhost map base {} calculate\nwaitonmirror $con\ndisconnect $con\n",
+        q(&home.path("data")),
+        q(&home.path("copy"))
+    )
+}
+
+#[test]
+fn progress_is_shown_on_a_terminal_only() {
+    let home = Home::new();
+    let script = migration(&home);
+    let ran = home.script(&script);
+    ran.ok();
+    assert!(!ran.out.contains("files") && !ran.err.contains('\r'), "{}", ran.report());
+
+    let home = Home::new();
+    let script = migration(&home);
+    let pty = Pty::start(home.dtcl().script(script).env("TERM", "xterm"));
+    let (status, screen) = pty.end();
+    assert_eq!(status, 0, "{screen}");
+    assert!(screen.contains("Mirroring"), "{screen}");
+    // The line is cleared at the end.
+    assert_eq!(screen.rsplit('\r').next().unwrap().trim(), "", "{screen}");
 }

@@ -10,7 +10,7 @@ use super::args::{Form, Input, Options};
 use super::output::Output;
 use super::stdin::Stdin;
 use super::{help, ui};
-use crate::api::ApiError;
+use crate::api::{ApiError, Reply, Request};
 use crate::commands::{Mode, Session};
 use crate::engine::home::Home;
 use crate::machine::{Connector, Machine, Machines};
@@ -79,7 +79,27 @@ fn close(interpreter: &mut Interpreter, drain: Duration) {
     session.ui().progress(None);
     session.ui().flush();
     signal::set_manner(Manner::AtOnce);
+    for connection in busy(session) {
+        let seconds = drain.as_secs();
+        session
+            .ui()
+            .message(&format!("{connection} is finishing, for at most {seconds} s; Ctrl-C ends it at once"));
+    }
     session.close(drain);
+}
+
+/// Connections that an end of this process would cut off in the middle of something.
+fn busy(session: &mut Session) -> Vec<String> {
+    let mut busy = Vec::new();
+    for machine in session.machines_in_use() {
+        let Ok(Reply::Connections(connections)) = session.ask(&machine, Request::StatusAll) else { continue };
+        let working = connections.iter().filter(|connection| {
+            let queued = connection.mirror_bytes_queued + connection.replication_bytes_queued;
+            queued > 0 || !matches!(connection.mirror.as_str(), "Idle" | "Paused")
+        });
+        busy.extend(working.map(|one| format!("connection {} ({} to {})", one.id, one.repset, one.target)));
+    }
+    busy
 }
 
 fn refuse(problem: &Unreadable, options: &Options) -> i32 {

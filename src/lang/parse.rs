@@ -33,8 +33,10 @@ pub fn parse(text: &str, mut take: impl FnMut(Part)) {
         return;
     }
     let ranges = cut(text);
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-    if text.len() < THREADS_FROM || workers < 2 {
+    // Asking for the number of cores takes a tenth of a millisecond: a small text does not.
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    let workers = if text.len() < THREADS_FROM { 1 } else { cores() };
+    if workers < 2 {
         for range in ranges {
             take(part(text, range));
         }

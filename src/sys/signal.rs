@@ -1,13 +1,14 @@
 //! Signals that ask the program to stop: SIGINT, SIGTERM, SIGHUP.
 //!
 //! A handler only sets flags, or ends the process where nothing could look at a flag. Which of the two is the
-//! [`Manner`], chosen by the program as it goes. A signal that was ignored at the start (`nohup`, a background job)
+//! [`Manner`], chosen by the program as it goes. Signals that come together count as one: `timeout` sends to the process
+//! and to its group, a service manager SIGHUP right after SIGTERM. A signal that was ignored at the start (`nohup`, a background job)
 //! stays ignored.
 
 #![allow(unsafe_code)]
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU8, Ordering};
 
 /// What a signal does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,11 @@ static MANNER: AtomicU8 = AtomicU8::new(Manner::AtOnce as u8);
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static TERMINATED: AtomicBool = AtomicBool::new(false);
 static LAST: AtomicI32 = AtomicI32::new(0);
+/// When the last request came, in milliseconds of the monotonic clock.
+static SINCE: AtomicI64 = AtomicI64::new(i64::MIN);
+
+/// Signals that come within this many milliseconds are one request.
+const TOGETHER: i64 = 300;
 
 /// Installs the handlers. They restart system calls, so that no other code meets EINTR but in `poll` and the like.
 pub fn install(manner: Manner) -> io::Result<()> {
@@ -122,8 +128,13 @@ extern "C" fn handler(signal: libc::c_int) {
     } else {
         TERMINATED.swap(true, Ordering::SeqCst) | (manner == REQUEST && INTERRUPTED.load(Ordering::SeqCst))
     };
-    let again = before && !(interrupt && matches!(manner, COMMAND | EDITING));
-    if again || manner == AT_ONCE {
+    let now = monotonic();
+    let apart = now.saturating_sub(SINCE.load(Ordering::SeqCst)) > TOGETHER;
+    if apart {
+        SINCE.store(now, Ordering::SeqCst);
+    }
+    let again = before && apart && !(interrupt && matches!(manner, COMMAND | EDITING));
+    if again || (manner == AT_ONCE && (apart || !before)) {
         // SAFETY: _exit may be called in a signal handler.
         unsafe { libc::_exit(STOPPED) }
     }
@@ -134,6 +145,17 @@ extern "C" fn handler(signal: libc::c_int) {
             libc::raise(libc::SIGINT);
         }
     }
+}
+
+/// Milliseconds of a clock that nobody sets.
+fn monotonic() -> i64 {
+    // SAFETY: all-zero is a valid timespec; clock_gettime only writes it, and may be called in a signal handler.
+    let time = unsafe {
+        let mut time: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
+        time
+    };
+    time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000)
 }
 
 #[cfg(test)]
