@@ -108,7 +108,10 @@ fn a_script_that_cannot_be_read_is_wrong_usage() {
 #[test]
 fn check_reports_everything_and_runs_nothing() {
     let home = Home::new();
-    home.file("bad.dtcl", "write 1\nfrobnicate\nset NoSuchOption = 1\nwrite $never\nif 1 = 1 then\n");
+    home.file(
+        "bad.dtcl",
+        "write 1\nfrobnicate\nset NoSuchOption = 1\nset ChecksumAll = 7\nwrite $never\nif 1 = 1 then\n",
+    );
     home.file("good.dtcl", "write 1\n");
     home.dtcl().args(["--check", "good.dtcl", "bad.dtcl", "gone.dtcl"]).run().status(2).golden("cli/check");
     home.dtcl().args(["--check", "--json", "bad.dtcl"]).run().status(2).golden("cli/check-json");
@@ -207,6 +210,13 @@ fn a_run_that_only_prints_makes_no_home() {
     assert!(!home.home().exists());
 }
 
+/// Enough files that their mirror is not done before it is paused.
+fn many_files(home: &Home) {
+    for number in 0..1500 {
+        home.file(&format!("data/{}/{number}", number % 30), "content");
+    }
+}
+
 /// A script that has a connection with a mirror that does not end: it is paused.
 const PAUSED: &str = "repset create data\nrepset rule add $1 include to data\nrepset save\n\
     $con = connect data to localhost map base $2\nmirror pause $con\nwrite \"under way\"\n";
@@ -215,7 +225,7 @@ const PAUSED: &str = "repset create data\nrepset rule add $1 include to data\nre
 fn a_signal_ends_a_wait_and_names_the_connection_that_ended_with_it() {
     use nix::sys::signal::Signal;
     let home = Home::new();
-    home.file("data/file", "content");
+    many_files(&home);
     let script = format!("{PAUSED}waitonmirror $con\nwrite \"never\"\n");
     let mut child = home
         .dtcl()
@@ -240,7 +250,7 @@ fn a_signal_ends_a_wait_and_names_the_connection_that_ended_with_it() {
 #[test]
 fn a_wait_that_runs_out_of_time_gives_status_5() {
     let home = Home::new();
-    home.file("data/file", "content");
+    many_files(&home);
     let script = format!("{PAUSED}waitonmirror $con timeout = 0\nwrite \"never\"\n");
     let ran = home.dtcl().script(script).args([home.path("data"), home.path("copy")]).run();
     ran.status(5).prints("under way\n").says("the time ran out");
@@ -253,8 +263,7 @@ fn the_second_signal_ends_a_program_that_does_not_hear_the_first() {
     use std::sync::mpsc::{RecvTimeoutError, channel};
     use std::time::{Duration, Instant};
     let home = Home::new();
-    // Nobody reads the pipe, though somebody could: writing blocks.
-    let (_reader, writer) = std::io::pipe().unwrap();
+    let (mut reader, writer) = std::io::pipe().unwrap();
     let mut child = home
         .dtcl()
         .text("while 1 = 1 do write \"a line that fills the pipe\" end")
@@ -264,6 +273,8 @@ fn the_second_signal_ends_a_program_that_does_not_hear_the_first() {
         .spawn()
         .unwrap();
     let id = child.id();
+    // It is under way. From here on nobody reads the pipe, though somebody could: writing blocks.
+    std::io::Read::read_exact(&mut reader, &mut [0; 1]).unwrap();
     let (sender, ended) = channel();
     std::thread::spawn(move || sender.send(child.wait().unwrap()));
     let start = Instant::now();

@@ -143,6 +143,10 @@ impl Ui for Terminal {
     fn message(&mut self, text: &str) {
         self.clear();
         self.output.flush();
+        if signal::stop_requested() {
+            // The terminal has shown ^C where the message is to begin.
+            let _ = write!(io::stderr(), "\r");
+        }
         let text = if self.colour { coloured(text) } else { text.to_owned() };
         let _ = writeln!(io::stderr(), "{text}");
     }

@@ -62,6 +62,8 @@ pub fn run(interpreter: &Rc<RefCell<Interpreter>>, lines: &mut dyn Lines) -> i32
         }
         interpreter.borrow_mut().session_mut().ui().flush();
         let prompt = if text.is_empty() { PROMPT } else { MORE };
+        // What interrupted the last statement is not for the next; what comes from here on is.
+        signal::forget_interrupt();
         let read = lines.read(prompt);
         // Borrowed only while a statement runs: the line editor looks for names meanwhile.
         let mut interpreter = interpreter.borrow_mut();
@@ -91,7 +93,6 @@ pub fn run(interpreter: &Rc<RefCell<Interpreter>>, lines: &mut dyn Lines) -> i32
                 }
                 text.push_str(&line);
                 text.push('\n');
-                signal::forget_interrupt();
                 // Behind the typed line, whatever WRITE NOLINE left open before.
                 interpreter.session_mut().set_indent(true);
                 let statement = alias(&text);

@@ -45,7 +45,8 @@ pub fn install(manner: Manner) -> io::Result<()> {
             handle(signal, libc::SA_RESTART)?;
         }
     }
-    Ok(())
+    // Nobody else sends it: it is the handler's own reminder.
+    handle(libc::SIGALRM, libc::SA_RESTART)
 }
 
 /// Changes what a signal does from now on.
@@ -57,7 +58,7 @@ pub fn set_manner(manner: Manner) {
         (true, false) => libc::SA_RESTART,
         _ => return,
     };
-    for signal in [libc::SIGTERM, libc::SIGHUP] {
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGALRM] {
         if disposition(signal).is_ok_and(|current| current == own()) {
             // It could be set before; nothing has changed since.
             let _ = handle(signal, flags);
@@ -120,6 +121,12 @@ extern "C" fn handler(signal: libc::c_int) {
     const COMMAND: u8 = Manner::Command as u8;
     const EDITING: u8 = Manner::Editing as u8;
     let manner = MANNER.load(Ordering::SeqCst);
+    if signal == libc::SIGALRM {
+        if manner == EDITING && terminated() {
+            give_up_line();
+        }
+        return;
+    }
     let interrupt = signal == libc::SIGINT;
     LAST.store(signal, Ordering::SeqCst);
     // Both are set, whichever was before.
@@ -139,11 +146,17 @@ extern "C" fn handler(signal: libc::c_int) {
         unsafe { libc::_exit(STOPPED) }
     }
     if manner == EDITING && !interrupt {
-        // The editor has its own SIGINT handler while it waits; it then gives the line up and we look at the flag.
-        // SAFETY: raise may be called in a signal handler.
-        unsafe {
-            libc::raise(libc::SIGINT);
-        }
+        give_up_line();
+    }
+}
+
+/// The editor has its own SIGINT handler while it waits; it then gives the line up and we look at the flag. It may not
+/// have begun to wait: so it is reminded each second until it has.
+fn give_up_line() {
+    // SAFETY: raise and alarm may be called in a signal handler.
+    unsafe {
+        libc::raise(libc::SIGINT);
+        libc::alarm(1);
     }
 }
 
