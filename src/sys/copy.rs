@@ -128,13 +128,16 @@ pub fn advise_sequential(file: &File) {
 /// `F_SETSIG` of fcntl(2), which the libc crate lacks for some targets.
 const F_SETSIG: libc::c_int = 10;
 
-/// Takes a read lease: success means that nobody has the file open for writing now. It ends when the file is closed. The
-/// signal of a break is set to one that is ignored by default (SIGIO would end the process).
-pub fn read_lease(file: &File) -> bool {
-    // SAFETY: fcntl with integer arguments touches no memory of ours.
+/// True when nobody has the file open for writing now, nor mapped so. Tried with a read lease, which is given back at once,
+/// so that no writer waits. Also false where that cannot be known: the file is another user's, or leases are not supported.
+pub fn nobody_writes(file: &File) -> bool {
+    let fd = file.as_raw_fd();
+    // SAFETY: fcntl with integer arguments touches no memory of ours. The signal of a break is set to one that is ignored by
+    // default (SIGIO would end the process).
     unsafe {
-        libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG) == 0
-            && libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) == 0
+        libc::fcntl(fd, F_SETSIG, libc::SIGURG) == 0
+            && libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) == 0
+            && libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) == 0
     }
 }
 
@@ -167,8 +170,8 @@ mod tests {
         let path = dir.path().join("f");
         let writer = File::create(&path).unwrap();
         let reader = File::open(&path).unwrap();
-        assert!(!read_lease(&reader));
+        assert!(!nobody_writes(&reader));
         drop(writer);
-        assert!(read_lease(&reader) || !super::super::is_root());
+        assert!(nobody_writes(&reader) || !super::super::is_root());
     }
 }

@@ -12,7 +12,7 @@ pub mod terminal;
 mod xattr;
 
 pub use copy::{
-    advise_sequential, copy_range, punch, read_exact_at, read_into, read_lease, read_once, segments,
+    advise_sequential, copy_range, nobody_writes, punch, read_exact_at, read_into, read_once, segments,
     write_all_at,
 };
 pub use dir::{Dir, Object};

@@ -1,7 +1,7 @@
 //! Block by block against the target: reads and hashes the source's side while the target hashes its own, and sends what
 //! differs. One thread per job; its questions were sent ahead, so no file waits for a round trip.
 
-use super::content::{Settled, settle};
+use super::content::{Before, Settled, settle};
 use super::emit::{Emitter, TargetGone};
 use super::folder::Folder;
 use super::report::{Report, Spot};
@@ -133,7 +133,7 @@ impl Comparer<'_> {
     }
 
     fn compare(&mut self, item: &mut Compare, buffer: &mut Vec<u8>) -> Result<Found, Failed> {
-        let opened = item.dir.read(&item.name).and_then(|file| Ok((Stat::of(&file)?, file)));
+        let opened = item.dir.read(&item.name).and_then(|file| Ok((Before::look(&file)?, file)));
         let (before, file) = match opened {
             Ok((stat, file)) if stat.kind == FileKind::File => (stat, file),
             Ok(_) => {

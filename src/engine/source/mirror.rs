@@ -1,7 +1,7 @@
 //! The mirror: walks the source and the target's description side by side, and sends what table 25.1 says.
 
 use super::compare::{Act, Compare};
-use super::content::{Settled, settle};
+use super::content::{Before, Settled, settle};
 use super::decide::{Decision, Facts, Policy, decide};
 use super::emit::{Emitter, TargetGone};
 use super::folder::Folder;
@@ -74,7 +74,7 @@ pub(super) struct UnderWay {
     dir: Arc<Dir>,
     name: CString,
     file: Arc<File>,
-    before: Stat,
+    before: Before,
     xattrs: Xattrs,
     tries: u32,
 }
@@ -428,7 +428,7 @@ impl Mirror<'_> {
         tries: u32,
     ) -> Result<(), Failed> {
         let file = dir.read(name)?;
-        let before = Stat::of(&file)?;
+        let before = Before::look(&file)?;
         if before.kind != FileKind::File {
             return Err(io::Error::from_raw_os_error(libc::ESTALE).into());
         }
@@ -471,7 +471,7 @@ impl Mirror<'_> {
         folder: &Arc<Folder>,
         name: &CStr,
         file: &File,
-        before: &Stat,
+        before: &Before,
         xattrs: &Xattrs,
         tries: u32,
     ) -> Result<(), Failed> {
@@ -511,7 +511,7 @@ impl Mirror<'_> {
             }
             emit.frame.truncate(undo);
             drop(emit);
-            before = Stat::of(file)?;
+            before = Before::look(file)?;
             if tries >= TRIES || before.size != size as u64 {
                 self.unsettled(folder, name);
                 return Ok(());
@@ -529,7 +529,7 @@ impl Mirror<'_> {
         dir: &Arc<Dir>,
         name: &CStr,
         file: File,
-        before: Stat,
+        before: Before,
         xattrs: Xattrs,
         tries: u32,
     ) -> Result<(), Failed> {
