@@ -81,3 +81,9 @@ impl Engine {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// How many blocks of a file are read and hashed together: enough for the lanes of [`block_sums`](crate::sys::block_sums), and
+/// no more than stays in a core's cache.
+fn blocks_together(block: usize) -> usize {
+    (1 << 20) / block.clamp(1, 1 << 20)
+}

@@ -8,6 +8,7 @@ mod dir;
 mod list;
 pub mod signal;
 mod stat;
+mod sums;
 pub mod terminal;
 mod xattr;
 
@@ -18,6 +19,7 @@ pub use copy::{
 pub use dir::{Dir, Object};
 pub use list::{Entry, Names, list_dir};
 pub use stat::{FileKind, Meta, Stamp, Stat, file_system_magic, free_bytes, set_times};
+pub use sums::{SUM_LEN, block_sums};
 pub use xattr::{
     Xattrs, has_default_acl, remove as remove_xattr, set as set_xattr, xattrs_of, xattrs_of_entry,
     xattrs_of_open,

@@ -32,8 +32,7 @@ pub const XATTRS_BYTES_MAX: usize = 2 << 20;
 pub const ROOTS_MAX: usize = 4096;
 /// Most hashes in one answer.
 pub const SUMS_MAX: usize = 16 << 10;
-/// Bytes of a block's SHA-1.
-pub const SUM_LEN: usize = 20;
+pub use crate::sys::SUM_LEN;
 
 /// A message that breaks a rule. The connection it came over is not to be trusted further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

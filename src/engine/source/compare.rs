@@ -6,10 +6,10 @@ use super::emit::{Emitter, TargetGone};
 use super::folder::Folder;
 use super::report::{Report, Spot};
 use super::sums::{Piece, Sums};
+use crate::engine::blocks_together;
 use crate::engine::job::JobShared;
 use crate::sys::{self, Dir, FileKind, Stat, Xattrs};
 use crate::wire::{FileMode, Op, Patch, SUM_LEN};
-use sha1::{Digest, Sha1};
 use std::ffi::CString;
 use std::io;
 use std::sync::Arc;
@@ -148,44 +148,40 @@ impl Comparer<'_> {
         sys::advise_sequential(&file);
         let mut patch = InPlace { item, number: None };
         let mut found = Found::default();
-        buffer.resize(patch.item.block.max(buffer.len()), 0);
         let mut target_ended = None;
+        let block = patch.item.block;
+        let span = block * blocks_together(block);
+        buffer.resize(span.max(buffer.len()), 0);
+        let mut sums = Vec::new();
         let mut at = 0;
         loop {
-            let block = patch.item.block;
-            let got = sys::read_exact_at(&file, &mut buffer[..block], at).map_err(|error| {
+            let got = sys::read_exact_at(&file, &mut buffer[..span], at).map_err(|error| {
                 if target_ended.is_none() {
                     self.sums.skip(patch.item.question);
                 }
                 patch.drop_file(self.emitter);
                 Failed::Source(error)
             })?;
-            let theirs =
-                if target_ended.is_some() { None } else { self.their_sum(&patch, &mut target_ended)? };
-            if got == 0 {
-                break;
-            }
-            let bytes = &buffer[..got];
+            sums.clear();
+            sys::block_sums(&buffer[..got], block, &mut sums);
             found.compared += got as u64;
             self.shared.counters.bytes_compared.fetch_add(got as u64, Relaxed);
-            if theirs != Some(Sha1::digest(bytes).into()) {
-                found.differing += got as u64;
-                if patch.item.act == Act::Send {
-                    let number = patch.begin(self.emitter)?;
-                    let hole = before.is_sparse() && bytes.iter().all(|b| *b == 0);
-                    let piece = if hole { Patch::Hole(got as u64) } else { Patch::Bytes(bytes) };
-                    let op = Op::FileWrite { file: number, offset: at, patch: piece };
-                    if !hole {
-                        found.sent += got as u64;
-                        self.shared.counters.bytes_sent.fetch_add(got as u64, Relaxed);
-                        self.shared.counters.bytes_queued.fetch_add(got as u64, Relaxed);
+            for (bytes, ours) in buffer[..got].chunks(block).zip(&sums) {
+                let theirs = self.their_sum(&patch, &mut target_ended)?;
+                if theirs.as_ref() != Some(ours) {
+                    found.differing += bytes.len() as u64;
+                    if patch.item.act == Act::Send {
+                        found.sent += self.send_block(&mut patch, &before, at, bytes)?;
                     }
-                    self.emitter.send_looking(&patch.item.folder, &op)?;
                 }
+                at += bytes.len() as u64;
             }
-            at += got as u64;
-            if got < block {
+            if got < span {
                 break;
+            }
+            if !self.shared.go_on() {
+                patch.drop_file(self.emitter);
+                return Err(Failed::Gone);
             }
         }
         let their_size = match target_ended {
@@ -208,6 +204,27 @@ impl Comparer<'_> {
             patch.finish(self.emitter, &before, their_size != at)?;
         }
         Ok(found)
+    }
+
+    /// Sends one block that differs; bytes that travel.
+    fn send_block(
+        &self,
+        patch: &mut InPlace<'_>,
+        before: &Stat,
+        at: u64,
+        bytes: &[u8],
+    ) -> Result<u64, TargetGone> {
+        let file = patch.begin(self.emitter)?;
+        let hole = before.is_sparse() && bytes.iter().all(|b| *b == 0);
+        let len = bytes.len() as u64;
+        let piece = if hole { Patch::Hole(len) } else { Patch::Bytes(bytes) };
+        self.emitter.send_looking(&patch.item.folder, &Op::FileWrite { file, offset: at, patch: piece })?;
+        if hole {
+            return Ok(0);
+        }
+        self.shared.counters.bytes_sent.fetch_add(len, Relaxed);
+        self.shared.counters.bytes_queued.fetch_add(len, Relaxed);
+        Ok(len)
     }
 
     /// The target's sum of the next block; None when it has no more, and then its size is known.

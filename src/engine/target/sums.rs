@@ -1,10 +1,10 @@
 //! Answers questions for checksums: SHA-1 of each block, read from the disk while the source reads its own side.
 
 use super::place::Place;
+use crate::engine::blocks_together;
 use crate::engine::link::{Frame, FramePool};
 use crate::sys::{self, FileKind, Stat};
 use crate::wire::{Answer, SUM_LEN};
-use sha1::{Digest, Sha1};
 use std::ffi::CString;
 use std::io;
 use std::sync::Arc;
@@ -18,9 +18,6 @@ pub(super) struct Question {
     pub name: CString,
     pub block: usize,
 }
-
-/// Hashes of so many blocks travel together, so that the source is never far behind.
-const TOGETHER: usize = 64;
 
 /// Answers in the order of the questions until they end or the source has gone.
 pub(super) fn answer_all(questions: &Receiver<Question>, sums: &SyncSender<Frame>, frames: &FramePool) {
@@ -60,22 +57,21 @@ fn hash_file(
         return Err(io::Error::from_raw_os_error(libc::EISDIR));
     }
     sys::advise_sequential(&file);
-    buffer.resize(question.block.max(buffer.len()), 0);
-    let mut list = Vec::with_capacity(TOGETHER * SUM_LEN);
+    let together = blocks_together(question.block);
+    buffer.resize((question.block * together).max(buffer.len()), 0);
+    let mut sums = Vec::with_capacity(together);
+    let mut list = Vec::with_capacity(together * SUM_LEN);
     let mut size = 0;
     loop {
-        let got = sys::read_exact_at(&file, &mut buffer[..question.block], size)?;
-        if got == 0 {
-            return Ok((list, size));
-        }
+        let got = sys::read_exact_at(&file, &mut buffer[..question.block * together], size)?;
         size += got as u64;
-        list.extend_from_slice(&Sha1::digest(&buffer[..got]));
-        if got < question.block {
+        sums.clear();
+        sys::block_sums(&buffer[..got], question.block, &mut sums);
+        list.clear();
+        list.extend_from_slice(sums.as_flattened());
+        if got < question.block * together {
             return Ok((list, size));
         }
-        if list.len() == TOGETHER * SUM_LEN {
-            send(&list)?;
-            list.clear();
-        }
+        send(&list)?;
     }
 }
