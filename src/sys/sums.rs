@@ -49,17 +49,20 @@ mod lanes {
     pub(super) fn sums(group: &[u8], block: usize) -> [[u8; SUM_LEN]; LANES] {
         assert!(group.len() == block * LANES && block.is_multiple_of(64));
         let initial = [0x6745_2301_u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
-        let mut state = initial.map(|word| _mm512_set1_epi32(word.cast_signed()));
+        let mut state = [_mm512_setzero_si512(); 5];
+        for (word, value) in state.iter_mut().zip(initial) {
+            *word = _mm512_set1_epi32(value.cast_signed());
+        }
         for at in (0..block).step_by(64) {
-            let rows = std::array::from_fn(|lane| {
+            // Loops, not closures: a function that is not compiled for the same features would pass rows through memory.
+            let mut rows = [_mm512_setzero_si512(); LANES];
+            for (lane, row) in rows.iter_mut().enumerate() {
                 let start = lane * block + at;
                 let bytes = &group[start..start + 64];
                 // SAFETY: `bytes` has 64 bytes; the load needs no alignment.
-                unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
-            });
-            // A closure, as it is compiled for the same features.
-            #[allow(clippy::redundant_closure)]
-            compress(&mut state, transpose(rows.map(|row| big_endian(row))));
+                *row = big_endian(unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) });
+            }
+            compress(&mut state, transpose(rows));
         }
         // The padding is the same in all lanes: a 1 bit, zeros, the length in bits.
         let bits = (block as u64) * 8;
@@ -81,6 +84,7 @@ mod lanes {
     }
 
     /// Turns the bytes of each 32-bit word round.
+    #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     fn big_endian(row: Word) -> Word {
         let order =
@@ -89,6 +93,7 @@ mod lanes {
     }
 
     /// Sixteen rows of sixteen words: rows become columns.
+    #[inline]
     #[target_feature(enable = "avx512f,avx512bw")]
     fn transpose(r: [Word; 16]) -> [Word; 16] {
         let mut t = r;
