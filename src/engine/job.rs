@@ -97,6 +97,25 @@ pub struct Counters {
     pub path: Mutex<String>,
 }
 
+impl Counters {
+    /// Counts from nothing again, after a first look that is no part of the job. Totals and phase stay.
+    pub fn restart(&self) {
+        let counts = [
+            &self.directories,
+            &self.files,
+            &self.files_sent,
+            &self.bytes_sent,
+            &self.bytes_skipped,
+            &self.files_checksummed,
+            &self.bytes_compared,
+            &self.bytes_queued,
+            &self.orphans,
+            &self.errors,
+        ];
+        counts.into_iter().for_each(|count| count.store(0, Relaxed));
+    }
+}
+
 impl JobShared {
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())

@@ -63,6 +63,13 @@ impl Dir {
         Ok(Dir { fd })
     }
 
+    /// The subdirectory of this name, if it is none that something is mounted on (EXDEV).
+    pub fn dir_here(&self, name: &CStr) -> io::Result<Dir> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_RDONLY;
+        let how = how(flags, 0).resolve(BENEATH | ResolveFlag::RESOLVE_NO_XDEV);
+        Ok(Dir { fd: nix::fcntl::openat2(self.as_fd(), name, how)? })
+    }
+
     /// The directory at a relative path of several names; an empty path is the directory itself.
     pub fn descend(&self, path: &CStr) -> io::Result<Dir> {
         let path = if path.is_empty() { c"." } else { path };

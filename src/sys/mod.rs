@@ -21,8 +21,8 @@ pub use list::{Entry, Names, list_dir};
 pub use stat::{FileKind, Meta, Stamp, Stat, file_system_magic, free_bytes, set_times};
 pub use sums::{SUM_LEN, block_sums};
 pub use xattr::{
-    Xattrs, has_default_acl, remove as remove_xattr, set as set_xattr, xattrs_of, xattrs_of_entry,
-    xattrs_of_open,
+    MOST as XATTRS_MOST, MOST_BYTES as XATTRS_MOST_BYTES, Xattrs, has_default_acl, remove as remove_xattr,
+    set as set_xattr, xattrs_of, xattrs_of_entry, xattrs_of_open,
 };
 
 use std::ffi::CString;
@@ -79,10 +79,36 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// True when what this process makes belongs to the group 0.
+pub fn is_own_group_zero() -> bool {
+    nix::unistd::getegid().as_raw() == 0
+}
+
 /// True when the process may give a file this group without being root.
 pub fn is_own_group(gid: u32) -> bool {
     nix::unistd::getegid().as_raw() == gid
         || nix::unistd::getgroups().is_ok_and(|groups| groups.iter().any(|group| group.as_raw() == gid))
+}
+
+/// The permission bits that a copy may have: without root its owner, and often its group, is the one who copies, and then a
+/// setuid or setgid bit would give away the rights of that user, not of the one who set it.
+pub fn attainable_mode(meta: &Meta, root: bool, own_uid: u32, own_group: bool) -> u32 {
+    let mut mode = meta.mode;
+    if !root && meta.uid != own_uid {
+        mode &= !libc::S_ISUID;
+    }
+    if !root && !own_group {
+        mode &= !libc::S_ISGID;
+    }
+    mode
+}
+
+/// The same, for the user who runs this.
+pub fn own_mode(meta: &Meta, root: bool) -> u32 {
+    if root || meta.mode & (libc::S_ISUID | libc::S_ISGID) == 0 {
+        return meta.mode;
+    }
+    attainable_mode(meta, root, nix::unistd::geteuid().as_raw(), is_own_group(meta.gid))
 }
 
 /// Permission bits of an open file or directory.

@@ -17,6 +17,10 @@ const SYS_LISTXATTRAT: libc::c_long = 465;
 /// Cleared on the first ENOSYS.
 static HAVE_AT_CALLS: AtomicBool = AtomicBool::new(true);
 
+/// Most attributes of one object that are read, and most bytes of names and values: what may travel. More is E2BIG.
+pub const MOST: usize = 4096;
+pub const MOST_BYTES: usize = 2 << 20;
+
 /// Names and values, sorted by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Xattrs {
@@ -69,11 +73,17 @@ fn read_all(place: &Place<'_>, root: bool) -> io::Result<Xattrs> {
             _ => return Err(error),
         },
     };
-    let mut list = Vec::new();
+    let (mut list, mut total) = (Vec::new(), 0);
     for name in names.split(|b| *b == 0).filter(|name| !name.is_empty() && belongs(name, root)) {
         let c_name = super::c_string(name)?;
         match place.value(&c_name) {
-            Ok(value) => list.push((name.to_vec(), value)),
+            Ok(value) => {
+                total += name.len() + value.len();
+                if list.len() == MOST || total > MOST_BYTES {
+                    return Err(io::Error::from_raw_os_error(libc::E2BIG));
+                }
+                list.push((name.to_vec(), value));
+            }
             // Gone in between.
             Err(error) if error.raw_os_error() == Some(libc::ENODATA) => {}
             Err(error) => return Err(error),

@@ -25,9 +25,9 @@ pub const PATH_MAX: usize = 4094;
 /// Most bytes of one name (`NAME_MAX`).
 pub const NAME_MAX: usize = 255;
 /// Most extended attributes of one object, bytes of one value (`XATTR_SIZE_MAX`), and of all.
-pub const XATTRS_MAX: usize = 4096;
+pub const XATTRS_MAX: usize = crate::sys::XATTRS_MOST;
 pub const XATTR_VALUE_MAX: usize = 64 << 10;
-pub const XATTRS_BYTES_MAX: usize = 2 << 20;
+pub const XATTRS_BYTES_MAX: usize = crate::sys::XATTRS_MOST_BYTES;
 /// Most roots of one connection.
 pub const ROOTS_MAX: usize = 4096;
 /// Most hashes in one answer.

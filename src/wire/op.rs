@@ -303,7 +303,8 @@ impl<'a> Op<'a> {
                 let mut roots = Vec::with_capacity(count);
                 for _ in 0..count {
                     let path = reader.short("root", PATH_MAX)?;
-                    if path.first() != Some(&b'/') || path.contains(&0) {
+                    let climbs = path.split(|byte| *byte == b'/').any(|name| name == b"..");
+                    if path.first() != Some(&b'/') || path.contains(&0) || climbs {
                         return Err(WireError::Invalid("root"));
                     }
                     let only = if reader.bool()? { Some(reader.name()?) } else { None };

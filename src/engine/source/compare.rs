@@ -62,7 +62,7 @@ pub(super) struct Comparer<'a> {
 }
 
 enum Failed {
-    /// The target has ended; so does this thread.
+    /// The target has ended, or a stop was asked for; so does this thread.
     Gone,
     /// It could not be read on the source.
     Source(io::Error),

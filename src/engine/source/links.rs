@@ -16,8 +16,9 @@ pub(super) struct Group {
     pub target: Option<Id>,
     /// The first one was left out by a setting: the others are, too.
     pub skipped: bool,
-    /// Number of the first one's `FileBegin` while it is under way.
-    pub under_way: Option<u64>,
+    /// What the target has under the first name is not this file, as it could not be sent or a setting left it: the next name
+    /// that is met takes its place.
+    lost: bool,
     /// Names not met yet. Some may lie outside the set.
     left: u32,
 }
@@ -28,6 +29,8 @@ pub(super) struct Links {
     groups: HashMap<Id, Group>,
     /// The target's files with several names, by the source file that has a claim on them.
     claims: HashMap<Id, Id>,
+    /// How many names were met, of files with more than one.
+    met: HashMap<Id, u32>,
 }
 
 impl Links {
@@ -35,6 +38,12 @@ impl Links {
     pub(super) fn meet(&mut self, id: Id, links: u32, root: u16, path: &[u8], name: &[u8]) -> Option<Group> {
         if let Some(group) = self.groups.get_mut(&id) {
             group.left = group.left.saturating_sub(1);
+            *self.met.entry(id).or_insert(1) += 1;
+            if group.lost {
+                let (path, name) = (path.to_vec(), name.to_vec());
+                *group = Group { root, path, name, target: None, lost: false, ..group.clone() };
+                return None;
+            }
             let found = group.clone();
             if group.left == 0 {
                 self.groups.remove(&id);
@@ -48,7 +57,7 @@ impl Links {
             name,
             target: None,
             skipped: false,
-            under_way: None,
+            lost: false,
             left: links.saturating_sub(1),
         };
         self.groups.insert(id, group);
@@ -58,6 +67,23 @@ impl Links {
     /// The group of a file, to say more about its first name.
     pub(super) fn group(&mut self, id: Id) -> Option<&mut Group> {
         self.groups.get_mut(&id)
+    }
+
+    /// The first name cannot stand for the others.
+    pub(super) fn lose(&mut self, id: Id) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.lost = true;
+        }
+    }
+
+    /// A name that stands for the others, when there is one.
+    pub(super) fn first(&self, id: Id) -> Option<&Group> {
+        self.groups.get(&id).filter(|group| !group.lost && !group.skipped)
+    }
+
+    /// Names met of a file.
+    pub(super) fn met(&self, id: Id) -> u32 {
+        self.met.get(&id).copied().unwrap_or(1)
     }
 
     /// The source file `id` is to be kept as the target's file `target`, which has several names. False: another source file
@@ -79,6 +105,17 @@ mod tests {
         assert_eq!((group.path.as_slice(), group.name.as_slice()), (&b"a"[..], &b"x"[..]));
         assert!(links.meet((1, 7), 3, 0, b"b", b"z").is_some());
         assert!(links.group((1, 7)).is_none());
+    }
+
+    #[test]
+    fn a_lost_first_name_is_followed_by_the_next() {
+        let mut links = Links::default();
+        assert!(links.meet((1, 7), 4, 0, b"", b"x").is_none());
+        links.lose((1, 7));
+        assert!(links.first((1, 7)).is_none());
+        assert!(links.meet((1, 7), 4, 0, b"", b"y").is_none());
+        assert_eq!(links.meet((1, 7), 4, 0, b"", b"z").unwrap().name, b"y");
+        assert_eq!(links.met((1, 7)), 3);
     }
 
     #[test]

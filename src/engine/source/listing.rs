@@ -4,6 +4,7 @@ use crate::engine::link::{Frame, FramePool};
 use crate::sys::{FileKind, Meta};
 use crate::wire::{Answer, Described, Reader, WireError};
 use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::Receiver;
 
 /// One entry of the target, kept until the next one is read.
@@ -56,8 +57,10 @@ pub(super) struct Listing {
     have_entry: bool,
     /// Entries seen so far, in all directories: the size of the target's copy.
     pub entries: u64,
-    /// Of these, the ones in directories that only the target has.
+    /// Of these, the ones below directories that are to be removed.
     pub below_orphans: u64,
+    /// Those directories, by root.
+    orphaned: HashMap<u16, HashSet<Vec<u8>>>,
     pub failures: Vec<ScanFailure>,
 }
 
@@ -94,6 +97,7 @@ impl Listing {
             have_entry: false,
             entries: 0,
             below_orphans: 0,
+            orphaned: HashMap::new(),
             failures,
         }
     }
@@ -109,11 +113,8 @@ impl Listing {
                     match walk_order((*its_root, its_path), (root, path)) {
                         Ordering::Greater => return Ok(None),
                         Ordering::Less => {
-                            // Only the target has it: its entries count, and are orphans with it.
-                            self.state = State::Inside;
-                            let before = self.entries;
-                            self.skip()?;
-                            self.below_orphans += self.entries - before;
+                            // Only the target has it.
+                            self.pass_over()?;
                         }
                         Ordering::Equal => {
                             let found = next.take().map(|(_, _, folder)| folder);
@@ -140,6 +141,27 @@ impl Listing {
         Ok(true)
     }
 
+    /// The directory, which the source has not, goes with all that is in it.
+    pub(super) fn orphan(&mut self, root: u16, path: Vec<u8>) {
+        self.orphaned.entry(root).or_default().insert(path);
+    }
+
+    /// Passes over the directory that comes next; what is in an orphaned one goes with it.
+    fn pass_over(&mut self) -> Result<(), WireError> {
+        let State::Between(Some((root, path, _))) = &self.state else { return Ok(()) };
+        let goes = self.orphaned.get(root).is_some_and(|orphaned| {
+            let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+            ends.chain([path.len()]).any(|end| orphaned.contains(&path[..end]))
+        });
+        self.state = State::Inside;
+        let before = self.entries;
+        self.skip()?;
+        if goes {
+            self.below_orphans += self.entries - before;
+        }
+        Ok(())
+    }
+
     /// Passes over the rest of a directory.
     fn skip(&mut self) -> Result<(), WireError> {
         while matches!(self.state, State::Inside) {
@@ -152,13 +174,10 @@ impl Listing {
     /// Reads to the end of the stream, so that the count of entries is whole.
     pub(super) fn finish(&mut self) -> Result<(), WireError> {
         while !matches!(self.state, State::Ended) {
-            if matches!(self.state, State::Inside) {
-                self.skip()?;
-            } else {
-                self.read()?;
-                if let State::Between(Some(_)) = self.state {
-                    self.state = State::Inside;
-                }
+            match self.state {
+                State::Inside => self.skip()?,
+                State::Between(Some(_)) => self.pass_over()?,
+                _ => self.read()?,
             }
         }
         Ok(())
@@ -172,8 +191,9 @@ impl Listing {
             match self.frames_in.as_ref().and_then(|frames| frames.recv().ok()) {
                 Some(frame) => self.frame = frame,
                 None => {
+                    // Without a word that it is whole: nothing may be concluded from what is missing in it.
                     self.state = State::Ended;
-                    return Ok(());
+                    return Err(WireError::Truncated);
                 }
             }
         }

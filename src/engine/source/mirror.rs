@@ -11,7 +11,7 @@ use super::orphans::Orphans;
 use super::remap::remap;
 use super::report::{Report, Spot};
 use super::walk::{Root, Visit, Visitor, source_path};
-use crate::api::{MirrorReason, MirrorSpec};
+use crate::api::MirrorReason;
 use crate::engine::job::{DryRunSink, JobPlan, JobShared};
 use crate::engine::link::Frame;
 use crate::engine::log::escape;
@@ -40,7 +40,6 @@ const TRIES: u32 = 3;
 /// What a mirror needs while it walks.
 pub(super) struct Mirror<'a> {
     pub plan: &'a JobPlan,
-    pub spec: MirrorSpec,
     pub shared: &'a JobShared,
     pub policy: Policy,
     pub emitter: &'a Emitter,
@@ -61,8 +60,14 @@ pub(super) struct Mirror<'a> {
     pub as_root: bool,
     /// Questions asked.
     pub asked: u64,
+    /// Names looked at.
+    pub looked: u64,
     /// What a CLEAN would remove: the entries of the target's roots.
     pub top_entries: Vec<(Arc<Folder>, Vec<u8>)>,
+    /// What is sent when a directory in its place is gone; that one goes with the orphans, past the guard.
+    pub replacing: Vec<Spot>,
+    /// Files with several names that were sent again after the walk: the name that was sent, and how many are good now.
+    pub resent: HashMap<super::links::Id, (Spot, u32)>,
     /// Scratch.
     pub entry: TargetEntry,
     pub chunk: Vec<u8>,
@@ -174,6 +179,10 @@ impl Mirror<'_> {
             if both {
                 have = self.listing.next_into(&mut theirs)?;
             }
+            self.looked += 1;
+            if self.looked.is_multiple_of(256) {
+                self.drain()?;
+            }
             if self.shared.is_paused() || self.shared.stopped() {
                 // What was found so far goes on its way; the place is kept here.
                 self.flush()?;
@@ -274,12 +283,20 @@ impl Mirror<'_> {
         }
         if self.dry.is_some() {
             let bytes = if stat.kind == FileKind::File { stat.size } else { 0 };
+            if theirs.kind == FileKind::Directory {
+                // What a CLEAN would lose counts.
+                self.orphan(visit, theirs);
+            }
             self.tell(visit.folder, name.to_bytes(), MirrorReason::Type, bytes);
             return Ok(());
         }
-        // A directory with something in it goes only where orphans may go: what is in it is on the target only.
-        let tree = theirs.kind == FileKind::Directory && self.spec.orphans;
-        self.emitter.send(visit.folder, &Op::Remove { name: name.to_bytes(), tree })?;
+        // A directory with something in it goes only where orphans may go, and as they go: what is in it is on the target
+        // only.
+        if theirs.kind == FileKind::Directory && self.orphan(visit, theirs) {
+            self.replacing.push(spot(visit.folder, name));
+            return Ok(());
+        }
+        self.emitter.send(visit.folder, &Op::Remove { name: name.to_bytes(), tree: false })?;
         visit.folder.touch();
         match stat.kind {
             FileKind::Directory => Ok(()),
@@ -317,7 +334,8 @@ impl Mirror<'_> {
             decision = if differs { Decision::Attributes } else { Decision::Nothing };
         }
         if stat.links > 1 || theirs.shared.is_some() {
-            match self.linked(folder, name, stat, theirs)? {
+            let leave = decision == Decision::Nothing && (facts.size_differs || facts.time_differs);
+            match self.linked(folder, name, stat, theirs, leave)? {
                 Linked::Done => return Ok(()),
                 Linked::NeedsOwnFile if self.policy.overwrite != Overwrite::Never => {
                     decision = Decision::Whole(MirrorReason::Links);
@@ -359,20 +377,25 @@ impl Mirror<'_> {
         }
     }
 
-    /// Hard links of a file that both sides have.
+    /// Hard links of a file that both sides have. `leave`: a setting or flag leaves the target's file although it is another.
     fn linked(
         &mut self,
         folder: &Arc<Folder>,
         name: &CStr,
         stat: &Stat,
         theirs: &TargetEntry,
+        leave: bool,
     ) -> Result<Linked, Failed> {
         if stat.links == 1 {
             // The target's file has other names, perhaps outside the copy: it is not to be changed through this one.
-            return Ok(Linked::NeedsOwnFile);
+            return Ok(if leave { Linked::AsAlone } else { Linked::NeedsOwnFile });
         }
-        let first = self.links.meet(stat.id(), stat.links, folder.root, &folder.path, name.to_bytes());
+        let first = self.meet(folder, name, stat)?;
         let Some(group) = first else {
+            if leave {
+                self.links.lose(stat.id());
+                return Ok(Linked::AsAlone);
+            }
             let Some(shared) = theirs.shared else { return Ok(Linked::AsAlone) };
             if !self.links.claim(shared, stat.id()) {
                 return Ok(Linked::NeedsOwnFile);
@@ -390,11 +413,37 @@ impl Mirror<'_> {
         if group.target.is_some() && group.target == theirs.shared {
             return Ok(Linked::Done);
         }
-        if self.policy.overwrite == Overwrite::Never {
+        if leave || self.policy.overwrite == Overwrite::Never {
             return Ok(Linked::Done);
         }
         self.send_link(folder, name, &group)?;
         Ok(Linked::Done)
+    }
+
+    /// A name of a file with several. Some: an earlier one stands for it. Waits for an earlier one that is under way, as it may
+    /// not arrive.
+    fn meet(
+        &mut self,
+        folder: &Folder,
+        name: &CStr,
+        stat: &Stat,
+    ) -> Result<Option<super::links::Group>, Failed> {
+        self.wait_for(stat.id())?;
+        Ok(self.links.meet(stat.id(), stat.links, folder.root, &folder.path, name.to_bytes()))
+    }
+
+    fn wait_for(&mut self, id: super::links::Id) -> Result<(), Failed> {
+        while self.under_way.values().any(|under_way| under_way.before.id() == id) {
+            self.flush()?;
+            self.wait()?;
+        }
+        Ok(())
+    }
+
+    /// A file could not be sent: its other names must not become links to what the target has under this one.
+    fn lose(&mut self, id: super::links::Id) {
+        self.links.lose(id);
+        self.resent.remove(&id);
     }
 
     fn send_link(
@@ -406,12 +455,6 @@ impl Mirror<'_> {
         self.tell(folder, name.to_bytes(), MirrorReason::Links, 0);
         if self.dry.is_some() {
             return Ok(());
-        }
-        if let Some(number) = group.under_way {
-            self.flush()?;
-            while self.under_way.contains_key(&number) {
-                self.wait()?;
-            }
         }
         folder.touch();
         let op = Op::Link { name: name.to_bytes(), root: group.root, dir: &group.path, from: &group.name };
@@ -427,6 +470,22 @@ impl Mirror<'_> {
         met: Option<super::links::Id>,
         tries: u32,
     ) -> Result<(), Failed> {
+        let mut id = met;
+        let result = self.whole_file(folder, dir, name, &mut id, tries);
+        if let (Err(Failed::Io(_)), Some(id)) = (&result, id) {
+            self.lose(id);
+        }
+        result
+    }
+
+    fn whole_file(
+        &mut self,
+        folder: &Arc<Folder>,
+        dir: &Arc<Dir>,
+        name: &CStr,
+        met: &mut Option<super::links::Id>,
+        tries: u32,
+    ) -> Result<(), Failed> {
         let file = dir.read(name)?;
         let before = Before::look(&file)?;
         if before.kind != FileKind::File {
@@ -434,8 +493,8 @@ impl Mirror<'_> {
         }
         let left = self.is_left(&before, &Facts { empty: before.size == 0, ..Facts::default() });
         if before.links > 1 && met.is_none() && tries == 1 {
-            let group =
-                self.links.meet(before.id(), before.links, folder.root, &folder.path, name.to_bytes());
+            let group = self.meet(folder, name, &before)?;
+            *met = Some(before.id());
             match group {
                 Some(group) if group.skipped => return Ok(()),
                 Some(group) => {
@@ -513,7 +572,7 @@ impl Mirror<'_> {
             drop(emit);
             before = Before::look(file)?;
             if tries >= TRIES || before.size != size as u64 {
-                self.unsettled(folder, name);
+                self.unsettled(folder, name, before.id());
                 return Ok(());
             }
             tries += 1;
@@ -548,11 +607,6 @@ impl Mirror<'_> {
             emit.push(&Op::FileBegin { file: number, name: name.to_bytes(), mode: FileMode::Whole })?;
             number
         };
-        if before.links > 1
-            && let Some(group) = self.links.group(before.id())
-        {
-            group.under_way = Some(number);
-        }
         let local = self.emitter.local.clone();
         if let Some(local) = &local {
             local.offer(number, Arc::clone(&file));
@@ -668,6 +722,7 @@ impl Mirror<'_> {
             local.withdraw(number);
         }
         if let Some(under_way) = self.under_way.remove(&number) {
+            self.lose(under_way.before.id());
             self.emitter.send(&under_way.folder, &Op::FileDrop { file: number })?;
             if under_way.folder.end_file() {
                 self.emitter.send_folder_meta(&under_way.folder)?;
@@ -709,7 +764,7 @@ impl Mirror<'_> {
                     other => other?,
                 }
             } else {
-                self.unsettled(&done.folder, &done.name);
+                self.unsettled(&done.folder, &done.name, done.before.id());
             }
         }
         if done.folder.end_file() {
@@ -732,16 +787,21 @@ impl Mirror<'_> {
             _ => Vec::new(),
         };
         let xattrs = self.xattrs_of_entry(visit.dir, name)?;
-        let same_object = theirs
+        let mut same_object = theirs
             .is_some_and(|t| t.text == text && (stat.kind == FileKind::Symlink || t.rdev == device(stat)));
-        if stat.links > 1 {
-            let first = self.links.meet(stat.id(), stat.links, folder.root, &folder.path, name.to_bytes());
+        if stat.links == 1 {
+            // Where the target's has other names, this one needs an object of its own.
+            same_object &= theirs.is_some_and(|theirs| theirs.shared.is_none());
+        } else {
+            let first = self.meet(folder, name, stat)?;
             match (first, theirs) {
                 (Some(group), Some(theirs)) if group.target.is_some() && group.target == theirs.shared => {
                     return Ok(());
                 }
+                (Some(_), Some(_)) if self.policy.overwrite == Overwrite::Never => return Ok(()),
                 (Some(group), _) => return self.send_link(folder, name, &group),
                 (None, Some(theirs)) => {
+                    same_object &= theirs.shared.is_none_or(|shared| self.links.claim(shared, stat.id()));
                     if let (Some(group), true) = (self.links.group(stat.id()), same_object) {
                         group.target = theirs.shared;
                     }
@@ -831,11 +891,20 @@ impl Mirror<'_> {
 
     /// Something that only the target has.
     fn target_only(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) {
-        let Some(rules) = visit.rules else { return };
-        if self.orphans.meet(visit.folder, rules, theirs) {
+        if self.orphan(visit, theirs) {
             self.tell(visit.folder, &theirs.name, MirrorReason::Orphan, 0);
             self.note_top(visit.folder, theirs);
         }
+    }
+
+    /// True: it is to go with the orphans.
+    fn orphan(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) -> bool {
+        let Some(rules) = visit.rules else { return false };
+        let goes = self.orphans.meet(visit.folder, rules, theirs);
+        if goes && theirs.kind == FileKind::Directory {
+            self.listing.orphan(visit.folder.root, visit.folder.join(&theirs.name));
+        }
+        goes
     }
 
     /// Remembers an entry of a root, for a CLEAN.
@@ -973,10 +1042,16 @@ impl Mirror<'_> {
                 return false;
             }
         }
+        self.fail_retries();
+        true
+    }
+
+    /// What would be tried again is not.
+    pub(super) fn fail_retries(&mut self) {
+        self.name_parted();
         for (spot, reason) in self.report.take_retries() {
             self.report.fail(&self.shared.counters, &spot, reason);
         }
-        true
     }
 
     /// Sends one thing whole, outside the walk.
@@ -998,7 +1073,7 @@ impl Mirror<'_> {
             let name = sys::c_string(&spot.name)?;
             let stat = dir.stat(&name)?;
             match stat.kind {
-                FileKind::File => self.whole(&folder, &dir, &name, Some(stat.id()), TRIES)?,
+                FileKind::File => self.resend_file(&folder, &dir, &name, &stat, spot)?,
                 FileKind::Directory => return Err(io::Error::from_raw_os_error(libc::EISDIR).into()),
                 _ => {
                     let names = sys::Names::default();
@@ -1013,6 +1088,52 @@ impl Mirror<'_> {
         Ok(())
     }
 
+    /// Sends a file whole, or as a link to another name of it that is good already.
+    fn resend_file(
+        &mut self,
+        folder: &Arc<Folder>,
+        dir: &Arc<Dir>,
+        name: &CStr,
+        stat: &Stat,
+        spot: &Spot,
+    ) -> Result<(), Failed> {
+        let id = stat.id();
+        if stat.links == 1 {
+            return self.whole(folder, dir, name, Some(id), TRIES);
+        }
+        self.wait_for(id)?;
+        let same = |root, path: &[u8], name: &[u8]| (root, path, name) == (spot.root, &spot.path, &spot.name);
+        let good = match (self.resent.get_mut(&id), self.links.first(id)) {
+            (Some((first, count)), _) if first != spot => {
+                *count += 1;
+                Some((first.root, first.path.clone(), first.name.clone()))
+            }
+            (None, Some(first)) if !same(first.root, &first.path, &first.name) => {
+                Some((first.root, first.path.clone(), first.name.clone()))
+            }
+            _ => None,
+        };
+        if let Some((root, dir, from)) = good {
+            folder.touch();
+            let op = Op::Link { name: name.to_bytes(), root, dir: &dir, from: &from };
+            return Ok(self.emitter.send(folder, &op)?);
+        }
+        self.resent.entry(id).or_insert_with(|| (spot.clone(), 1));
+        self.whole(folder, dir, name, Some(id), TRIES)
+    }
+
+    /// A file that had to be sent again is another one now than what its other names show: that is said, and the next mirror
+    /// brings them together.
+    fn name_parted(&mut self) {
+        for (id, (spot, good)) in std::mem::take(&mut self.resent) {
+            if good < self.links.met(id) {
+                let reason = "it had to be sent again, and its other names on the target still show what it was:                               mirror again"
+                    .to_string();
+                self.report.fail(&self.shared.counters, &spot, reason);
+            }
+        }
+    }
+
     fn tell(&mut self, folder: &Arc<Folder>, name: &[u8], reason: MirrorReason, bytes: u64) {
         if let Some(dry) = &mut self.dry {
             let spot = Spot { root: folder.root, path: folder.path.clone(), name: name.to_vec() };
@@ -1021,13 +1142,14 @@ impl Mirror<'_> {
     }
 
     fn failed(&self, folder: &Arc<Folder>, name: &CStr, error: &io::Error) {
-        let spot = Spot { root: folder.root, path: folder.path.clone(), name: name.to_bytes().to_vec() };
+        let spot = spot(folder, name);
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
         self.report.errno(&self.shared.counters, spot, errno, "read", false);
     }
 
-    fn unsettled(&self, folder: &Arc<Folder>, name: &CStr) {
-        let spot = Spot { root: folder.root, path: folder.path.clone(), name: name.to_bytes().to_vec() };
+    fn unsettled(&mut self, folder: &Arc<Folder>, name: &CStr, id: super::links::Id) {
+        self.lose(id);
+        let spot = spot(folder, name);
         let reason = "it kept changing while it was read, so the target has no whole copy of it".to_string();
         self.report.retry(&self.shared.counters, spot, reason);
     }
@@ -1103,7 +1225,7 @@ pub(super) fn attributes_differ(
         (as_root && ours.uid != theirs.uid)
             || (ours.gid != theirs.gid && (as_root || sys::is_own_group(ours.gid)))
     };
-    (plan.settings.attributes && (ours.mode != theirs.mode || owner()))
+    (plan.settings.attributes && (sys::own_mode(ours, as_root) != theirs.mode || owner()))
         || (plan.settings.extended_attributes && xattrs.digest() != *digest)
 }
 
@@ -1115,6 +1237,10 @@ enum Linked {
     AsAlone,
     /// The target's file of this name is also something else.
     NeedsOwnFile,
+}
+
+fn spot(folder: &Folder, name: &CStr) -> Spot {
+    Spot { root: folder.root, path: folder.path.clone(), name: name.to_bytes().to_vec() }
 }
 
 /// The device number that counts: of device nodes only.

@@ -50,8 +50,9 @@ use verify::{Findings, Verify};
 use verify_log::VerifyLog;
 use walk::{Root, open_roots, walk};
 
-/// Most comparisons that wait; the target's queue of questions is longer, so that its applier never waits for them.
-const COMPARISONS: usize = 1000;
+/// Most comparisons that wait; the target's queue of questions is longer, so that its applier never waits for them. Each may
+/// hold a directory open on either side, and 1024 descriptors are a common limit.
+const COMPARISONS: usize = 200;
 
 /// Runs a mirror or a verification to its end. Blocks; logs its beginning, end and failures.
 pub fn run(plan: &JobPlan, kind: JobKind, shared: &JobShared) -> JobOutcome {
@@ -61,6 +62,7 @@ pub fn run(plan: &JobPlan, kind: JobKind, shared: &JobShared) -> JobOutcome {
         if outcome.fatal.is_some() || outcome.stopped || !outcome.failures.is_empty() {
             return outcome;
         }
+        shared.counters.restart();
     }
     with_target(plan, shared, |end| run_over(plan, kind, shared, end))
 }
@@ -256,7 +258,6 @@ fn mirror(
         let listings = (plan.sink == Sink::Local).then_some(listings);
         let mut mirror = Mirror {
             plan,
-            spec,
             shared,
             policy: policy(plan, spec),
             emitter: &emitter,
@@ -274,6 +275,9 @@ fn mirror(
             as_root: sys::is_root(),
             asked: 0,
             top_entries: Vec::new(),
+            replacing: Vec::new(),
+            resent: HashMap::new(),
+            looked: 0,
             entry: TargetEntry::empty(),
             chunk: Vec::new(),
         };
@@ -297,10 +301,13 @@ fn mirror(
         {
             alive = mirror.remove_orphans();
         }
-        if alive && walked && listed && clean && !report.is_fatal() {
+        // A mirror that would not bring everything back must not empty the target.
+        let sound = || shared.counters.errors.load(Relaxed) == 0 && !shared.stopped() && !report.is_fatal();
+        if alive && walked && listed && clean && sound() {
             alive = mirror.clean();
         }
         let _ = mirror.drain();
+        mirror.fail_retries();
         Ok(walked && listed && alive && !mirror.gone)
     });
     emitter.lock().close();
@@ -394,7 +401,13 @@ impl Mirror<'_> {
         self.shared.set_phase(Phase::RemovingOrphans);
         let (below, entries) = (self.listing.below_orphans, self.listing.entries);
         let removed = self.orphans.remove(self.plan, self.shared, self.emitter, self.report, below, entries);
-        removed.is_ok() && self.settle_all()
+        if removed.is_err() || !self.settle_all() {
+            return false;
+        }
+        // What could not be removed is not there on the source to be sent again.
+        self.fail_retries();
+        let replacing = std::mem::take(&mut self.replacing);
+        self.remirror(replacing) && self.settle_all() && self.retry()
     }
 
     /// Empties the target's paths, when what would be lost passes the guard. False: the target has ended.
@@ -444,7 +457,7 @@ fn verification(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sourc
             emitter: &emitter,
             report: &report,
             findings: &findings,
-            listing: Listing::new(Some(listings), frames.clone()),
+            listing: Listing::new((plan.sink == Sink::Local).then_some(listings), frames.clone()),
             compare,
             orphans: Orphans::new(plan, spec.orphans),
             as_root: sys::is_root(),
@@ -464,7 +477,6 @@ fn verification(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sourc
         // Afterwards what was found different is sent whole by the mirror's own code.
         let mut mirror = Mirror {
             plan,
-            spec: mirror_spec,
             shared,
             policy,
             emitter: &emitter,
@@ -482,16 +494,23 @@ fn verification(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sourc
             as_root: sys::is_root(),
             asked: 0,
             top_entries: Vec::new(),
+            replacing: Vec::new(),
+            resent: HashMap::new(),
+            looked: 0,
             entry: TargetEntry::empty(),
             chunk: Vec::new(),
         };
         walked &= mirror.finish_listing();
         let spots = findings.take_remirror();
         let alive = shared.stopped() || mirror.remirror(spots);
-        let mut alive = alive && mirror.settle_all() && (shared.stopped() || mirror.retry());
+        let mut alive = alive && mirror.settle_all();
+        if alive && !shared.stopped() && spec.remirror {
+            alive = mirror.retry();
+        }
         if alive && walked && !shared.stopped() && !report.is_fatal() && !mirror.orphans.is_empty() {
             alive = mirror.remove_orphans();
         }
+        mirror.fail_retries();
         Ok(walked && alive)
     });
     emitter.lock().close();

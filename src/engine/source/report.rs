@@ -169,6 +169,8 @@ fn advice(errno: i32, on_target: bool) -> &'static str {
         (libc::EISDIR | libc::ENOTEMPTY, true) => {
             " (a directory stands where a file must be: remove it, or mirror with ORPHANS)"
         }
+        (libc::EXDEV, true) => " (something is mounted there: unmount it, or keep both on one file system)",
+        (libc::E2BIG, _) => " (it has more extended attributes than can be sent: SET ExtendedAttributes = 0)",
         (libc::ENOTDIR, true) => " (a file stands where a directory must be: remove it)",
         (libc::EOPNOTSUPP, true) => {
             " (the target's file system has no such attributes: SET ExtendedAttributes = 0)"

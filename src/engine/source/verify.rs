@@ -259,7 +259,10 @@ impl Verify<'_> {
     /// Something that only the target has (ORP-02: a verification may see to orphans too).
     fn target_only(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) {
         if let Some(rules) = visit.rules {
-            self.orphans.meet(visit.folder, rules, theirs);
+            let goes = self.orphans.meet(visit.folder, rules, theirs);
+            if goes && theirs.kind == FileKind::Directory {
+                self.listing.orphan(visit.folder.root, visit.folder.join(&theirs.name));
+            }
         }
     }
 

@@ -28,6 +28,7 @@ pub fn serve(end: TargetEnd, policy: Policy) -> Result<(), WireError> {
         wanted: Wanted { attributes: true, xattrs: true, root: sys::is_root() },
         end,
         policy,
+        begun: false,
         roots: Vec::new(),
         place: Err((0, Vec::new())),
         files: HashMap::new(),
@@ -50,6 +51,8 @@ struct Applier {
     wanted: Wanted,
     end: TargetEnd,
     policy: Policy,
+    /// It was told what it is about.
+    begun: bool,
     roots: Vec<Root>,
     /// The directory that was entered, or root and path of one that could not be.
     place: Result<Arc<Place>, (u16, Vec<u8>)>,
@@ -111,6 +114,9 @@ impl Applier {
     fn step(&mut self, op: Op<'_>) -> Result<u64, WireError> {
         match op {
             Op::Begin { attributes, xattrs, scan, roots } => {
+                if std::mem::replace(&mut self.begun, true) {
+                    return Err(WireError::Invalid("second beginning"));
+                }
                 self.wanted.attributes = attributes;
                 self.wanted.xattrs = xattrs;
                 let root = |(path, only): &(&[u8], Option<&[u8]>)| Root::new(&self.policy, path, *only);
@@ -130,7 +136,8 @@ impl Applier {
                     Err(error) => {
                         self.place = Err((root, path.to_vec()));
                         let mut failure = Failure::new("open or make the directory", &error);
-                        if path.is_empty() && failure.kind == FailureKind::One {
+                        if path.is_empty() && matches!(failure.kind, FailureKind::One | FailureKind::Mismatch)
+                        {
                             failure.kind = FailureKind::Root;
                         }
                         self.failed(root, path, b"", &failure);

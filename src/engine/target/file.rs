@@ -185,10 +185,15 @@ impl OpenFile {
         }
     }
 
-    /// Forgets it; what has no name yet is gone.
+    /// Forgets it; what has no name yet is gone. One that was changed in place in part counts as old, so that no mirror takes it
+    /// for newer than the source's.
     pub(super) fn fail(&mut self) {
-        if let State::Whole(aside) = std::mem::replace(&mut self.state, State::Failed) {
-            aside.forget(&self.place);
+        match std::mem::replace(&mut self.state, State::Failed) {
+            State::Whole(aside) => aside.forget(&self.place),
+            State::InPlace(file) => {
+                let _ = sys::set_times(&file, (0, 0));
+            }
+            State::Failed => {}
         }
     }
 }
@@ -200,7 +205,7 @@ impl Drop for OpenFile {
 }
 
 /// Opens a regular file for changes by blocks. An owner's missing write permission is no obstacle: the mode is set at the
-/// end anyway.
+/// end anyway. Until then it has no setuid and setgid bits, as its bytes are another's already.
 fn open_in_place(place: &Place, name: &CStr) -> io::Result<File> {
     let file = match place.dir.update(name) {
         Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
@@ -214,11 +219,14 @@ fn open_in_place(place: &Place, name: &CStr) -> io::Result<File> {
         }
         other => other?,
     };
-    if Stat::of(&file)?.kind == FileKind::File {
-        Ok(file)
-    } else {
-        Err(io::Error::from_raw_os_error(libc::EISDIR))
+    let stat = Stat::of(&file)?;
+    if stat.kind != FileKind::File {
+        return Err(io::Error::from_raw_os_error(libc::EISDIR));
     }
+    if stat.meta.mode & 0o6000 != 0 {
+        sys::set_mode(&file, stat.meta.mode & !0o6000)?;
+    }
+    Ok(file)
 }
 
 /// Copies a range inside the kernel, or through a buffer where the kernel cannot. Fewer bytes than asked when the source

@@ -83,7 +83,7 @@ impl Wanted {
         }
         if let Some(set_mode) = set_mode {
             if self.attributes {
-                set_mode(meta.mode)?;
+                set_mode(sys::own_mode(meta, self.root))?;
             } else if fresh.made {
                 set_mode(0o644)?;
             }
@@ -98,7 +98,7 @@ impl Wanted {
     /// (the user guide says so), as with every copying tool.
     fn set_owner(&self, fd: BorrowedFd<'_>, meta: &Meta, fresh: Fresh) -> io::Result<()> {
         if self.root {
-            if fresh.made && !fresh.group && meta.uid == 0 && meta.gid == 0 {
+            if fresh.made && !fresh.group && meta.uid == 0 && meta.gid == 0 && sys::is_own_group_zero() {
                 return Ok(());
             }
             return sys::set_owner(fd, Some(meta.uid), Some(meta.gid));

@@ -50,7 +50,7 @@ pub(super) struct Place {
     pub dir: Arc<Dir>,
     /// New entries get an ACL of their own from it.
     pub default_acl: bool,
-    /// New entries get its group instead of the process's.
+    /// New entries may get its group instead of the process's (setgid, or a mount with `grpid`).
     pub set_gid: bool,
 }
 
@@ -75,7 +75,7 @@ impl Place {
             path: path.to_vec(),
             dir: Arc::new(dir),
             default_acl,
-            set_gid: stat.meta.mode & 0o2000 != 0,
+            set_gid: stat.meta.mode & 0o2000 != 0 || stat.meta.gid != 0,
         })
     }
 }

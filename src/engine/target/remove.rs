@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 
 /// Removes the entry of this name with all below it. Directories in `forbidden` (device, inode) are kept and make it fail
-/// with EPERM; a mount point fails with EBUSY. What failed stays, what else could go is gone.
+/// with EPERM, what is mounted in it with EXDEV. What failed stays, what else could go is gone.
 pub fn remove_tree(dir: &Dir, name: &CStr, forbidden: &[(u64, u64)]) -> io::Result<()> {
     match dir.remove(name) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EISDIR | libc::EPERM)) => {}
@@ -15,17 +15,19 @@ pub fn remove_tree(dir: &Dir, name: &CStr, forbidden: &[(u64, u64)]) -> io::Resu
         return Err(io::Error::from_raw_os_error(libc::EPERM));
     }
     let mut first_error = None;
-    let mut stack = vec![Level::open(dir.dir(name)?, name.to_owned(), forbidden)?];
+    let mut stack = vec![Level::open(dir.dir_here(name)?, name.to_owned(), forbidden)?];
     while let Some(level) = stack.last_mut() {
         if let Some((entry, kind)) = level.next() {
             let step = if kind == Some(FileKind::Directory) {
-                level.dir.dir(&entry).and_then(|below| Level::open(below, entry, forbidden)).map(Some)
+                level.dir.dir_here(&entry).and_then(|below| Level::open(below, entry, forbidden)).map(Some)
             } else {
                 match level.dir.remove(&entry) {
                     // Its directory did not tell its type.
-                    Err(error) if error.raw_os_error() == Some(libc::EISDIR) => {
-                        level.dir.dir(&entry).and_then(|below| Level::open(below, entry, forbidden)).map(Some)
-                    }
+                    Err(error) if error.raw_os_error() == Some(libc::EISDIR) => level
+                        .dir
+                        .dir_here(&entry)
+                        .and_then(|below| Level::open(below, entry, forbidden))
+                        .map(Some),
                     other => other.map(|()| None),
                 }
             };

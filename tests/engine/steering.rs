@@ -1,0 +1,104 @@
+//! Stop, pause, and files that change: what a job must not do, however it is steered.
+
+use crate::bed::{Bed, CHECKSUM, FULL};
+use dtcl::api::VerifySpec;
+use dtcl::engine::job::{JobKind, JobPlan, JobShared, Sink};
+use dtcl::engine::source;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+#[test]
+fn a_verify_of_the_null_target_ends() {
+    let bed = Bed::new();
+    fs::write(bed.source().join("f"), "x").unwrap();
+    let plan = JobPlan { sink: Sink::Null, ..bed.plan() };
+    let outcome = source::run(&plan, JobKind::Verify(VerifySpec::default()), &JobShared::new());
+    assert_eq!(outcome.verify.unwrap().files_missing, 1);
+}
+
+#[test]
+fn a_plain_verify_never_writes_on_the_target() {
+    let bed = Bed::new();
+    let changing = bed.source().join("changing");
+    fs::write(&changing, vec![0; 32 << 20]).unwrap();
+    bed.mirror(FULL);
+    let before = fs::metadata(bed.target().join("changing")).unwrap();
+    let (shared, plan) = (JobShared::new(), bed.plan());
+    let outcome = std::thread::scope(|scope| {
+        let job = scope.spawn(|| source::run(&plan, JobKind::Verify(VerifySpec::default()), &shared));
+        while shared.counters.bytes_compared.load(Relaxed) == 0 && !job.is_finished() {
+            std::thread::yield_now();
+        }
+        fs::OpenOptions::new().write(true).open(&changing).unwrap().write_all_at(b"x", 5).unwrap();
+        job.join().unwrap()
+    });
+    use std::os::unix::fs::MetadataExt;
+    let after = fs::metadata(bed.target().join("changing")).unwrap();
+    assert_eq!((before.ino(), before.ctime_nsec()), (after.ino(), after.ctime_nsec()), "{outcome:?}");
+}
+
+#[test]
+fn a_stop_ends_a_comparison_in_the_middle_of_a_file() {
+    let bed = Bed::new();
+    let size = 64 << 20;
+    fs::write(bed.source().join("large"), vec![1; size]).unwrap();
+    fs::copy(bed.source().join("large"), bed.target().join("large")).unwrap();
+    let (shared, plan) = (JobShared::new(), bed.plan());
+    let outcome = std::thread::scope(|scope| {
+        let job = scope.spawn(|| source::run(&plan, JobKind::Mirror(CHECKSUM), &shared));
+        while shared.counters.bytes_compared.load(Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        shared.pause();
+        shared.stop();
+        job.join().unwrap()
+    });
+    assert!(outcome.stopped && !outcome.complete);
+    assert!(shared.counters.bytes_compared.load(Relaxed) < size as u64);
+}
+
+#[test]
+fn verify_takes_orphans_away_when_it_is_told_to() {
+    let bed = Bed::new();
+    for n in 0..20 {
+        fs::write(bed.source().join(format!("f{n}")), "x").unwrap();
+    }
+    bed.mirror(FULL);
+    fs::write(bed.target().join("orphan"), "x").unwrap();
+    bed.verify(VerifySpec::default());
+    assert!(bed.target().join("orphan").exists());
+    bed.verify(VerifySpec { remirror: true, orphans: true, ..VerifySpec::default() });
+    bed.same();
+}
+
+#[test]
+fn a_file_read_in_the_middle_of_one_write_is_not_called_done() {
+    let bed = Bed::new();
+    let size = 24 << 20;
+    let path = bed.source().join("big");
+    fs::write(&path, vec![0; size]).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let (stop, path) = (Arc::clone(&stop), path.clone());
+        move || {
+            let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+            let mut n = 0u8;
+            while !stop.load(Relaxed) {
+                n = n.wrapping_add(1);
+                // One system call: ctime moves at its beginning only.
+                assert_eq!(file.write_at(&vec![n; size], 0).unwrap(), size);
+            }
+        }
+    });
+    for _ in 0..6 {
+        let (outcome, _) = bed.run(JobKind::Mirror(FULL));
+        if outcome.complete {
+            let got = fs::read(bed.target().join("big")).unwrap();
+            assert!(got.iter().all(|byte| *byte == got[0]), "half of one write, half of another");
+        }
+    }
+    stop.store(true, Relaxed);
+    writer.join().unwrap();
+}
