@@ -69,20 +69,22 @@ fn names_of_a_large_file_that_changes_on_the_way_stay_together() {
         fs::hard_link(bed.source().join("a"), bed.source().join("b")).unwrap();
         bed.mirror(FULL);
         // The old file is still on the target: a link to it would show the old content under both names.
-        let writer = fs::OpenOptions::new().write(true).open(bed.source().join("a")).unwrap();
-        writer.write_all_at(b"second", 0).unwrap();
+        let path = bed.source().join("a");
+        let write = |bytes: &[u8], at| {
+            fs::OpenOptions::new().write(true).open(&path).unwrap().write_all_at(bytes, at).unwrap();
+        };
+        write(b"second", 0);
+        let mut left = changes;
         // Every frame but the first comes after stamps were taken, so the file is not settled. Then nobody writes any more.
-        let mut writes = (0..changes).map(move |n| writer.write_all_at(&[n], 100).unwrap());
         let (outcome, ()) = run_through(&bed, |from_source, ops| {
-            let mut writes = Some(&mut writes);
             for frame in from_source {
-                if writes.as_mut().is_some_and(|writes| writes.next().is_none()) {
-                    writes = None;
+                if left > 0 {
+                    left -= 1;
+                    write(&[left], 100);
                 }
                 ops.send(frame).unwrap();
             }
         });
-        drop(writes);
         if outcome.complete {
             bed.same();
         } else {

@@ -102,3 +102,18 @@ fn a_file_read_in_the_middle_of_one_write_is_not_called_done() {
     stop.store(true, Relaxed);
     writer.join().unwrap();
 }
+
+#[test]
+fn a_large_file_that_somebody_holds_open_and_that_rests_arrives() {
+    use std::io::Write;
+    let bed = Bed::new();
+    // As a log: written just now, and its writer lives on.
+    let mut log = fs::File::create(bed.source().join("log")).unwrap();
+    log.write_all(&vec![b'x'; 300_000]).unwrap();
+    bed.mirror(FULL);
+    bed.same();
+    log.write_all(b"a line").unwrap();
+    bed.mirror(CHECKSUM);
+    bed.same();
+    drop(log);
+}

@@ -34,6 +34,13 @@ impl Before {
     }
 }
 
+impl Before {
+    /// Nobody wrote when the stamps were taken.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+}
+
 impl std::ops::Deref for Before {
     type Target = Stat;
 

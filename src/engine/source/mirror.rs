@@ -18,6 +18,7 @@ use crate::engine::log::escape;
 use crate::engine::settings::Overwrite;
 use crate::sys::{self, Dir, FileKind, Meta, Stat, Xattrs};
 use crate::wire::{Answer, CONTENT_MAX, FailureKind, FileMode, Op, Patch, Reader, WireError};
+use sha1::{Digest, Sha1};
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -82,6 +83,8 @@ pub(super) struct UnderWay {
     before: Before,
     xattrs: Xattrs,
     tries: u32,
+    /// Of its bytes before they were sent, when only a second read can settle it.
+    sum: Option<[u8; 20]>,
 }
 
 /// Why a step could not be done.
@@ -599,6 +602,12 @@ impl Mirror<'_> {
         }
         let segments =
             if before.is_sparse() { sys::segments(&file, before.size)? } else { vec![(0, before.size)] };
+        // The last try of a file that somebody may be writing: it is read before and after, which costs less than never to
+        // bring over a log whose writer lives on.
+        let sum = match tries >= TRIES && !before.is_quiet() {
+            true => sum_of(&file, self.shared)?,
+            false => None,
+        };
         let file = Arc::new(file);
         let number = {
             let mut emit = self.emitter.lock();
@@ -623,6 +632,7 @@ impl Mirror<'_> {
             before,
             xattrs,
             tries,
+            sum,
         };
         let file = Arc::clone(&under_way.file);
         self.under_way.insert(number, under_way);
@@ -737,7 +747,9 @@ impl Mirror<'_> {
             local.withdraw(number);
         }
         let Some(done) = self.under_way.remove(&number) else { return Ok(()) };
-        let settled = settle(&done.file, &done.before, || Ok(false));
+        let settled = settle(&done.file, &done.before, || {
+            Ok(done.sum.is_some() && sum_of(&done.file, self.shared)? == done.sum)
+        });
         let again = match settled {
             Ok(Settled::Yes) => {
                 let (meta, xattrs) = (done.before.meta, done.xattrs);
@@ -1176,6 +1188,23 @@ impl Mirror<'_> {
     /// Owner, group, mode or extended attributes differ, of those that this process could make equal.
     fn attributes_differ(&self, ours: &Meta, theirs: &Meta, xattrs: &Xattrs, digest: &[u8; 16]) -> bool {
         attributes_differ(self.plan, self.as_root, ours, theirs, xattrs, digest)
+    }
+}
+
+/// The SHA-1 of a file's bytes; None after a stop.
+fn sum_of(file: &File, shared: &JobShared) -> io::Result<Option<[u8; 20]>> {
+    let (mut sum, mut buffer, mut at) = (Sha1::new(), Vec::new(), 0);
+    loop {
+        buffer.clear();
+        let got = sys::read_into(file, at, 1 << 20, &mut buffer)?;
+        if got == 0 {
+            return Ok(Some(sum.finalize().into()));
+        }
+        if !shared.go_on() {
+            return Ok(None);
+        }
+        sum.update(&buffer);
+        at += got as u64;
     }
 }
 
