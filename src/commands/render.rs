@@ -201,7 +201,7 @@ pub(crate) fn failure(name: &str, error: &ApiError) -> String {
     let mut document = Object::default();
     document.put("command", encoded(name));
     document.put("value", error.code.value().to_string());
-    document.put("code", error.code.number().to_string());
+    document.put("code", error.code.value().to_string());
     document.put("message", encoded(&error.message));
     document.put("help", error.help.as_deref().map_or_else(|| "null".to_owned(), encoded));
     document.text() + "\n"

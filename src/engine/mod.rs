@@ -61,6 +61,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Engine>, ApiError> {
         home.create()?;
+        crate::sys::raise_open_files();
         let lock = home.lock()?;
         let kept = kept::Kept::open(&home)?;
         Ok(Arc::new(Engine {

@@ -122,6 +122,12 @@ pub fn set_owner(fd: impl std::os::fd::AsFd, uid: Option<u32>, gid: Option<u32>)
     Ok(nix::unistd::fchownat(fd, c"", uid, gid, nix::fcntl::AtFlags::AT_EMPTY_PATH)?)
 }
 
+/// One line for the system's log (syslog, journal), as a warning of a daemon. No log to be had is no failure.
+pub fn system_log(message: &str) {
+    use nix::syslog::{Facility, Priority, Severity, syslog};
+    let _ = syslog(Priority::new(Severity::LOG_WARNING, Facility::LOG_DAEMON), message);
+}
+
 /// Raises the soft limit of open files to the hard one; a walk holds few, many connections hold more.
 pub fn raise_open_files() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};

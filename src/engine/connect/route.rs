@@ -269,6 +269,13 @@ fn look_at_target(mapping: &Mapping, mounts: &Mounts) -> Result<Tree, ApiError> 
         )
         .help("choose another path, or run as a user who may read it"),
     })?;
+    if mapping.source.is_file() && mapping.source.file_name() != mapping.target.file_name() {
+        return Err(refuse(format!(
+            "a single file keeps its name: {} cannot become {target}",
+            shown(&mapping.source)
+        ))
+        .help("map its directory, or end the target path with the file's own name"));
+    }
     if tree.exists() && mapping.source.is_dir() && !tree.real.is_dir() {
         return Err(ApiError::new(
             Code::FileDirectoryMismatchDirectoryExpected,

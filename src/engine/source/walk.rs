@@ -6,9 +6,10 @@
 
 use super::folder::{Folder, OwnMeta, join};
 use crate::engine::job::{JobPlan, JobShared};
+use crate::engine::log::escape;
 use crate::engine::repset::{DirDecision, DirRules, pseudo_magic};
 use crate::sys::{self, Dir, FileKind, Names, Stat, Xattrs};
-use crate::wire::PATH_MAX;
+use crate::wire::{NAME_MAX, PATH_MAX};
 use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::AsFd;
@@ -165,13 +166,7 @@ impl Walk<'_> {
         let parent = stack.last().map(|level| &level.folder);
         let path = parent.map_or_else(Vec::new, |parent| parent.join(&name));
         if path.len() > PATH_MAX || self.root.path.as_os_str().len() + 1 + path.len() > PATH_MAX {
-            visitor.left_out(number, &path, "its path is longer than 4094 bytes (REP-37)");
-            visitor.unreadable(
-                number,
-                &path,
-                &io::Error::from_raw_os_error(libc::ENAMETOOLONG),
-                "walk the directory",
-            );
+            self.too_long(&path, visitor);
             return Step::Over;
         }
         let opened = sys::c_string(&path)
@@ -215,11 +210,38 @@ impl Walk<'_> {
                 Vec::new()
             }
         };
+        self.drop_too_long(&folder, &mut names, visitor);
         let dir = Arc::new(dir);
         let go_on =
             visitor.directory(&Visit { folder: &folder, dir: &dir, names: &names, rules: rules.as_ref() });
         self.names = names;
         if go_on { Step::Down(Level { folder, id: stat.id(), below }) } else { Step::End }
+    }
+
+    /// A path over the limit is skipped, logged here and in the system's log, and no mirror without it is complete (REP-37).
+    fn too_long(&self, path: &[u8], visitor: &mut dyn Visitor) {
+        visitor.left_out(self.root.number, path, "its path is longer than 4094 bytes (REP-37)");
+        let whole = escape(source_path(&self.root.path, path, b""));
+        sys::system_log(&format!("DTCL: path longer than {PATH_MAX} bytes is not mirrored: {whole}"));
+        let error = io::Error::from_raw_os_error(libc::ENAMETOOLONG);
+        visitor.unreadable(self.root.number, path, &error, "walk to it");
+    }
+
+    /// Leaves out the names with which a path would be over the limit.
+    fn drop_too_long(&self, folder: &Folder, names: &mut Names, visitor: &mut dyn Visitor) {
+        let start =
+            self.root.path.as_os_str().len() + 1 + folder.path.len() + usize::from(!folder.path.is_empty());
+        if start + NAME_MAX <= PATH_MAX {
+            return;
+        }
+        names.retain(|name, kind| {
+            let fits = start + name.to_bytes().len() <= PATH_MAX;
+            // Directories are met once more, when they are walked.
+            if !fits && kind != Some(FileKind::Directory) {
+                self.too_long(&folder.join(name.to_bytes()), visitor);
+            }
+            fits
+        });
     }
 
     fn xattrs(&self, dir: &Dir) -> io::Result<Xattrs> {
