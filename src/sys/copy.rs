@@ -77,9 +77,11 @@ pub fn punch(file: &File, offset: u64, len: u64) -> io::Result<()> {
     match check(unsafe { libc::fallocate(file.as_raw_fd(), mode, start, length) }.into()) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => {
             let zeros = vec![0; 64 * 1024];
+            // Behind the end there is nothing to clear, and `len` may be a peer's word.
+            let end = file.metadata()?.len().min(offset + len);
             let mut at = offset;
-            while at < offset + len {
-                let part = usize::try_from(offset + len - at).unwrap_or(usize::MAX).min(zeros.len());
+            while at < end {
+                let part = usize::try_from(end - at).unwrap_or(usize::MAX).min(zeros.len());
                 file.write_all_at(&zeros[..part], at)?;
                 at += part as u64;
             }

@@ -138,6 +138,8 @@ fn a_clean_that_could_not_bring_everything_back_empties_nothing() {
     assert!(run(FULL).complete);
     // As when a disk is not mounted.
     fs::remove_dir_all(bed.dir.path().join("second")).unwrap();
+    let verified = source::run(&plan, JobKind::Verify(dtcl::api::VerifySpec::default()), &JobShared::new());
+    assert!(!verified.complete && verified.failures.len() == 1, "{verified:?}");
     let outcome = run(MirrorSpec { clean: true, ..FULL });
     assert!(!outcome.complete, "{outcome:?}");
     assert!(bed.target().join("f0").exists() && copy.join("f2").exists());

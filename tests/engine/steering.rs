@@ -117,3 +117,23 @@ fn a_large_file_that_somebody_holds_open_and_that_rests_arrives() {
     bed.same();
     drop(log);
 }
+
+#[test]
+fn what_a_killed_mirror_left_is_not_sent_on_and_goes_only_when_nobody_works_on_it() {
+    let bed = Bed::new();
+    let own = format!(".dtcl-unfinished-{}-7", std::process::id());
+    fs::write(bed.source().join(".dtcl-unfinished-1-7"), "half").unwrap();
+    fs::write(bed.source().join(".dtcl-unfinished-notes"), "a name of the user's").unwrap();
+    fs::write(bed.target().join(&own), "under way").unwrap();
+    bed.mirror(FULL);
+    let names = || {
+        let mut names: Vec<String> = fs::read_dir(bed.target())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(), [own, ".dtcl-unfinished-notes".to_string()]);
+    assert_eq!(bed.mirror(dtcl::api::MirrorSpec { kind: dtcl::api::MirrorKind::Different, ..FULL }), 0);
+}

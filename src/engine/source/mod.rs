@@ -364,22 +364,26 @@ fn walk_all(plan: &JobPlan, roots: &[Root], shared: &JobShared, mirror: &mut Mir
                     return false;
                 }
             }
-            None => mirror.root_is_gone(u16::try_from(number).unwrap_or(u16::MAX)),
+            None => {
+                let number = u16::try_from(number).unwrap_or(u16::MAX);
+                root_is_gone(&mut mirror.listing, mirror.report, shared, number);
+            }
         }
     }
     !mirror.gone
 }
 
-impl Mirror<'_> {
-    fn root_is_gone(&mut self, number: u16) {
-        if matches!(self.listing.enter(number, b""), Ok(Some(_))) {
-            let spot = Spot { root: number, path: Vec::new(), name: Vec::new() };
-            let reason = "it is not on the source any more, but its copy is on the target and is kept: \
-                          mount or restore it, or take its rule out of the set";
-            self.report.fail(&self.shared.counters, &spot, reason.to_string());
-        }
+/// A root that is not there: a failure when it is on the target.
+fn root_is_gone(listing: &mut Listing, report: &Report, shared: &JobShared, number: u16) {
+    if matches!(listing.enter(number, b""), Ok(Some(_))) {
+        let spot = Spot { root: number, path: Vec::new(), name: Vec::new() };
+        let reason = "it is not on the source any more, but its copy is on the target and is kept: \
+                      mount or restore it, or take its rule out of the set";
+        report.fail(&shared.counters, &spot, reason.to_string());
     }
+}
 
+impl Mirror<'_> {
     /// Reads the rest of the target's description, and reports what it could not describe.
     fn finish_listing(&mut self) -> bool {
         if self.shared.stopped() || self.report.is_fatal() {
@@ -467,8 +471,14 @@ fn verification(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sourc
             roots: &roots,
         };
         let mut walked = true;
-        for root in &roots {
-            walked = walked && walk(plan, root, shared, &mut verify);
+        for number in 0..plan.paths.len() {
+            match roots.iter().find(|root| usize::from(root.number) == number) {
+                Some(root) => walked = walked && walk(plan, root, shared, &mut verify),
+                None => {
+                    let number = u16::try_from(number).unwrap_or(u16::MAX);
+                    root_is_gone(&mut verify.listing, &report, shared, number);
+                }
+            }
         }
         walked &= !verify.gone && emitter.lock().flush().is_ok();
         let Verify { listing, compare, orphans, .. } = verify;

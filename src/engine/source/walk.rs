@@ -8,6 +8,7 @@ use super::folder::{Folder, OwnMeta, join};
 use crate::engine::job::{JobPlan, JobShared};
 use crate::engine::log::escape;
 use crate::engine::repset::{DirDecision, DirRules, pseudo_magic};
+use crate::engine::target::unfinished_by;
 use crate::sys::{self, Dir, FileKind, Names, Stat, Xattrs};
 use crate::wire::{NAME_MAX, PATH_MAX};
 use std::ffi::{CStr, OsStr};
@@ -275,6 +276,11 @@ impl Walk<'_> {
 fn select(names: &mut Names, dir: &Dir, rules: &DirRules) -> Vec<Below> {
     let mut below = Vec::new();
     names.retain(|name, kind| {
+        if unfinished_by(name.to_bytes()).is_some() {
+            // Left by a mirror to this place that was killed; no target would own to having it.
+            tracing::info!("Left out: {}, which a mirror did not finish", escape(name.to_bytes()));
+            return false;
+        }
         let is_dir = match kind {
             Some(kind) => kind == FileKind::Directory,
             // Its file system does not tell; what cannot be looked at is decided as a file and fails there.

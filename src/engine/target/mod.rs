@@ -34,6 +34,14 @@ impl Default for Policy {
     }
 }
 
-/// Beginning of the names that files have until they are whole. Never described to a source; left-overs of a killed
-/// process are removed when they are met.
+/// Beginning of the names that files have until they are whole, then the process and a number. Never described to a source, nor
+/// sent by one; left-overs of a killed process are removed when they are met.
 const UNFINISHED: &[u8] = b".dtcl-unfinished-";
+
+/// The process that made a file of such a name; None for any other name.
+pub fn unfinished_by(name: &[u8]) -> Option<u32> {
+    let rest = std::str::from_utf8(name.strip_prefix(UNFINISHED)?).ok()?;
+    let (process, number) = rest.split_once('-')?;
+    number.parse::<u64>().ok()?;
+    process.parse().ok()
+}

@@ -2,7 +2,7 @@
 //! walks its own trees in the same order at the same time.
 
 use super::place::Root;
-use super::{Policy, UNFINISHED};
+use super::{Policy, unfinished_by};
 use crate::engine::link::{Frame, FramePool};
 use crate::sys::{self, Dir, FileKind, Names, Stat};
 use crate::wire::{Answer, Described, FRAME_FULL, FailureKind, PATH_MAX};
@@ -185,14 +185,14 @@ impl Scan<'_> {
 
     /// True for a name of ours that is no entry of the copy; an old one is removed.
     fn is_left_over(&self, dir: &Dir, name: &CStr) -> bool {
-        if !name.to_bytes().starts_with(UNFINISHED) {
-            return false;
-        }
-        let old = dir.stat(name).is_ok_and(|stat| {
-            let changed =
-                SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(stat.ctime.0).unwrap_or(0));
-            changed.elapsed().is_ok_and(|age| age >= STALE)
-        });
+        let Some(process) = unfinished_by(name.to_bytes()) else { return false };
+        // One of this process's own may belong to a mirror that pauses.
+        let old = process != std::process::id()
+            && dir.stat(name).is_ok_and(|stat| {
+                let changed =
+                    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(stat.ctime.0).unwrap_or(0));
+                changed.elapsed().is_ok_and(|age| age >= STALE)
+            });
         if old {
             let _ = dir.remove(name);
         }
