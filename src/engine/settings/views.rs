@@ -20,7 +20,7 @@ pub struct MirrorSettings {
     /// Bounds of memory: operations under way.
     pub mirror_queue_limit: usize,
     /// Retries of an operation that failed on the target or a file that could not be read or settled
-    /// (TGExecutionRetryLimit; 0 would be for ever, a mirror then retries 5 times at its end).
+    /// (TGExecutionRetryLimit; 0 would be for ever, a mirror then retries 3 times at its end).
     pub retry_limit: u32,
     /// Seconds between retries (TGRetryLocked).
     pub retry_delay_s: u32,

@@ -52,6 +52,10 @@ fn hash_file(
     mut send: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<(Vec<u8>, u64)> {
     let place = question.place.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
+    // Not even opened: a device may do something when it is.
+    if place.dir.stat(&question.name)?.kind != FileKind::File {
+        return Err(io::Error::from_raw_os_error(libc::EISDIR));
+    }
     let file = place.dir.read(&question.name)?;
     if Stat::of(&file)?.kind != FileKind::File {
         return Err(io::Error::from_raw_os_error(libc::EISDIR));

@@ -1,0 +1,76 @@
+//! What the target answers, and waiting for it.
+
+use super::super::report::Spot;
+use super::Failed;
+use super::Mirror;
+use crate::wire::{Answer, FailureKind, Op, Reader, WireError};
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Mirror<'_> {
+    /// Reads what the target has answered, without waiting.
+    pub(in crate::engine::source) fn drain(&mut self) -> Result<(), Failed> {
+        while let Ok(frame) = self.results.try_recv() {
+            self.answer(&frame)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for one answer.
+    pub(super) fn wait(&mut self) -> Result<(), Failed> {
+        let frame = self.results.recv().map_err(|_| Failed::Gone)?;
+        self.answer(&frame)
+    }
+
+    pub(super) fn answer(&mut self, frame: &[u8]) -> Result<(), Failed> {
+        let counters = &self.shared.counters;
+        match Answer::decode(&mut Reader::new(frame))? {
+            Answer::Applied { bytes } => {
+                let _ = counters
+                    .bytes_queued
+                    .fetch_update(Relaxed, Relaxed, |queued| Some(queued.saturating_sub(bytes)));
+            }
+            Answer::Written { file } => self.written(file)?,
+            Answer::Reached { barrier } => self.reached = barrier,
+            Answer::Failed { kind, errno, root, path, name, what } => {
+                let spot = Spot { root, path: path.to_vec(), name: name.to_vec() };
+                let what = String::from_utf8_lossy(what);
+                self.report.answered(counters, kind, spot, errno, &what);
+                if kind == FailureKind::Root {
+                    self.gone = true;
+                }
+            }
+            _ => return Err(WireError::Invalid("answer").into()),
+        }
+        Ok(())
+    }
+
+    pub(in crate::engine::source) fn flush(&mut self) -> Result<(), Failed> {
+        Ok(self.emitter.lock().flush()?)
+    }
+
+    /// Waits until the target has applied all that was sent. False: it has ended.
+    pub(in crate::engine::source) fn settle_all(&mut self) -> bool {
+        let mut step = || -> Result<(), Failed> {
+            self.flush()?;
+            while !self.under_way.is_empty() {
+                self.wait()?;
+                self.flush()?;
+            }
+            let barrier = {
+                let mut emit = self.emitter.lock();
+                let barrier = emit.number();
+                emit.push(&Op::Barrier { barrier })?;
+                emit.flush()?;
+                barrier
+            };
+            while self.reached != barrier {
+                self.wait()?;
+            }
+            Ok(())
+        };
+        if step().is_err() {
+            self.gone = true;
+        }
+        !self.gone
+    }
+}
