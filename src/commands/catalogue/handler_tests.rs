@@ -113,7 +113,7 @@ fn json_is_one_document_per_command() {
     assert_eq!(stage.code("status con 3"), 107);
     assert_eq!(
         stage.ui.take_output(),
-        "{\"command\":\"status connection\",\"value\":-107,\"code\":107,\
+        "{\"command\":\"status connection\",\"value\":-107,\"code\":-107,\
          \"message\":\"Connection does not exist\",\"help\":null}\n"
     );
 }
