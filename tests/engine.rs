@@ -389,3 +389,27 @@ fn extended_attributes_go_or_stay_as_the_setting_says() {
     bed.mirror(DIFFERENT);
     bed.same();
 }
+
+#[test]
+fn a_large_file_is_compared_side_by_side_and_changed_in_place() {
+    use std::os::unix::fs::MetadataExt;
+    let bed = Bed::new();
+    let (source, target) = (bed.source().join("big"), bed.target().join("big"));
+    std::fs::write(&source, (0..9_000_000u32).map(|n| (n % 253) as u8).collect::<Vec<_>>()).unwrap();
+    bed.mirror(FULL);
+    let inode = std::fs::metadata(&target).unwrap().ino();
+    for at in [0, 4_500_000, 8_999_999] {
+        tree::flip_byte_secretly(&source, at);
+        let (outcome, shared) = bed.run(JobKind::Mirror(CHECKSUM));
+        assert!(outcome.complete, "{outcome:?}");
+        assert!((1..=65536).contains(&shared.counters.bytes_sent.load(Relaxed)), "at {at}");
+        bed.same();
+    }
+    for size in [12_000_000, 5_000_000, 4_194_304, 100] {
+        let file = std::fs::OpenOptions::new().write(true).open(&source).unwrap();
+        file.set_len(size).unwrap();
+        bed.mirror(CHECKSUM);
+        bed.same();
+    }
+    assert_eq!(std::fs::metadata(&target).unwrap().ino(), inode);
+}

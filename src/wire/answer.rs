@@ -59,6 +59,10 @@ pub enum Answer<'a> {
         sums: &'a [u8],
         last: Option<u64>,
     },
+    /// Instead of sums: both sides, being one process, may read the file, which the target has opened.
+    Here {
+        question: u64,
+    },
     /// The file could not be read: an errno.
     NoSums {
         question: u64,
@@ -98,6 +102,7 @@ const WRITTEN: u8 = 8;
 const FAILED: u8 = 9;
 const REACHED: u8 = 10;
 const APPLIED: u8 = 11;
+const HERE: u8 = 12;
 
 const HAS_SHARED: u8 = 0x10;
 const HAS_RDEV: u8 = 0x20;
@@ -154,6 +159,10 @@ impl<'a> Answer<'a> {
                     out.extend_from_slice(&size.to_le_bytes());
                 }
             }
+            Answer::Here { question } => {
+                out.push(HERE);
+                out.extend_from_slice(&question.to_le_bytes());
+            }
             Answer::NoSums { question, errno } => {
                 out.push(NO_SUMS);
                 out.extend_from_slice(&question.to_le_bytes());
@@ -201,6 +210,7 @@ impl<'a> Answer<'a> {
                 let last = if kind == SUMS_LAST { Some(reader.u64()?) } else { None };
                 Answer::Sums { question, sums, last }
             }
+            HERE => Answer::Here { question: reader.u64()? },
             NO_SUMS => Answer::NoSums { question: reader.u64()?, errno: errno(reader)? },
             WRITTEN => Answer::Written { file: reader.u64()? },
             FAILED => {
@@ -283,6 +293,7 @@ mod tests {
             Answer::ScanEnd,
             Answer::Sums { question: 4, sums: &[7; 40], last: None },
             Answer::Sums { question: 4, sums: &[], last: Some(12) },
+            Answer::Here { question: 4 },
             Answer::NoSums { question: 4, errno: 13 },
             Answer::Written { file: 5 },
             Answer::Failed {
@@ -311,7 +322,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic(mut frame in proptest::collection::vec(any::<u8>(), 1..400), first in 0u8..12) {
+        fn arbitrary_bytes_never_panic(mut frame in proptest::collection::vec(any::<u8>(), 1..400), first in 0u8..13) {
             frame[0] = first;
             let mut reader = Reader::new(&frame);
             while Answer::decode(&mut reader).is_ok() {}

@@ -120,11 +120,13 @@ pub enum Op<'a> {
     MoveAside {
         name: &'a [u8],
     },
-    /// Asks for the SHA-1 of each block of a file: `Answer::Sums`.
+    /// Asks for the SHA-1 of each block of a file: `Answer::Sums`. With `here`, a target of the same process answers
+    /// `Answer::Here` instead.
     Question {
         question: u64,
         name: &'a [u8],
         block: u32,
+        here: bool,
     },
     /// Asks for `Answer::Reached` when all before it is applied.
     Barrier {
@@ -255,11 +257,12 @@ impl<'a> Op<'a> {
                 out.push(MOVE_ASIDE);
                 put_name(out, name);
             }
-            Op::Question { question, name, block } => {
+            Op::Question { question, name, block, here } => {
                 out.push(QUESTION);
                 out.extend_from_slice(&question.to_le_bytes());
                 put_name(out, name);
                 out.extend_from_slice(&block.to_le_bytes());
+                out.push(u8::from(*here));
             }
             Op::Barrier { barrier } => {
                 out.push(BARRIER);
@@ -374,7 +377,7 @@ impl<'a> Op<'a> {
                 if !(1..=CONTENT_MAX).contains(&(block as usize)) {
                     return Err(WireError::Invalid("block size"));
                 }
-                Op::Question { question, name, block }
+                Op::Question { question, name, block, here: reader.bool()? }
             }
             BARRIER => Op::Barrier { barrier: reader.u64()? },
             other => return Err(WireError::UnknownType(other)),
@@ -424,7 +427,7 @@ mod tests {
             Op::SetDirMeta { meta, xattrs: Xattrs::default() },
             Op::Remove { name: b"gone", tree: true },
             Op::MoveAside { name: b"aside" },
-            Op::Question { question: 77, name: b"q", block: 65536 },
+            Op::Question { question: 77, name: b"q", block: 65536, here: true },
             Op::Barrier { barrier: 1 },
         ]
     }

@@ -1,6 +1,7 @@
 //! Block by block against the target: reads and hashes the source's side while the target hashes its own, and sends what
 //! differs. One thread per job; its questions were sent ahead, so no file waits for a round trip.
 
+use super::beside::differing_blocks;
 use super::content::{Before, Settled, settle};
 use super::emit::{Emitter, TargetGone};
 use super::folder::Folder;
@@ -11,6 +12,7 @@ use crate::engine::job::JobShared;
 use crate::sys::{self, Dir, FileKind, Stat, Xattrs};
 use crate::wire::{FileMode, Op, Patch, SUM_LEN};
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -93,6 +95,9 @@ impl Comparer<'_> {
                 return;
             }
             let result = self.compare(&mut item, &mut buffer);
+            if let Some(local) = &self.emitter.local {
+                local.withdraw(item.question);
+            }
             let counters = &self.shared.counters;
             let spot = || Spot {
                 root: item.folder.root,
@@ -147,6 +152,9 @@ impl Comparer<'_> {
         };
         sys::advise_sequential(&file);
         let mut patch = InPlace { item, number: None };
+        if self.sums.is_here(patch.item.question) {
+            return self.compare_beside(patch, &file, &before);
+        }
         let mut found = Found::default();
         let mut target_ended = None;
         let block = patch.item.block;
@@ -191,17 +199,49 @@ impl Comparer<'_> {
                 None => return Err(Failed::Gone),
             },
         };
+        self.conclude(&mut patch, &file, &before, found, (at, their_size))
+    }
+
+    /// The same without checksums, for a file of the target that this process may read.
+    fn compare_beside(&self, mut patch: InPlace<'_>, file: &File, before: &Before) -> Result<Found, Failed> {
+        let local = self.emitter.local.as_ref();
+        let theirs = local.and_then(|local| local.get(patch.item.question)).ok_or(Failed::Gone)?;
+        let their_size = Stat::of(&*theirs)?.size;
+        let block = patch.item.block;
+        let blocks = differing_blocks(file, &theirs, before.size, block, self.shared)?.ok_or(Failed::Gone)?;
+        let mut found = Found { compared: before.size, ..Found::default() };
+        let mut bytes = vec![0; block];
+        for at in blocks {
+            let got =
+                sys::read_exact_at(file, &mut bytes, at).inspect_err(|_| patch.drop_file(self.emitter))?;
+            found.differing += got as u64;
+            if patch.item.act == Act::Send && got > 0 {
+                found.sent += self.send_block(&mut patch, before, at, &bytes[..got])?;
+            }
+        }
+        self.conclude(&mut patch, file, before, found, (before.size, their_size))
+    }
+
+    /// What follows when all blocks were compared: `sizes` are the bytes read here and there.
+    fn conclude(
+        &self,
+        patch: &mut InPlace<'_>,
+        file: &File,
+        before: &Before,
+        mut found: Found,
+        (at, their_size): (u64, u64),
+    ) -> Result<Found, Failed> {
         if their_size > at {
             found.differing += their_size - at;
         }
         // What only a second read could settle is compared anew at the mirror's end.
-        let settled = settle(&file, &before, || Ok(false))?;
+        let settled = settle(file, before, || Ok(false))?;
         if settled == Settled::No || at != before.size {
             patch.drop_file(self.emitter);
             return Err(Failed::Changed);
         }
         if patch.item.act == Act::Send {
-            patch.finish(self.emitter, &before, their_size != at)?;
+            patch.finish(self.emitter, before, their_size != at)?;
         }
         Ok(found)
     }
@@ -246,7 +286,7 @@ impl Comparer<'_> {
                 patch.drop_file(self.emitter);
                 Err(Failed::Target(errno))
             }
-            Piece::Gone => Err(Failed::Gone),
+            Piece::Here | Piece::Gone => Err(Failed::Gone),
         }
     }
 
@@ -255,7 +295,7 @@ impl Comparer<'_> {
             match self.sums.next(question) {
                 Piece::Sum(_) => {}
                 Piece::End(size) => return Some(size),
-                Piece::Unreadable(_) | Piece::Gone => return None,
+                Piece::Unreadable(_) | Piece::Here | Piece::Gone => return None,
             }
         }
     }

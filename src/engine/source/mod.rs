@@ -3,6 +3,7 @@
 //! A job runs on the thread that calls it, a comparing thread when checksums are asked for, and the target's threads at the
 //! other end of a [`link`](super::link). Source and target meet in nothing but operations and answers.
 
+mod beside;
 mod calculate;
 mod compare;
 mod content;

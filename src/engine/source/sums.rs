@@ -12,6 +12,8 @@ pub(super) enum Piece {
     Sum([u8; SUM_LEN]),
     /// No more blocks; the bytes that the target read.
     End(u64),
+    /// No sums: the file can be read here.
+    Here,
     /// The target could not read the file.
     Unreadable(i32),
     /// The target has ended.
@@ -49,6 +51,22 @@ impl Sums {
         }
     }
 
+    /// True when the answer is that the file can be read here; waits for the answer's beginning.
+    pub(super) fn is_here(&mut self, question: u64) -> bool {
+        while self.waiting.is_empty() && self.end.is_none() {
+            let Ok(frame) = self.frames.recv() else { return false };
+            if !self.read(&frame, question) {
+                return false;
+            }
+            self.pool.give(frame);
+        }
+        let here = self.waiting.is_empty() && self.end == Some(Piece::Here);
+        if here {
+            self.end = None;
+        }
+        here
+    }
+
     /// Passes over what is left of an answer.
     pub(super) fn skip(&mut self, question: u64) {
         while let Piece::Sum(_) = self.next(question) {}
@@ -61,6 +79,10 @@ impl Sums {
                 let (blocks, _) = sums.as_chunks::<SUM_LEN>();
                 self.waiting.extend(blocks);
                 self.end = last.map(Piece::End);
+                true
+            }
+            Ok(Answer::Here { question: its }) if its == question => {
+                self.end = Some(Piece::Here);
                 true
             }
             Ok(Answer::NoSums { question: its, errno }) if its == question => {

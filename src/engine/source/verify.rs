@@ -405,7 +405,7 @@ impl Verify<'_> {
         let question = emit.number();
         emit.look(folder);
         let size = u32::try_from(block).unwrap_or(u32::MAX);
-        emit.push(&Op::Question { question, name: name.to_bytes(), block: size })?;
+        emit.push(&Op::Question { question, name: name.to_bytes(), block: size, here: false })?;
         self.asked += 1;
         if size_on_disk >= 1 << 20 || self.asked.is_multiple_of(32) {
             emit.flush()?;

@@ -184,8 +184,8 @@ impl Applier {
                 self.files.remove(&file);
                 Ok(0)
             }
-            Op::Question { question, name, block } => {
-                self.question(question, name, block)?;
+            Op::Question { question, name, block, here } => {
+                self.question(question, name, block, here)?;
                 Ok(0)
             }
             Op::Barrier { barrier } => {
@@ -375,11 +375,12 @@ impl Applier {
             .push(std::thread::spawn(move || scan::describe(roots, &policy, detail, &listings, &frames)));
     }
 
-    fn question(&mut self, question: u64, name: &[u8], block: u32) -> Result<(), WireError> {
+    fn question(&mut self, question: u64, name: &[u8], block: u32, here: bool) -> Result<(), WireError> {
         let name = sys::c_string(name).map_err(|_| WireError::Invalid("name"))?;
         // A directory that could not be entered: its answer still keeps its turn.
         let place = self.place.as_ref().ok().map(Arc::clone);
-        let asked = Question { question, place, name, block: block as usize };
+        let local = if here { self.end.local.clone() } else { None };
+        let asked = Question { question, place, name, block: block as usize, local };
         if self.questions.is_none() {
             let (sender, receiver) = sync_channel(QUESTIONS);
             let (sums, frames) = (self.end.sums.clone(), self.end.frames.clone());

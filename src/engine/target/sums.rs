@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use crate::engine::blocks_together;
-use crate::engine::link::{Frame, FramePool};
+use crate::engine::link::{Frame, FramePool, LocalFiles};
 use crate::sys::{self, FileKind, Stat};
 use crate::wire::{Answer, SUM_LEN};
 use std::ffi::CString;
@@ -17,6 +17,8 @@ pub(super) struct Question {
     pub place: Option<Arc<Place>>,
     pub name: CString,
     pub block: usize,
+    /// Where to leave a file that the source may read itself.
+    pub local: Option<LocalFiles>,
 }
 
 /// Answers in the order of the questions until they end or the source has gone.
@@ -30,7 +32,8 @@ pub(super) fn answer_all(questions: &Receiver<Question>, sums: &SyncSender<Frame
             sums.send(frame).map_err(|_| io::Error::from_raw_os_error(libc::EPIPE))
         });
         match result {
-            Ok((rest, size)) => {
+            Ok(None) => Answer::Here { question: question.question }.encode(&mut frame),
+            Ok(Some((rest, size))) => {
                 Answer::Sums { question: question.question, sums: &rest, last: Some(size) }
                     .encode(&mut frame);
             }
@@ -45,12 +48,13 @@ pub(super) fn answer_all(questions: &Receiver<Question>, sums: &SyncSender<Frame
     }
 }
 
-/// Hashes a file block by block; the hashes that were not handed to `send` yet, and the bytes that were read.
+/// Hashes a file block by block; the hashes that were not handed to `send` yet, and the bytes that were read. None: the
+/// source may read the file itself.
 fn hash_file(
     question: &Question,
     buffer: &mut Vec<u8>,
     mut send: impl FnMut(&[u8]) -> io::Result<()>,
-) -> io::Result<(Vec<u8>, u64)> {
+) -> io::Result<Option<(Vec<u8>, u64)>> {
     let place = question.place.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
     // Not even opened: a device may do something when it is.
     if place.dir.stat(&question.name)?.kind != FileKind::File {
@@ -61,6 +65,10 @@ fn hash_file(
         return Err(io::Error::from_raw_os_error(libc::EISDIR));
     }
     sys::advise_sequential(&file);
+    if let Some(local) = &question.local {
+        local.offer(question.question, Arc::new(file));
+        return Ok(None);
+    }
     let together = blocks_together(question.block);
     buffer.resize((question.block * together).max(buffer.len()), 0);
     let mut sums = Vec::with_capacity(together);
@@ -74,7 +82,7 @@ fn hash_file(
         list.clear();
         list.extend_from_slice(sums.as_flattened());
         if got < question.block * together {
-            return Ok((list, size));
+            return Ok(Some((list, size)));
         }
         send(&list)?;
     }

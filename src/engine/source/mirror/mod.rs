@@ -36,6 +36,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use whole::UnderWay;
 
+/// Files of this size are compared side by side where both sides are one process; smaller ones are hashed, ahead of each
+/// other.
+const BESIDE: u64 = 4 << 20;
+
 /// What a mirror needs while it walks.
 pub(super) struct Mirror<'a> {
     pub plan: &'a JobPlan,
@@ -394,7 +398,8 @@ impl Mirror<'_> {
         let question = emit.number();
         emit.look(folder);
         let size = u32::try_from(block).unwrap_or(u32::MAX);
-        emit.push(&Op::Question { question, name: name.to_bytes(), block: size })?;
+        let here = self.emitter.local.is_some() && size_on_disk >= BESIDE;
+        emit.push(&Op::Question { question, name: name.to_bytes(), block: size, here })?;
         // A large file begins at once; small ones share a frame.
         self.asked += 1;
         if size_on_disk >= 1 << 20 || self.asked.is_multiple_of(32) {
