@@ -1,7 +1,7 @@
 //! Linux: directory handles, stamps, extended attributes, holes, copies inside the kernel. The only unsafe code.
 //!
 //! Names are bytes without `/` and NUL, held as `CStr`; nothing here takes a path of several names except
-//! [`Dir::open_root`], [`Dir::descend`] (under `RESOLVE_BENEATH`) and [`resolve`].
+//! [`Dir::open_root`], [`Dir::descend`] (under `RESOLVE_BENEATH`).
 
 mod copy;
 mod dir;
@@ -18,7 +18,7 @@ pub use copy::{
 };
 pub use dir::{Dir, Object};
 pub use list::{Entry, Names, list_dir};
-pub use stat::{FileKind, Meta, Stamp, Stat, file_system_magic, free_bytes, set_times};
+pub use stat::{FileKind, Meta, Stamp, Stat, file_system_magic, set_times};
 pub use sums::{SUM_LEN, block_sums};
 pub use xattr::{
     MOST as XATTRS_MOST, MOST_BYTES as XATTRS_MOST_BYTES, Xattrs, has_default_acl, remove as remove_xattr,
@@ -27,7 +27,7 @@ pub use xattr::{
 
 use std::ffi::CString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A `CString` of bytes that hold no NUL; else EINVAL.
 pub fn c_string(bytes: &[u8]) -> io::Result<CString> {
@@ -42,31 +42,6 @@ pub fn is_name(bytes: &[u8]) -> bool {
         && bytes != b".."
         && !bytes.contains(&b'/')
         && !bytes.contains(&0)
-}
-
-/// The path with symbolic links of its existing part followed; what does not exist is appended as it is.
-pub fn resolve(path: &Path) -> io::Result<PathBuf> {
-    let mut missing = Vec::new();
-    let mut existing = path.to_path_buf();
-    loop {
-        match std::fs::canonicalize(&existing) {
-            Ok(mut real) => {
-                real.extend(missing.iter().rev());
-                return Ok(real);
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let name = existing.file_name().map(std::ffi::OsStr::to_os_string);
-                match (name, existing.parent()) {
-                    (Some(name), Some(parent)) => {
-                        missing.push(name);
-                        existing = parent.to_path_buf();
-                    }
-                    _ => return Err(error),
-                }
-            }
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// Makes a directory and those above it that are missing, mode 0755 less the umask. Links on the way are followed.

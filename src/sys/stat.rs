@@ -162,12 +162,6 @@ pub fn file_system_magic(fd: impl AsFd) -> io::Result<i64> {
     Ok(statfs(fd)?.f_type)
 }
 
-/// Bytes that an unprivileged user may still write on the file system that holds the object.
-pub fn free_bytes(fd: impl AsFd) -> io::Result<u64> {
-    let s = statfs(fd)?;
-    Ok(s.f_bavail.saturating_mul(u64::try_from(s.f_bsize).unwrap_or(0)))
-}
-
 fn statfs(fd: impl AsFd) -> io::Result<libc::statfs> {
     let mut buffer = std::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `buffer` has room for one statfs and outlives the call.

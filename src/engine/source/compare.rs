@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 
 /// What happens with blocks that differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,45 @@ pub(super) struct Compare {
     pub meta_differs: bool,
     /// What a verification says of it afterwards.
     pub finding: Option<Box<super::verify::Finding>>,
+}
+
+/// Asks the target for checksums of a file of `size` bytes and hands it to the comparing thread, with the question's number.
+/// `asked` counts the questions of the job; `here`: the target may answer that both can read the file.
+pub(super) fn ask(
+    compare: Option<&SyncSender<Compare>>,
+    emitter: &Emitter,
+    asked: &mut u64,
+    mut item: Compare,
+    size: u64,
+    here: bool,
+) -> Result<(), TargetGone> {
+    let mut emit = emitter.lock();
+    item.question = emit.number();
+    emit.look(&item.folder);
+    let block = u32::try_from(item.block).unwrap_or(u32::MAX);
+    emit.push(&Op::Question { question: item.question, name: item.name.to_bytes(), block, here })?;
+    // A large file begins at once; small ones share a frame.
+    *asked += 1;
+    if size >= 1 << 20 || asked.is_multiple_of(32) {
+        emit.flush()?;
+    }
+    drop(emit);
+    item.folder.begin_file();
+    queue(compare, emitter, item)
+}
+
+/// Hands a file to the comparing thread. It must never wait for a question that is not on its way: when its queue is full,
+/// all questions are sent first.
+fn queue(compare: Option<&SyncSender<Compare>>, emitter: &Emitter, item: Compare) -> Result<(), TargetGone> {
+    let compare = compare.ok_or(TargetGone)?;
+    match compare.try_send(item) {
+        Ok(()) => Ok(()),
+        Err(TrySendError::Full(item)) => {
+            emitter.lock().flush()?;
+            compare.send(item).map_err(|_| TargetGone)
+        }
+        Err(TrySendError::Disconnected(_)) => Err(TargetGone),
+    }
 }
 
 /// What a comparison found.

@@ -3,11 +3,11 @@
 //! The log shows the state before a remirror (VER-25). With CHECKSUM a remirror sends the blocks that differ; without it the
 //! file, whole.
 
-use super::compare::{Act, Compare, Found};
+use super::compare::{Act, Compare, Found, ask};
 use super::emit::{Emitter, TargetGone};
 use super::folder::Folder;
 use super::listing::{Listing, TargetEntry};
-use super::mirror::{attributes_differ, queue};
+use super::mirror::{attributes_differ, spot};
 use super::orphans::Orphans;
 use super::report::{Report, Spot};
 use super::verify_log::{VerifyLog, attributes};
@@ -16,7 +16,7 @@ use crate::api::{VerifyReport, VerifySpec};
 use crate::engine::job::{Counters, JobPlan, JobShared};
 use crate::engine::log::escape;
 use crate::sys::{self, FileKind, Meta, Stat, Xattrs};
-use crate::wire::{CONTENT_MAX, Op, WireError};
+use crate::wire::{CONTENT_MAX, WireError};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::AsFd;
@@ -399,34 +399,19 @@ impl Verify<'_> {
         finding: Finding,
         size_on_disk: u64,
     ) -> Result<(), Failed> {
-        let (folder, block) = (visit.folder, self.plan.settings.chunk_size.clamp(4096, CONTENT_MAX));
         let send = self.spec.remirror && self.spec.checksum && (finding.newer || !self.spec.newer);
-        let mut emit = self.emitter.lock();
-        let question = emit.number();
-        emit.look(folder);
-        let size = u32::try_from(block).unwrap_or(u32::MAX);
-        emit.push(&Op::Question { question, name: name.to_bytes(), block: size, here: false })?;
-        self.asked += 1;
-        if size_on_disk >= 1 << 20 || self.asked.is_multiple_of(32) {
-            emit.flush()?;
-        }
-        drop(emit);
-        folder.begin_file();
         let item = Compare {
-            question,
-            folder: Arc::clone(folder),
+            question: 0,
+            folder: Arc::clone(visit.folder),
             dir: Arc::clone(visit.dir),
             name: name.to_owned(),
             xattrs,
-            block,
+            block: self.plan.settings.chunk_size.clamp(4096, CONTENT_MAX),
             act: if send { Act::Send } else { Act::Count },
             meta_differs: finding.attributes_differ || finding.flagged,
             finding: Some(Box::new(finding)),
         };
-        Ok(queue(Some(&self.compare), self.emitter, item)?)
+        // A verification compares sums, whatever else would be possible here.
+        Ok(ask(Some(&self.compare), self.emitter, &mut self.asked, item, size_on_disk, false)?)
     }
-}
-
-fn spot(folder: &Folder, name: &CStr) -> Spot {
-    Spot { root: folder.root, path: folder.path.clone(), name: name.to_bytes().to_vec() }
 }

@@ -10,7 +10,7 @@ mod whole;
 pub(super) use other::target_text;
 pub(super) use run::{run, survey};
 
-use super::compare::{Act, Compare};
+use super::compare::{Act, Compare, ask};
 use super::decide::{Decision, Facts, Policy, decide};
 use super::emit::{Emitter, TargetGone};
 use super::folder::Folder;
@@ -33,7 +33,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, SyncSender};
 use whole::UnderWay;
 
 /// Files of this size are compared side by side where both sides are one process; smaller ones are hashed, ahead of each
@@ -393,32 +393,20 @@ impl Mirror<'_> {
         meta_differs: bool,
         size_on_disk: u64,
     ) -> Result<(), Failed> {
-        let block = self.plan.settings.chunk_size.clamp(4096, CONTENT_MAX);
-        let mut emit = self.emitter.lock();
-        let question = emit.number();
-        emit.look(folder);
-        let size = u32::try_from(block).unwrap_or(u32::MAX);
-        let here = self.emitter.local.is_some() && size_on_disk >= BESIDE;
-        emit.push(&Op::Question { question, name: name.to_bytes(), block: size, here })?;
-        // A large file begins at once; small ones share a frame.
-        self.asked += 1;
-        if size_on_disk >= 1 << 20 || self.asked.is_multiple_of(32) {
-            emit.flush()?;
-        }
-        drop(emit);
-        folder.begin_file();
         let item = Compare {
-            question,
+            question: 0,
             folder: Arc::clone(folder),
             dir: Arc::clone(dir),
             name: name.to_owned(),
             xattrs,
-            block,
+            block: self.plan.settings.chunk_size.clamp(4096, CONTENT_MAX),
             act: Act::Send,
             meta_differs,
             finding: None,
         };
-        queue(self.compare.as_ref(), self.emitter, item).map_err(Failed::from)
+        let here = self.emitter.local.is_some() && size_on_disk >= BESIDE;
+        ask(self.compare.as_ref(), self.emitter, &mut self.asked, item, size_on_disk, here)
+            .map_err(Failed::from)
     }
 
     /// Something that only the target has.
@@ -491,24 +479,6 @@ impl Mirror<'_> {
     }
 }
 
-/// Hands a file to the comparing thread. It must never wait for a question that is not on its way: when its queue is full,
-/// all questions are sent first.
-pub(super) fn queue(
-    compare: Option<&SyncSender<Compare>>,
-    emitter: &Emitter,
-    item: Compare,
-) -> Result<(), TargetGone> {
-    let compare = compare.ok_or(TargetGone)?;
-    match compare.try_send(item) {
-        Ok(()) => Ok(()),
-        Err(TrySendError::Full(item)) => {
-            emitter.lock().flush()?;
-            compare.send(item).map_err(|_| TargetGone)
-        }
-        Err(TrySendError::Disconnected(_)) => Err(TargetGone),
-    }
-}
-
 /// Owner, group, mode or extended attributes differ, of those that this process could make equal.
 pub(super) fn attributes_differ(
     plan: &JobPlan,
@@ -526,6 +496,6 @@ pub(super) fn attributes_differ(
         || (plan.settings.extended_attributes && xattrs.digest() != *digest)
 }
 
-fn spot(folder: &Folder, name: &CStr) -> Spot {
+pub(super) fn spot(folder: &Folder, name: &CStr) -> Spot {
     Spot { root: folder.root, path: folder.path.clone(), name: name.to_bytes().to_vec() }
 }
