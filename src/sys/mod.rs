@@ -4,22 +4,36 @@
 //! [`Dir::open_root`], [`Dir::descend`] (under `RESOLVE_BENEATH`).
 
 mod copy;
+mod cpu;
 mod dir;
+pub mod fanotify;
+mod handle;
+mod holes;
+pub mod inotify;
 mod list;
 pub mod signal;
 mod stat;
 mod sums;
 pub mod terminal;
+#[cfg(test)]
+pub(crate) mod testing;
+mod writeback;
+mod writers;
 mod xattr;
 
 pub use copy::{
     advise_sequential, copy_range, nobody_writes, punch, read_exact_at, read_into, read_once, segments,
     write_all_at,
 };
+pub use cpu::thread_cpu;
 pub use dir::{Dir, Object};
+pub use handle::{Handle, file_system_id, handle_and_mount, handle_of, mount_of, open_by_handle, path_of};
+pub use holes::{next_data, next_hole};
 pub use list::{Entry, Names, list_dir};
 pub use stat::{FileKind, Meta, Stamp, Stat, file_system_magic, set_times};
 pub use sums::{SUM_LEN, block_sums};
+pub use writeback::{is_tmpfs, stores_move_ctime, write_back};
+pub use writers::{MapsBy, NumberDir, SharedMapping, loop_backing, reopen, shared_mappings};
 pub use xattr::{
     MOST as XATTRS_MOST, MOST_BYTES as XATTRS_MOST_BYTES, Xattrs, has_default_acl, remove as remove_xattr,
     set as set_xattr, xattrs_of, xattrs_of_entry, xattrs_of_open,

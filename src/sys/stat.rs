@@ -89,6 +89,9 @@ pub struct Stat {
     /// Device number of a device node, as `makedev` packs it.
     pub rdev: u64,
     pub ctime: (i64, u32),
+    /// When the inode was made, in nanoseconds since 1970: tells it from a later one of the same number. 0 where the file
+    /// system does not know.
+    pub born: i64,
 }
 
 impl Stat {
@@ -117,14 +120,19 @@ impl Stat {
     }
 }
 
-fn statx(fd: BorrowedFd<'_>, name: &CStr, flags: i32) -> io::Result<Stat> {
+pub(super) fn statx(fd: BorrowedFd<'_>, name: &CStr, flags: i32) -> io::Result<Stat> {
     let mut buffer = std::mem::MaybeUninit::<libc::statx>::uninit();
-    let mask = libc::STATX_BASIC_STATS;
+    let mask = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
     // SAFETY: `name` is a C string and `buffer` has room for one statx; both outlive the call.
     let result = unsafe { libc::statx(fd.as_raw_fd(), name.as_ptr(), flags, mask, buffer.as_mut_ptr()) };
     check(result.into())?;
     // SAFETY: statx succeeded, so it filled the whole structure.
     let s = unsafe { buffer.assume_init() };
+    let born = if s.stx_mask & libc::STATX_BTIME != 0 {
+        s.stx_btime.tv_sec.wrapping_mul(1_000_000_000).wrapping_add(i64::from(s.stx_btime.tv_nsec))
+    } else {
+        0
+    };
     let kind =
         FileKind::of_mode(u32::from(s.stx_mode)).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
     Ok(Stat {
@@ -142,6 +150,7 @@ fn statx(fd: BorrowedFd<'_>, name: &CStr, flags: i32) -> io::Result<Stat> {
         ino: s.stx_ino,
         rdev: libc::makedev(s.stx_rdev_major, s.stx_rdev_minor),
         ctime: (s.stx_ctime.tv_sec, s.stx_ctime.tv_nsec),
+        born,
     })
 }
 
