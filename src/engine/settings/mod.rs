@@ -10,7 +10,10 @@ pub mod table;
 mod views;
 
 pub use check::BadValue;
-pub use views::{LogSettings, MirrorSettings, OrphanSettings, Overwrite, VerifyLogSettings};
+pub use views::{
+    AutoRemirror, LogSettings, MirrorSettings, OrphanSettings, Overwrite, QueueSettings, RemirrorKind,
+    VerifyLogSettings,
+};
 
 use super::home::{Home, make_private};
 use super::repset::matches_wildcard;

@@ -144,11 +144,11 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Decides which IP addresses move at failover";
     AllMustFail: Linux, Bool, "-", "-", "-", "0 = one failed address suffices; 1 = all addresses have to fail", "1", No, Later("failover"),
         "Decides whether failover needs all IP addresses to be down";
-    AutoReconnect: Both, Bool, "-", "-", "-", "0 = no reconnect; 1 = reconnect", "1", Yes, Later("connections over the network"),
+    AutoReconnect: Both, Bool, "-", "-", "-", "0 = no reconnect; 1 = reconnect", "1", Yes, Acts,
         "Re-establish target connections once a failed source is online again";
-    AutoRemirror: Both, Choice, "-", "-", "-", "0 = no comparison and nothing sent; 1 = compare attributes, send differing attributes and bytes; 2 = no comparison, send every file whole; 3 = compare attributes, send whole file when different; 4 = compare attributes and data, send differing attributes and bytes", "1", No, Later("connections over the network"),
+    AutoRemirror: Both, Choice, "-", "-", "-", "0 = no comparison and nothing sent; 1 = compare attributes, send differing attributes and bytes; 2 = no comparison, send every file whole; 3 = compare attributes, send whole file when different; 4 = compare attributes and data, send differing attributes and bytes", "1", No, Acts,
         "Kind of mirror started by itself when the source returns after an auto-disconnect";
-    AutoRemirrorRetry: Both, Integer, "seconds", "-", "-", "any integer", "30", No, Later("connections over the network"),
+    AutoRemirrorRetry: Both, Integer, "seconds", "-", "-", "any integer", "30", No, Acts,
         "Interval at which the source looks for connections that are reconnected but not yet remirrored";
     AutoRetransmit: Both, Bool, "-", "-", "-", "0 = no attempt; 1 = attempt", "1", No, Later("connections over the network"),
         "Whether a source that lost a target tries to reach it again";
@@ -204,9 +204,9 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Produce heartbeat debugging information";
     HBTTTL: Linux, Integer, "seconds", "0", "65535", "-", "10", No, Later("connections over the network"),
         "Time without a heartbeat after which a remote machine counts as unavailable";
-    HPQueueRatio: Both, Integer, "packets", "1", "65535", "-", "5", Partly("future connections: no; current connection: yes"), Later("real-time replication"),
+    HPQueueRatio: Both, Integer, "packets", "1", "65535", "-", "5", Partly("future connections: no; current connection: yes"), Acts,
         "Number of replication packets sent per one mirror packet";
-    IgnoreDeleteOps: Both, Bool, "-", "-", "-", "0 = deletes are replicated; 1 = deletes are not replicated", "0", No, Later("real-time replication"),
+    IgnoreDeleteOps: Both, Bool, "-", "-", "-", "0 = deletes are replicated; 1 = deletes are not replicated", "0", No, Acts,
         "Whether file and directory deletions reach the target";
     LoadSourceTarget: Linux, Choice, "-", "-", "-", "0 = neither module; 1 = source only; 2 = target only; 3 = source and target", "3", Yes, Later("loading and unloading of the modules"),
         "Which modules are loaded";
@@ -230,9 +230,9 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Orphan operations are sent in several pieces once a directory holds more files than this";
     MaxRetry: Both, Integer, "attempts", "-", "-", "any integer", "5", Yes, Later("connections over the network"),
         "General retry count for the whole application, such as socket creation and service start";
-    MaxWriteChunkSize: Both, Integer, "bytes", "1", "131072", "-", "65536", No, Later("real-time replication"),
+    MaxWriteChunkSize: Both, Integer, "bytes", "1", "131072", "-", "65536", No, Acts,
         "Largest merged operation during replication";
-    MemoryQueueToDiskThreshold: Both, Integer, "percent", "-", "-", "any valid percentage", "100", Yes, Later("the disk queue"),
+    MemoryQueueToDiskThreshold: Both, Integer, "percent", "-", "-", "any valid percentage", "100", Yes, Acts,
         "Share of QMemoryBufferMax at which queuing to disk starts";
     MinCompressionFileSize: Both, Integer, "bytes", "-", "-", "any file size", "1024", No, Later("compression"),
         "Smallest file that is compressed; smaller ones go uncompressed";
@@ -262,7 +262,7 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Longest wait for data on a connection before it is closed";
     NodeLockedLicenseKey: Both, Unspecified, "-", "-", "-", "-", "-", Unspecified, None("internal to the product"),
         "Internal, licensing";
-    OpBufferSize: Linux, Integer, "operations", "0", "-", "0 = no limit; 1 or more = limit", "0", No, Later("the disk queue"),
+    OpBufferSize: Linux, Integer, "operations", "0", "-", "0 = no limit; 1 or more = limit", "0", No, Acts,
         "Operations kept in the memory queue before disk queuing starts";
     PingFrequency: Linux, Integer, "seconds", "1", "65535", "-", "5", No, Later("failover"),
         "Time between pings from the monitoring target to the source";
@@ -270,21 +270,21 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Wait for the target's pre-failback script before the failback is finished";
     PreFailoverWait: Linux, Bool, "-", "-", "-", "0 = no wait; 1 = wait", "0", No, Later("failover"),
         "Wait for the target's pre-failover script before the failover is finished";
-    QJournalDir: Both, Path, "path", "-", "-", "any valid path", "directory chosen at installation", No, Later("the disk queue"),
+    QJournalDir: Both, Path, "path", "-", "-", "any valid path", "directory chosen at installation", No, Acts,
         "Directory of the disk queue";
-    QJournalFileSize: Both, Integer, "MB", "-", "4095", "any valid file size", "5", No, Later("the disk queue"),
+    QJournalFileSize: Both, Integer, "MB", "-", "4095", "any valid file size", "5", No, Acts,
         "Size of each queue transaction log file";
-    QJournalFreeSpaceMin: Both, Integer, "MB", "-", "-", "depends on the disk", "250", No, Later("the disk queue"),
+    QJournalFreeSpaceMin: Both, Integer, "MB", "-", "-", "depends on the disk", "250", No, Acts,
         "Free space in QJournalDir that has to remain at all times";
     QJournalPreload: Both, Unspecified, "operations", "-", "-", "-", "-", Unspecified, None("internal to the product"),
         "Operations fetched per read of the disk queue";
-    QJournalSpaceMax: Both, Integer, "MB", "0", "-", "Unlimited, or a number depending on the disk; 0 = no disk queuing", "Unlimited", No, Later("the disk queue"),
+    QJournalSpaceMax: Both, Integer, "MB", "0", "-", "Unlimited, or a number depending on the disk; 0 = no disk queuing", "Unlimited", No, Acts,
         "Disk space in QJournalDir that the queue may take; reaching it starts the auto-disconnect";
-    QLogWriteThrough: Both, Bool, "-", "-", "-", "0 = not write-through; 1 = write-through", "0", No, Later("the disk queue"),
+    QLogWriteThrough: Both, Bool, "-", "-", "-", "0 = not write-through; 1 = write-through", "0", No, Acts,
         "Write the disk queue in write-through mode";
-    QMemoryBufferMax: Both, Integer, "MB", "32", "4095", "-", "256", Yes, Later("the disk queue"),
+    QMemoryBufferMax: Both, Integer, "MB", "32", "4095", "-", "256", Yes, Acts,
         "System memory that, once exceeded, leads to queuing on disk";
-    QueueSizeAlertThreshold: Both, Integer, "percent", "-", "-", "any valid percentage", "50", Yes, Later("the disk queue"),
+    QueueSizeAlertThreshold: Both, Integer, "percent", "-", "-", "any valid percentage", "50", Yes, Acts,
         "Queue usage that raises an alert";
     RemapLink: Both, Bool, "-", "-", "-", "0 = link path left as it is; 1 = link path rewritten to the target path", "1", No, Acts,
         "What happens to a soft link that points inside the replication set";
@@ -338,7 +338,7 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Internal: which target machines are paused";
     TCPBufferSize: Both, Integer, "bytes", "4096", "7500000", "0 also accepted on Linux = automatic tuning", "375000", Yes, Later("connections over the network"),
         "Size of the TCP/IP buffer of the operating system";
-    TGCloseDelay: Both, Integer, "milliseconds", "0", "2000", "-", "1000", No, Later("real-time replication"),
+    TGCloseDelay: Both, Integer, "milliseconds", "0", "2000", "-", "1000", No, Acts,
         "How long a file stays open on the target";
     TGExecutionRetryLimit: Both, Integer, "attempts", "0", "65536", "0 = never discarded, retried until applied", "0", No, Acts,
         "Retries of an unfinished target operation until it is thrown away";

@@ -124,7 +124,10 @@ fn docs_name_every_setting() {
 fn every_view_reads_options_that_exist() {
     let place = Place::new();
     let settings = place.load();
-    let (mirror, contract) = (settings.mirror(), MirrorSettings::default());
+    let mirror = settings.mirror();
+    // Where the queue lies is the home's word.
+    assert_eq!(mirror.queue_dir, place.home.queue_dir());
+    let contract = MirrorSettings { queue_dir: mirror.queue_dir.clone(), ..MirrorSettings::default() };
     assert_eq!(
         format!("{mirror:?}"),
         format!("{contract:?}"),
@@ -136,6 +139,11 @@ fn every_view_reads_options_that_exist() {
     let verify = settings.verify_log();
     assert_eq!(verify.file("Data"), place.home.log_dir().join("Data DTVerify.log"));
     assert_eq!((verify.limit, verify.append), (1_048_576, true));
+    assert_eq!(settings.queue(), QueueSettings::default());
+    assert_eq!(settings.queue_directory(), place.home.queue_dir());
+    let automatic = settings.auto_remirror();
+    assert_eq!((automatic.reconnect, automatic.retry.as_secs()), (true, 30));
+    assert_eq!(automatic.kind, Some(RemirrorKind::Checksum { all: false }));
     assert!(settings.calculate_on_connect() && !settings.cleaner());
     assert_eq!(settings.statistics_file(), ("statistic.sts".to_owned(), true));
     assert_eq!(settings.repset_database(), place.home.state_dir().join("DblTake.db"));
@@ -171,6 +179,43 @@ fn set_reaches_the_views_and_the_file() {
     assert!(!place.file().contains("MirrorChunkSize"));
     // The next start sees the same.
     assert_eq!(format!("{:?}", place.load().mirror().orphans), format!("{:?}", settings.mirror().orphans));
+}
+
+/// QUE-02: the memory waits for a restart; QUE-03: a limit of 0 is none of Unlimited.
+#[test]
+fn the_queue_reads_its_settings() {
+    let place = Place::new();
+    let settings = place.load();
+    let set = |name: &str, value: &str| drop(settings.set(name, value).unwrap());
+    set("QMemoryBufferMax", "32");
+    set("MemoryQueueToDiskThreshold", "75");
+    set("QueueSizeAlertThreshold", "80");
+    set("QJournalDir", "/srv/queue");
+    set("QJournalFileSize", "1");
+    set("QJournalSpaceMax", "0");
+    set("QJournalFreeSpaceMin", "50");
+    set("QLogWriteThrough", "1");
+    set("OpBufferSize", "1000");
+    let now = settings.queue();
+    assert_eq!((now.memory_max_bytes, now.to_disk_percent, now.alert_percent), (256 << 20, 100, 50));
+    assert_eq!((now.space_max, now.write_through, now.op_limit), (Some(0), true, 1000));
+    let restarted = place.load();
+    assert_eq!(
+        restarted.queue(),
+        QueueSettings {
+            memory_max_bytes: 32 << 20,
+            to_disk_percent: 75,
+            file_size_bytes: 1 << 20,
+            space_max: Some(0),
+            free_min_bytes: 50 << 20,
+            alert_percent: 80,
+            write_through: true,
+            op_limit: 1000,
+        }
+    );
+    assert_eq!(restarted.queue_directory(), Path::new("/srv/queue"));
+    restarted.set("QJournalSpaceMax", "2").unwrap();
+    assert_eq!(restarted.queue().space_max, Some(2 << 20));
 }
 
 #[test]

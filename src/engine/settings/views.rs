@@ -2,6 +2,7 @@
 
 use super::Settings;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What mirror and verify read. Taken once when a job starts.
 #[derive(Clone, Debug)]
@@ -24,6 +25,17 @@ pub struct MirrorSettings {
     pub retry_limit: u32,
     /// Seconds between retries (TGRetryLocked).
     pub retry_delay_s: u32,
+    /// Bytes of the largest write that replication sends (MaxWriteChunkSize).
+    pub write_chunk: usize,
+    /// Operations of replication for one of a mirror (HPQueueRatio).
+    pub ratio: u32,
+    /// Removals on the source are not followed (IgnoreDeleteOps).
+    pub ignore_deletes: bool,
+    /// How long the target keeps a file open that was changed in place (TGCloseDelay).
+    pub close_delay: Duration,
+    pub queue: QueueSettings,
+    /// Where the queue's files lie (QJournalDir).
+    pub queue_dir: PathBuf,
     pub orphans: OrphanSettings,
 }
 
@@ -62,6 +74,12 @@ impl Default for MirrorSettings {
             mirror_queue_limit: 1000,
             retry_limit: 0,
             retry_delay_s: 3,
+            write_chunk: 65536,
+            ratio: 5,
+            ignore_deletes: false,
+            close_delay: Duration::from_secs(1),
+            queue: QueueSettings::default(),
+            queue_dir: std::env::temp_dir(),
             orphans: OrphanSettings {
                 move_to: None,
                 min_age_minutes: None,
@@ -70,6 +88,27 @@ impl Default for MirrorSettings {
             },
         }
     }
+}
+
+/// The automatic mirror (MIR-20, MIR-21, SET-04).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AutoRemirror {
+    /// AutoReconnect: the connection comes back by itself.
+    pub reconnect: bool,
+    /// AutoRemirror; None: a person begins the mirror.
+    pub kind: Option<RemirrorKind>,
+    /// AutoRemirrorRetry.
+    pub retry: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemirrorKind {
+    Full,
+    Different,
+    /// Only blocks that differ; of every file, or of those whose size or time differs.
+    Checksum {
+        all: bool,
+    },
 }
 
 /// Where and how the engine log is written (reference-guide.md 2.1).
@@ -103,6 +142,45 @@ impl VerifyLogSettings {
     }
 }
 
+/// What a replication queue may take (QUE-01 to -06).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// Bytes of memory (QMemoryBufferMax).
+    pub memory_max_bytes: u64,
+    /// Share of it at which queuing to disk starts (MemoryQueueToDiskThreshold).
+    pub to_disk_percent: u8,
+    /// Bytes of a queue file (QJournalFileSize).
+    pub file_size_bytes: u64,
+    /// Bytes on disk: None without limit, 0 no queuing to disk (QJournalSpaceMax).
+    pub space_max: Option<u64>,
+    /// Bytes that stay free on the volume (QJournalFreeSpaceMin).
+    pub free_min_bytes: u64,
+    /// Usage that raises an alert (QueueSizeAlertThreshold).
+    pub alert_percent: u8,
+    /// Each write waits for the disk (QLogWriteThrough).
+    pub write_through: bool,
+    /// Operations in memory before queuing to disk starts; 0 without limit (OpBufferSize).
+    pub op_limit: u64,
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        Self {
+            memory_max_bytes: 256 * MB,
+            to_disk_percent: 100,
+            file_size_bytes: 5 * MB,
+            space_max: None,
+            free_min_bytes: 250 * MB,
+            alert_percent: 50,
+            write_through: false,
+            op_limit: 0,
+        }
+    }
+}
+
+/// The unit of the queue's sizes.
+const MB: u64 = 1 << 20;
+
 /// A number of the table as the type a part works with; ones that do not fit become the greatest that does.
 fn clamp<T: TryFrom<u64>>(value: u64, greatest: T) -> T {
     T::try_from(value).unwrap_or(greatest)
@@ -127,6 +205,12 @@ impl Settings {
             mirror_queue_limit: clamp(self.number("MirrorQueueLimit"), usize::MAX),
             retry_limit: clamp(self.number("TGExecutionRetryLimit"), u32::MAX),
             retry_delay_s: clamp(self.number("TGRetryLocked"), u32::MAX),
+            write_chunk: clamp(self.number("MaxWriteChunkSize"), usize::MAX),
+            ratio: clamp(self.number("HPQueueRatio"), u32::MAX),
+            ignore_deletes: self.on("IgnoreDeleteOps"),
+            close_delay: Duration::from_millis(self.number("TGCloseDelay")),
+            queue: self.queue(),
+            queue_dir: self.queue_directory(),
             orphans: OrphanSettings {
                 move_to: self.on("MoveOrphanedFiles").then(|| self.path("MoveOrphansDir")),
                 min_age_minutes: (!self.on("RemoveAllOrphans"))
@@ -157,9 +241,43 @@ impl Settings {
         }
     }
 
+    pub fn queue(&self) -> QueueSettings {
+        let bytes = |name| self.number(name).saturating_mul(MB);
+        QueueSettings {
+            memory_max_bytes: bytes("QMemoryBufferMax"),
+            to_disk_percent: clamp(self.number("MemoryQueueToDiskThreshold"), 100),
+            file_size_bytes: bytes("QJournalFileSize"),
+            space_max: (self.text("QJournalSpaceMax") != "Unlimited").then(|| bytes("QJournalSpaceMax")),
+            free_min_bytes: bytes("QJournalFreeSpaceMin"),
+            alert_percent: clamp(self.number("QueueSizeAlertThreshold"), 100),
+            write_through: self.on("QLogWriteThrough"),
+            op_limit: self.number("OpBufferSize"),
+        }
+    }
+
+    /// `QJournalDir`: where the queues have their directories.
+    pub fn queue_directory(&self) -> PathBuf {
+        self.path("QJournalDir")
+    }
+
     /// Whether a connection measures its set first, when its command does not say.
     pub fn calculate_on_connect(&self) -> bool {
         self.on("CalculateOnConnect")
+    }
+
+    /// What happens by itself after replication missed changes (`AutoReconnect`, `AutoRemirror`).
+    pub fn auto_remirror(&self) -> AutoRemirror {
+        AutoRemirror {
+            reconnect: self.on("AutoReconnect"),
+            kind: match self.number("AutoRemirror") {
+                0 => None,
+                2 => Some(RemirrorKind::Full),
+                3 => Some(RemirrorKind::Different),
+                4 => Some(RemirrorKind::Checksum { all: true }),
+                _ => Some(RemirrorKind::Checksum { all: false }),
+            },
+            retry: Duration::from_secs(self.number("AutoRemirrorRetry")),
+        }
     }
 
     /// Whether MIRROR START ... CLEAN is allowed (else -146).
