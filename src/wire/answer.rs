@@ -1,7 +1,7 @@
 //! Answers: what a target tells its source.
 
 use super::primitive::{put_bytes, put_meta, put_name, put_short};
-use super::{NAME_MAX, PATH_MAX, Reader, SUM_LEN, SUMS_MAX, WireError};
+use super::{NAME_MAX, OWNERS, PATH_MAX, Reader, SUM_LEN, SUMS_MAX, WireError};
 use crate::sys::{FileKind, Meta};
 
 /// What the target has under one name: enough to tell whether the source's differs.
@@ -36,6 +36,8 @@ pub enum FailureKind {
     Root = 4,
     /// A directory stands where a file must be, or a file where a directory must be.
     Mismatch = 5,
+    /// What was to be changed, moved or linked is not there: the two sides are to be compared.
+    Missing = 6,
 }
 
 /// One answer. Byte strings are borrowed from the frame.
@@ -72,8 +74,9 @@ pub enum Answer<'a> {
     Written {
         file: u64,
     },
-    /// An operation failed: an errno, and what it was about.
+    /// An operation failed for good: whose it was, an errno, and what it was about.
     Failed {
+        who: u8,
         kind: FailureKind,
         errno: i32,
         root: u16,
@@ -81,9 +84,21 @@ pub enum Answer<'a> {
         name: &'a [u8],
         what: &'a [u8],
     },
-    /// So many bytes of content of one frame are applied.
+    /// So many bytes of content that one owner sent are dealt with: one answer for each frame and owner, another when what was held
+    /// back is done.
     Applied {
+        who: u8,
         bytes: u64,
+    },
+    /// So many of replication's operations are held back, to be tried again; sent when the number has changed, 0 when all are done. The
+    /// rest tells of the first that failed.
+    Held {
+        count: u32,
+        errno: i32,
+        root: u16,
+        path: &'a [u8],
+        name: &'a [u8],
+        what: &'a [u8],
     },
     /// All before the barrier is applied.
     Reached {
@@ -103,6 +118,7 @@ const FAILED: u8 = 9;
 const REACHED: u8 = 10;
 const APPLIED: u8 = 11;
 const HERE: u8 = 12;
+const HELD: u8 = 13;
 
 const HAS_SHARED: u8 = 0x10;
 const HAS_RDEV: u8 = 0x20;
@@ -172,16 +188,17 @@ impl<'a> Answer<'a> {
                 out.push(WRITTEN);
                 out.extend_from_slice(&file.to_le_bytes());
             }
-            Answer::Failed { kind, errno, root, path, name, what } => {
-                out.extend_from_slice(&[FAILED, *kind as u8]);
-                out.extend_from_slice(&errno.to_le_bytes());
-                out.extend_from_slice(&root.to_le_bytes());
-                put_short(out, path);
-                put_short(out, name);
-                put_short(out, what);
+            Answer::Failed { who, kind, errno, root, path, name, what } => {
+                out.extend_from_slice(&[FAILED, *who, *kind as u8]);
+                put_about(out, *errno, *root, [path, name, what]);
             }
-            Answer::Applied { bytes } => {
-                out.push(APPLIED);
+            Answer::Held { count, errno, root, path, name, what } => {
+                out.push(HELD);
+                out.extend_from_slice(&count.to_le_bytes());
+                put_about(out, *errno, *root, [path, name, what]);
+            }
+            Answer::Applied { who, bytes } => {
+                out.extend_from_slice(&[APPLIED, *who]);
                 out.extend_from_slice(&bytes.to_le_bytes());
             }
             Answer::Reached { barrier } => {
@@ -215,20 +232,19 @@ impl<'a> Answer<'a> {
             WRITTEN => Answer::Written { file: reader.u64()? },
             FAILED => {
                 use FailureKind::*;
-                let kind = reader.u8()?;
-                let kind = [One, Full, ReadOnly, Root, Mismatch].into_iter().find(|k| *k as u8 == kind);
+                let (who, kind) = (owner(reader)?, reader.u8()?);
+                let kind =
+                    [One, Full, ReadOnly, Root, Mismatch, Missing].into_iter().find(|k| *k as u8 == kind);
                 let kind = kind.ok_or(WireError::Invalid("kind of failure"))?;
-                let (errno, root) = (errno(reader)?, reader.u16()?);
-                Answer::Failed {
-                    kind,
-                    errno,
-                    root,
-                    path: reader.path()?,
-                    name: reader.short("name", NAME_MAX)?,
-                    what: reader.short("reason", 1024)?,
-                }
+                let (errno, root, path, name, what) = about(reader)?;
+                Answer::Failed { who, kind, errno, root, path, name, what }
             }
-            APPLIED => Answer::Applied { bytes: reader.u64()? },
+            HELD => {
+                let count = reader.u32()?;
+                let (errno, root, path, name, what) = about(reader)?;
+                Answer::Held { count, errno, root, path, name, what }
+            }
+            APPLIED => Answer::Applied { who: owner(reader)?, bytes: reader.u64()? },
             REACHED => Answer::Reached { barrier: reader.u64()? },
             other => return Err(WireError::UnknownType(other)),
         })
@@ -252,6 +268,25 @@ fn hash(reader: &mut Reader<'_>) -> Result<[u8; 16], WireError> {
     let mut hash = [0; 16];
     hash.copy_from_slice(reader.take(16)?);
     Ok(hash)
+}
+
+fn owner(reader: &mut Reader<'_>) -> Result<u8, WireError> {
+    let who = reader.u8()?;
+    if usize::from(who) < OWNERS { Ok(who) } else { Err(WireError::Invalid("owner")) }
+}
+
+/// What an operation was about: its path, its name, what was done.
+fn put_about(out: &mut Vec<u8>, errno: i32, root: u16, texts: [&[u8]; 3]) {
+    out.extend_from_slice(&errno.to_le_bytes());
+    out.extend_from_slice(&root.to_le_bytes());
+    texts.iter().for_each(|text| put_short(out, text));
+}
+
+type About<'a> = (i32, u16, &'a [u8], &'a [u8], &'a [u8]);
+
+fn about<'a>(reader: &mut Reader<'a>) -> Result<About<'a>, WireError> {
+    let (errno, root) = (errno(reader)?, reader.u16()?);
+    Ok((errno, root, reader.path()?, reader.short("name", NAME_MAX)?, reader.short("reason", 1024)?))
 }
 
 fn errno(reader: &mut Reader<'_>) -> Result<i32, WireError> {
@@ -297,6 +332,7 @@ mod tests {
             Answer::NoSums { question: 4, errno: 13 },
             Answer::Written { file: 5 },
             Answer::Failed {
+                who: 0,
                 kind: FailureKind::Full,
                 errno: 28,
                 root: 0,
@@ -304,7 +340,18 @@ mod tests {
                 name: b"x",
                 what: b"write",
             },
-            Answer::Applied { bytes: 8 },
+            Answer::Failed {
+                who: 1,
+                kind: FailureKind::Missing,
+                errno: 2,
+                root: 3,
+                path: b"a/b",
+                name: b"",
+                what: b"move",
+            },
+            Answer::Applied { who: 1, bytes: 8 },
+            Answer::Held { count: 3, errno: 26, root: 1, path: b"a", name: b"busy", what: b"write the file" },
+            Answer::Held { count: 0, errno: 0, root: 0, path: b"", name: b"", what: b"" },
             Answer::Reached { barrier: 6 },
         ]
     }
@@ -320,9 +367,24 @@ mod tests {
         assert!(reader.is_empty());
     }
 
+    #[test]
+    fn an_answer_cut_anywhere_or_of_an_unknown_owner_is_an_error() {
+        for answer in samples() {
+            let mut frame = Vec::new();
+            answer.encode(&mut frame);
+            for len in 0..frame.len() {
+                assert!(Answer::decode(&mut Reader::new(&frame[..len])).is_err(), "{answer:?} cut to {len}");
+            }
+            if matches!(answer, Answer::Failed { .. } | Answer::Applied { .. }) {
+                frame[1] = 2;
+                assert_eq!(Answer::decode(&mut Reader::new(&frame)), Err(WireError::Invalid("owner")));
+            }
+        }
+    }
+
     proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic(mut frame in proptest::collection::vec(any::<u8>(), 1..400), first in 0u8..13) {
+        fn arbitrary_bytes_never_panic(mut frame in proptest::collection::vec(any::<u8>(), 1..400), first in 0u8..15) {
             frame[0] = first;
             let mut reader = Reader::new(&frame);
             while Answer::decode(&mut reader).is_ok() {}

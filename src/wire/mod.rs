@@ -9,7 +9,7 @@ mod op;
 mod primitive;
 
 pub use answer::{Answer, Described, FailureKind};
-pub use op::{FileMode, Op, Patch};
+pub use op::{FileMode, OWNERS, Op, Part, Patch};
 pub use primitive::Reader;
 
 use std::io;
@@ -30,6 +30,8 @@ pub const XATTR_VALUE_MAX: usize = 64 << 10;
 pub const XATTRS_BYTES_MAX: usize = crate::sys::XATTRS_MOST_BYTES;
 /// Most roots of one connection.
 pub const ROOTS_MAX: usize = 4096;
+/// Most parts of one `Scan`.
+pub const PARTS_MAX: usize = 4096;
 /// Most hashes in one answer.
 pub const SUMS_MAX: usize = 16 << 10;
 pub use crate::sys::SUM_LEN;

@@ -3,9 +3,12 @@
 //! A stream begins with `Begin`. `Enter` names the directory that the following operations are about; they carry single
 //! names only. Content of small files stands in the operation; larger files are begun, written in ranges and ended, and
 //! appear (or change their length) when they are ended.
+//!
+//! Two owners may share a stream: a mirror or verification, and replication. `By` says whose the following operations are; the
+//! directory entered and the numbers of files, questions and barriers are the stream's, whoever sent them.
 
 use super::primitive::{put_bytes, put_meta, put_name, put_short, put_xattrs};
-use super::{CONTENT_MAX, PATH_MAX, ROOTS_MAX, Reader, WireError};
+use super::{CONTENT_MAX, PARTS_MAX, PATH_MAX, ROOTS_MAX, Reader, WireError};
 use crate::sys::{FileKind, Meta, Xattrs};
 
 /// Whether a begun file is a new one or an existing one that keeps its inode.
@@ -28,6 +31,9 @@ pub enum Patch<'a> {
     Local(u64),
 }
 
+/// A directory to be described: its root, its path, and whether what is below it is described too.
+pub type Part<'a> = (u16, &'a [u8], bool);
+
 /// One operation. Byte strings are borrowed from the frame.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op<'a> {
@@ -39,6 +45,15 @@ pub enum Op<'a> {
         xattrs: bool,
         scan: bool,
         roots: Vec<(&'a [u8], Option<&'a [u8]>)>,
+    },
+    /// Whose the following operations are: 0 a mirror's or verification's (also before the first of these), 1 replication's.
+    By {
+        who: u8,
+    },
+    /// Asks for a description of these directories, as `Begin` with `scan` asks for one of all roots; no part at all means that too.
+    /// One is described after another; parts that are not there are left out. It says what is there, not what is held back.
+    Scan {
+        parts: Vec<Part<'a>>,
     },
     /// Goes to a directory below a root; with `make`, missing ones on the way are made.
     Enter {
@@ -74,6 +89,13 @@ pub enum Op<'a> {
         meta: Meta,
         xattrs: Xattrs,
     },
+    /// Length and metadata of a file changed in place, which stays open.
+    FileSet {
+        file: u64,
+        length: u64,
+        meta: Meta,
+        xattrs: Xattrs,
+    },
     /// Forgets a begun file; one changed in place stays as far as it was changed.
     FileDrop {
         file: u64,
@@ -94,6 +116,14 @@ pub enum Op<'a> {
     },
     /// Another name for an entry that an earlier operation made or left: its root, directory and name.
     Link {
+        name: &'a [u8],
+        root: u16,
+        dir: &'a [u8],
+        from: &'a [u8],
+    },
+    /// Moves an entry here from its root, directory and name, replacing what has the new name as renameat(2) does. Between file systems
+    /// all but a directory is copied. A directory entered that lies in what is moved is to be entered again by its new path.
+    Rename {
         name: &'a [u8],
         root: u16,
         dir: &'a [u8],
@@ -128,7 +158,7 @@ pub enum Op<'a> {
         block: u32,
         here: bool,
     },
-    /// Asks for `Answer::Reached` when all before it is applied.
+    /// Asks for `Answer::Reached` when all before it is applied. One of replication's waits for what is held back, too.
     Barrier {
         barrier: u64,
     },
@@ -153,6 +183,13 @@ const REMOVE: u8 = 16;
 const QUESTION: u8 = 17;
 const BARRIER: u8 = 18;
 const MOVE_ASIDE: u8 = 19;
+const FILE_SET: u8 = 23;
+const BY: u8 = 20;
+const SCAN: u8 = 21;
+const RENAME: u8 = 22;
+
+/// The owners of operations.
+pub const OWNERS: usize = 2;
 
 impl<'a> Op<'a> {
     /// Appends the operation to a frame.
@@ -167,6 +204,16 @@ impl<'a> Op<'a> {
                     if let Some(name) = only {
                         put_name(out, name);
                     }
+                }
+            }
+            Op::By { who } => out.extend_from_slice(&[BY, *who]),
+            Op::Scan { parts } => {
+                out.push(SCAN);
+                out.extend_from_slice(&u16::try_from(parts.len()).unwrap_or(u16::MAX).to_le_bytes());
+                for (root, path, deep) in parts {
+                    out.extend_from_slice(&root.to_le_bytes());
+                    out.push(u8::from(*deep));
+                    put_short(out, path);
                 }
             }
             Op::Enter { root, path, make } => {
@@ -210,6 +257,13 @@ impl<'a> Op<'a> {
                 put_meta(out, meta);
                 put_xattrs(out, xattrs);
             }
+            Op::FileSet { file, length, meta, xattrs } => {
+                out.push(FILE_SET);
+                out.extend_from_slice(&file.to_le_bytes());
+                out.extend_from_slice(&length.to_le_bytes());
+                put_meta(out, meta);
+                put_xattrs(out, xattrs);
+            }
             Op::FileDrop { file } => {
                 out.push(FILE_DROP);
                 out.extend_from_slice(&file.to_le_bytes());
@@ -229,8 +283,8 @@ impl<'a> Op<'a> {
                 out.push(*kind as u8);
                 out.extend_from_slice(&rdev.to_le_bytes());
             }
-            Op::Link { name, root, dir, from } => {
-                out.push(LINK);
+            Op::Link { name, root, dir, from } | Op::Rename { name, root, dir, from } => {
+                out.push(if matches!(self, Op::Link { .. }) { LINK } else { RENAME });
                 put_name(out, name);
                 out.extend_from_slice(&root.to_le_bytes());
                 put_short(out, dir);
@@ -315,6 +369,25 @@ impl<'a> Op<'a> {
                 }
                 Op::Begin { attributes, xattrs, scan, roots }
             }
+            BY => {
+                let who = reader.u8()?;
+                if usize::from(who) >= OWNERS {
+                    return Err(WireError::Invalid("owner"));
+                }
+                Op::By { who }
+            }
+            SCAN => {
+                let count = reader.u16()? as usize;
+                if count > PARTS_MAX {
+                    return Err(WireError::TooLong { what: "number of parts", limit: PARTS_MAX });
+                }
+                let mut parts = Vec::with_capacity(count);
+                for _ in 0..count {
+                    let (root, deep) = (reader.u16()?, reader.bool()?);
+                    parts.push((root, reader.path()?, deep));
+                }
+                Op::Scan { parts }
+            }
             ENTER => {
                 let root = reader.u16()?;
                 let make = reader.bool()?;
@@ -344,6 +417,12 @@ impl<'a> Op<'a> {
                 meta: reader.meta()?,
                 xattrs: reader.xattrs()?,
             },
+            FILE_SET => Op::FileSet {
+                file: reader.u64()?,
+                length: offset(reader)?,
+                meta: reader.meta()?,
+                xattrs: reader.xattrs()?,
+            },
             FILE_DROP => Op::FileDrop { file: reader.u64()? },
             SYMLINK => {
                 let (name, meta, xattrs) = (reader.name()?, reader.meta()?, reader.xattrs()?);
@@ -361,9 +440,14 @@ impl<'a> Op<'a> {
                 }
                 Op::Node { name, meta, xattrs, kind, rdev: reader.u64()? }
             }
-            LINK => {
+            kind @ (LINK | RENAME) => {
                 let (name, root) = (reader.name()?, reader.u16()?);
-                Op::Link { name, root, dir: reader.path()?, from: reader.name()? }
+                let (dir, from) = (reader.path()?, reader.name()?);
+                if kind == LINK {
+                    Op::Link { name, root, dir, from }
+                } else {
+                    Op::Rename { name, root, dir, from }
+                }
             }
             SET_META => {
                 let (name, kind) = (reader.name()?, kind(reader)?);
@@ -410,6 +494,9 @@ mod tests {
                 scan: true,
                 roots: vec![(b"/t", None), (b"/u", Some(b"x"))],
             },
+            Op::By { who: 1 },
+            Op::Scan { parts: vec![(0, b"", true), (7, b"a/b", false)] },
+            Op::Scan { parts: vec![] },
             Op::Enter { root: 3, path: b"a/b\n/\xff", make: true },
             Op::Enter { root: 3, path: b"", make: false },
             Op::Put { name: b"n", meta, xattrs: xattrs.clone(), content: b"content" },
@@ -419,10 +506,12 @@ mod tests {
             Op::FileWrite { file: 9, offset: 5, patch: Patch::Local(7) },
             Op::FileAsk { file: 9 },
             Op::FileEnd { file: 9, length: 1 << 42, meta, xattrs: Xattrs::default() },
+            Op::FileSet { file: 9, length: 1 << 41, meta, xattrs: Xattrs::default() },
             Op::FileDrop { file: 10 },
             Op::Symlink { name: b"l", meta, xattrs: xattrs.clone(), text: b"../x" },
             Op::Node { name: b"d", meta, xattrs: Xattrs::default(), kind: FileKind::Block, rdev: 0x0801 },
             Op::Link { name: b"h", root: 0, dir: b"p/q", from: b"first" },
+            Op::Rename { name: b"new", root: 1, dir: b"", from: b"old" },
             Op::SetMeta { name: b"m", kind: FileKind::Fifo, meta, xattrs },
             Op::SetDirMeta { meta, xattrs: Xattrs::default() },
             Op::Remove { name: b"gone", tree: true },
@@ -454,6 +543,12 @@ mod tests {
             let mut frame = Vec::new();
             Op::Enter { root: 0, path, make: true }.encode(&mut frame);
             assert!(Op::decode(&mut Reader::new(&frame)).is_err(), "{path:?}");
+            frame.clear();
+            Op::Rename { name: b"n", root: 0, dir: path, from: b"f" }.encode(&mut frame);
+            assert!(Op::decode(&mut Reader::new(&frame)).is_err(), "{path:?}");
+            frame.clear();
+            Op::Scan { parts: vec![(0, path, true)] }.encode(&mut frame);
+            assert!(Op::decode(&mut Reader::new(&frame)).is_err(), "{path:?}");
         }
     }
 
@@ -468,10 +563,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_unknown_owner_and_too_many_parts_are_refused() {
+        assert_eq!(Op::decode(&mut Reader::new(&[BY, 2])), Err(WireError::Invalid("owner")));
+        let mut frame = Vec::new();
+        Op::Scan { parts: vec![(0, b"", true); PARTS_MAX + 1] }.encode(&mut frame);
+        let refused = Err(WireError::TooLong { what: "number of parts", limit: PARTS_MAX });
+        assert_eq!(Op::decode(&mut Reader::new(&frame)), refused);
+    }
+
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic_and_decoded_operations_encode_to_what_decodes_alike(
-            bytes in proptest::collection::vec(any::<u8>(), 0..400), first in 0u8..21
+            bytes in proptest::collection::vec(any::<u8>(), 0..400), first in 0u8..25
         ) {
             let mut frame = bytes;
             if let Some(byte) = frame.first_mut() { *byte = first; }
@@ -480,6 +584,26 @@ mod tests {
                 let mut again = Vec::new();
                 op.encode(&mut again);
                 prop_assert_eq!(Op::decode(&mut Reader::new(&again)).unwrap(), op);
+            }
+        }
+
+        #[test]
+        fn parts_and_renames_read_back_whatever_their_names(
+            parts in proptest::collection::vec((any::<u16>(), "[a-z.~]{2,9}(/[^/\0]{3,9}){0,4}", any::<bool>()), 0..50),
+            from in proptest::collection::vec(1u8..46, 1..=255), root in any::<u16>()
+        ) {
+            let ops = [
+                Op::Scan { parts: parts.iter().map(|(root, path, deep)| (*root, path.as_bytes(), *deep)).collect() },
+                Op::Rename { name: b"n", root, dir: parts.first().map_or(b"", |part| part.1.as_bytes()), from: &from },
+            ];
+            for op in ops {
+                let mut frame = Vec::new();
+                op.encode(&mut frame);
+                match Op::decode(&mut Reader::new(&frame)) {
+                    Ok(again) => prop_assert_eq!(again, op),
+                    // Only a name that means another directory.
+                    Err(_) => prop_assert!(parts.iter().any(|part| part.1.split('/').any(|name| name == "..")) || from.iter().all(|b| *b == b'.')),
+                }
             }
         }
 

@@ -20,8 +20,8 @@ pub(super) struct Aside {
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
-/// A name that no source can have told of.
-pub(super) fn unfinished_name() -> CString {
+/// A name that no source's tree has, for what is on its way: never described, and not removed while this process lives.
+pub fn unfinished_name() -> CString {
     let number = COUNTER.fetch_add(1, Relaxed);
     let text = format!("{}{}-{number}", String::from_utf8_lossy(UNFINISHED), std::process::id());
     CString::new(text).unwrap_or_default()
@@ -45,23 +45,23 @@ impl Aside {
         }
     }
 
-    /// Gives it its name, replacing a file that has it. On failure nothing is left behind.
-    pub(super) fn publish(self, place: &Place, name: &CStr) -> io::Result<()> {
-        let aside = match self.name {
-            None => match place.dir.link_unnamed(&self.file, name) {
-                Ok(()) => return Ok(()),
+    /// Gives it its name, replacing a file that has it. After a failure it can be tried again, or is to be forgotten.
+    pub(super) fn publish(&mut self, place: &Place, name: &CStr) -> io::Result<()> {
+        if self.name.is_none() {
+            match place.dir.link_unnamed(&self.file, name) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     let aside = unfinished_name();
                     place.dir.link_unnamed(&self.file, &aside)?;
-                    aside
+                    // The kernel links an unnamed file once only, so it keeps this name for another try.
+                    self.name = Some(aside);
                 }
-                Err(error) => return Err(error),
-            },
-            Some(aside) => aside,
-        };
-        place.dir.replace(&aside, name).inspect_err(|_| {
-            let _ = place.dir.remove(&aside);
-        })
+                other => return other,
+            }
+        }
+        match &self.name {
+            Some(aside) => place.dir.replace(aside, name),
+            None => Ok(()),
+        }
     }
 
     /// Leaves nothing behind.
@@ -86,16 +86,14 @@ pub(super) fn put(
     xattrs: &Xattrs,
     content: &[u8],
 ) -> io::Result<()> {
-    let aside = Aside::make(place)?;
-    let filled = sys::write_all_at(&aside.file, content, 0)
-        .and_then(|()| wanted.set_file(&aside.file, meta, xattrs, Aside::fresh(place)));
-    match filled {
-        Ok(()) => aside.publish(place, name),
-        Err(error) => {
-            aside.forget(place);
-            Err(error)
-        }
+    let mut aside = Aside::make(place)?;
+    let done = sys::write_all_at(&aside.file, content, 0)
+        .and_then(|()| wanted.set_file(&aside.file, meta, xattrs, Aside::fresh(place)))
+        .and_then(|()| aside.publish(place, name));
+    if done.is_err() {
+        aside.forget(place);
     }
+    done
 }
 
 /// A file that was begun and not yet ended.
@@ -114,75 +112,94 @@ enum State {
 }
 
 impl OpenFile {
-    pub(super) fn begin(place: Arc<Place>, name: CString, mode: FileMode) -> (Self, io::Result<()>) {
-        let opened = match mode {
-            FileMode::Whole => Aside::make(&place).map(State::Whole),
-            FileMode::InPlace => open_in_place(&place, &name).map(State::InPlace),
+    /// A new file, or an existing one: `open` when it is open already, with what it says of itself.
+    pub(super) fn begin(
+        place: Arc<Place>,
+        name: CString,
+        mode: FileMode,
+        open: Option<(File, Stat)>,
+    ) -> io::Result<Self> {
+        let state = match mode {
+            FileMode::Whole => State::Whole(Aside::make(&place)?),
+            FileMode::InPlace => State::InPlace(match open {
+                Some((file, stat)) => without_setuid(file, &stat)?,
+                None => open_in_place(&place, &name)?,
+            }),
         };
-        let (state, result) = match opened {
-            Ok(state) => (state, Ok(())),
-            Err(error) => (State::Failed, Err(error)),
-        };
-        (Self { place, name, state, buffer: Vec::new() }, result)
+        Ok(Self { place, name, state, buffer: Vec::new() })
     }
 
-    /// Writes a range. Bytes that were written, for the counters. `local`: the file to copy from.
-    pub(super) fn write(&mut self, offset: u64, patch: Patch<'_>, local: Option<&File>) -> io::Result<u64> {
+    /// One that could not be begun: what comes for it is passed over.
+    pub(super) fn failed(place: Arc<Place>, name: CString) -> Self {
+        Self { place, name, state: State::Failed, buffer: Vec::new() }
+    }
+
+    /// Writes a range. `local`: the file to copy from. After a failure the same range can be written again.
+    pub(super) fn write(&mut self, offset: u64, patch: Patch<'_>, local: Option<&File>) -> io::Result<()> {
         let file = match &self.state {
             State::Whole(aside) => &aside.file,
             State::InPlace(file) => file,
-            State::Failed => return Ok(0),
+            State::Failed => return Ok(()),
         };
-        let result = match patch {
-            Patch::Bytes(bytes) => sys::write_all_at(file, bytes, offset).map(|()| bytes.len() as u64),
+        match patch {
+            Patch::Bytes(bytes) => sys::write_all_at(file, bytes, offset),
             // A hole at the end comes from the length; inside a new file it is there already.
             Patch::Hole(len) => match self.state {
-                State::InPlace(_) => sys::punch(file, offset, len).map(|()| 0),
-                _ => Ok(0),
+                State::InPlace(_) => sys::punch(file, offset, len),
+                _ => Ok(()),
             },
             Patch::Local(len) => match local {
-                Some(local) => copy_local(local, file, offset, len, &mut self.buffer),
+                Some(local) => copy_local(local, file, offset, len, &mut self.buffer).map(drop),
                 None => Err(io::Error::from_raw_os_error(libc::EBADF)),
             },
-        };
-        if result.is_err() {
-            self.fail();
         }
-        result
     }
 
-    /// Sets length and metadata, and gives the name.
+    /// Sets length and metadata, and gives the name. A file that was changed in place comes back open. After a failure it can be
+    /// tried again.
     pub(super) fn end(
-        mut self,
+        &mut self,
         wanted: &Wanted,
         length: u64,
         meta: &Meta,
         xattrs: &Xattrs,
-    ) -> io::Result<()> {
-        match std::mem::replace(&mut self.state, State::Failed) {
-            State::Failed => Ok(()),
+    ) -> io::Result<Option<File>> {
+        match &mut self.state {
+            State::Failed => return Ok(None),
             State::InPlace(file) => {
-                if Stat::of(&file)?.size != length {
+                let stat = Stat::of(&*file)?;
+                if stat.size != length {
                     file.set_len(length)?;
                 }
-                wanted.set_file(&file, meta, xattrs, Fresh::OLD)
+                wanted.set_changed(file, &stat, meta, xattrs)?;
             }
             State::Whole(aside) => {
-                let finish = || {
-                    if Stat::of(&aside.file)?.size != length {
-                        aside.file.set_len(length)?;
-                    }
-                    wanted.set_file(&aside.file, meta, xattrs, Aside::fresh(&self.place))
-                };
-                match finish() {
-                    Ok(()) => aside.publish(&self.place, &self.name),
-                    Err(error) => {
-                        aside.forget(&self.place);
-                        Err(error)
-                    }
+                if Stat::of(&aside.file)?.size != length {
+                    aside.file.set_len(length)?;
                 }
+                wanted.set_file(&aside.file, meta, xattrs, Aside::fresh(&self.place))?;
+                aside.publish(&self.place, &self.name)?;
             }
         }
+        match std::mem::replace(&mut self.state, State::Failed) {
+            State::InPlace(file) => Ok(Some(file)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Sets length and metadata of one that is changed in place; it stays open.
+    pub(super) fn set(&self, wanted: &Wanted, length: u64, meta: &Meta, xattrs: &Xattrs) -> io::Result<()> {
+        let State::InPlace(file) = &self.state else { return Ok(()) };
+        let stat = Stat::of(file)?;
+        if stat.size != length {
+            file.set_len(length)?;
+        }
+        wanted.set_changed(file, &stat, meta, xattrs)
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.state, State::Failed)
     }
 
     /// Forgets it; what has no name yet is gone. One that was changed in place in part counts as old, so that no mirror takes it
@@ -223,6 +240,10 @@ fn open_in_place(place: &Place, name: &CStr) -> io::Result<File> {
     if stat.kind != FileKind::File {
         return Err(io::Error::from_raw_os_error(libc::EISDIR));
     }
+    without_setuid(file, &stat)
+}
+
+fn without_setuid(file: File, stat: &Stat) -> io::Result<File> {
     if stat.meta.mode & 0o6000 != 0 {
         sys::set_mode(&file, stat.meta.mode & !0o6000)?;
     }
@@ -231,7 +252,13 @@ fn open_in_place(place: &Place, name: &CStr) -> io::Result<File> {
 
 /// Copies a range inside the kernel, or through a buffer where the kernel cannot. Fewer bytes than asked when the source
 /// has become shorter: its stamps will tell.
-fn copy_local(from: &File, to: &File, offset: u64, len: u64, buffer: &mut Vec<u8>) -> io::Result<u64> {
+pub(super) fn copy_local(
+    from: &File,
+    to: &File,
+    offset: u64,
+    len: u64,
+    buffer: &mut Vec<u8>,
+) -> io::Result<u64> {
     let mut done = 0;
     while done < len {
         match sys::copy_range(from, to, offset + done, len - done) {

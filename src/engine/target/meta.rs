@@ -1,7 +1,7 @@
 //! Metadata, in the order of architecture.md 5: (content,) owner, ACL, mode, other attributes, times. Changing the owner
 //! clears setuid bits and capabilities, an ACL changes the mode, so each stands before what it would spoil.
 
-use crate::sys::{self, FileKind, Meta, Object, Xattrs};
+use crate::sys::{self, FileKind, Meta, Object, Stat, Xattrs};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -40,6 +40,39 @@ impl Wanted {
     /// Metadata of an open file.
     pub(super) fn set_file(&self, file: &File, meta: &Meta, xattrs: &Xattrs, fresh: Fresh) -> io::Result<()> {
         self.set(file.as_fd(), Some(&|mode| sys::set_mode(file, mode)), meta, xattrs, fresh)
+    }
+
+    /// Metadata of an open file that was changed in place: what is as it should be already is not set again. `stat`: what it said
+    /// after its content was written.
+    pub(super) fn set_changed(
+        &self,
+        file: &File,
+        stat: &Stat,
+        meta: &Meta,
+        xattrs: &Xattrs,
+    ) -> io::Result<()> {
+        let fd = file.as_fd();
+        let mut same_mode = stat.meta.mode == sys::own_mode(meta, self.root);
+        if self.attributes && (stat.meta.uid, stat.meta.gid) != (meta.uid, meta.gid) {
+            self.set_owner(fd, meta, Fresh::OLD)?;
+            // It may have taken setuid bits away.
+            same_mode = false;
+        }
+        // Read behind the change of owner, which may have cleared some.
+        let known = if self.xattrs { sys::xattrs_of_open(fd, self.root)? } else { Xattrs::default() };
+        let same_xattrs = !self.xattrs || known == *xattrs;
+        if !same_xattrs {
+            self.sync_xattrs(fd, &known, xattrs, is_acl)?;
+            // An ACL changes the mode.
+            same_mode = false;
+        }
+        if self.attributes && !same_mode {
+            sys::set_mode(file, sys::own_mode(meta, self.root))?;
+        }
+        if !same_xattrs {
+            self.sync_xattrs(fd, &known, xattrs, |name| !is_acl(name))?;
+        }
+        sys::set_times(fd, meta.mtime)
     }
 
     /// Metadata of an open directory.

@@ -5,17 +5,27 @@
 #![deny(clippy::disallowed_methods)]
 
 mod apply;
+mod failure;
 mod file;
+mod held;
+mod lately;
 mod meta;
+mod named;
 mod place;
 mod remove;
+mod rename;
+mod retry;
 mod scan;
 mod sums;
+#[cfg(test)]
+mod tests;
 
 pub use apply::serve;
+pub use file::unfinished_name;
 pub use remove::remove_tree;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the target's administrator decides, whatever a source asks.
 #[derive(Clone, Debug)]
@@ -26,11 +36,28 @@ pub struct Policy {
     pub forbidden: Vec<(u64, u64)>,
     /// Where `MoveAside` moves to.
     pub aside: Option<PathBuf>,
+    /// How long a file that replication changed in place stays open (`TGCloseDelay`); zero closes it at once.
+    pub close_delay: Duration,
+    /// How long replication's operations that failed wait before they are tried again (`TGRetryLocked`). With zero they are tried before
+    /// each next operation, and over and over while there is none.
+    pub retry_delay: Duration,
+    /// How often they are tried again before they are given up (`TGExecutionRetryLimit`); 0: until they succeed.
+    pub retry_limit: u32,
+    /// Bytes of held operations at which nothing more is read from the source.
+    pub held_max: usize,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { base: PathBuf::from("/"), forbidden: Vec::new(), aside: None }
+        Self {
+            base: PathBuf::from("/"),
+            forbidden: Vec::new(),
+            aside: None,
+            close_delay: Duration::from_secs(1),
+            retry_delay: Duration::from_secs(3),
+            retry_limit: 0,
+            held_max: 64 << 20,
+        }
     }
 }
 

@@ -25,6 +25,11 @@ impl Root {
         Self { path: policy.base.join(below), only: only.map(<[u8]>::to_vec), dir: None }
     }
 
+    /// The same, to be opened anew.
+    pub(super) fn anew(&self) -> Self {
+        Self { path: self.path.clone(), only: self.only.clone(), dir: None }
+    }
+
     /// The root's directory; with `make` it is made when it is missing.
     pub(super) fn open(&mut self, make: bool) -> io::Result<Arc<Dir>> {
         if let Some(dir) = &self.dir {
@@ -42,12 +47,14 @@ impl Root {
 }
 
 /// A directory below a root, with what the applier wants to know of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Place {
     pub root: u16,
     /// Names joined by `/`.
     pub path: Vec<u8>,
     pub dir: Arc<Dir>,
+    /// Device and inode of the directory.
+    pub id: (u64, u64),
     /// New entries get an ACL of their own from it.
     pub default_acl: bool,
     /// New entries may get its group instead of the process's (setgid, or a mount with `grpid`).
@@ -74,10 +81,28 @@ impl Place {
             root: number,
             path: path.to_vec(),
             dir: Arc::new(dir),
+            id: stat.id(),
             default_acl,
             set_gid: stat.meta.mode & 0o2000 != 0 || stat.meta.gid != 0,
         })
     }
+}
+
+/// True when a directory of `forbidden` (device, inode) lies on the way from a root down to a path below it, both ends counted. A
+/// path that cannot be followed is an error.
+pub(super) fn leads_into(top: &Dir, path: &[u8], forbidden: &[(u64, u64)]) -> io::Result<bool> {
+    if forbidden.is_empty() {
+        return Ok(false);
+    }
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let below = if path.is_empty() { None } else { Some(path.len()) };
+    for end in std::iter::once(0).chain(ends).chain(below) {
+        let dir = top.descend(&sys::c_string(&path[..end])?)?;
+        if forbidden.contains(&sys::Stat::of(&dir)?.id()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Makes what is missing of a path, one name at a time.

@@ -59,7 +59,7 @@ struct Level {
 impl Level {
     fn open(dir: Dir, name: CString, forbidden: &[(u64, u64)]) -> io::Result<Level> {
         if forbidden.contains(&Stat::of(&dir)?.id()) {
-            return Err(io::Error::from_raw_os_error(libc::EPERM));
+            return Err(super::failure::forbidden());
         }
         let mut names = Names::default();
         sys::list_dir(&dir, &mut names, &mut Vec::new())?;

@@ -1,15 +1,15 @@
 //! Describes the target's trees to the source: each directory before its subdirectories, names in byte order. The source
 //! walks its own trees in the same order at the same time.
 
-use super::place::Root;
-use super::{Policy, unfinished_by};
+use super::place::{Root, leads_into};
+use super::{Policy, remove_tree, unfinished_by};
 use crate::engine::link::{Frame, FramePool};
 use crate::sys::{self, Dir, FileKind, Names, Stat};
 use crate::wire::{Answer, Described, FRAME_FULL, FailureKind, PATH_MAX};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, SystemTime};
 
 /// A left-over of a killed process is removed when it is at least so old; a younger one may be another's work.
@@ -22,17 +22,35 @@ pub(super) struct Detail {
     pub root: bool,
 }
 
-/// Walks all roots. Ends early when the source has gone.
-pub(super) fn describe(
-    roots: Vec<Root>,
+/// One description that was asked for.
+pub(super) struct Request {
+    pub roots: Vec<Root>,
+    /// Root, path, and whether what is below is described too; empty for all roots with all below.
+    pub parts: Vec<(u16, Vec<u8>, bool)>,
+    pub detail: Detail,
+    /// Whose it is.
+    pub who: u8,
+}
+
+/// Answers in the order of the requests until they end.
+pub(super) fn describe_all(
+    requests: &Receiver<Request>,
     policy: &Policy,
-    detail: Detail,
     listings: &SyncSender<Frame>,
     frames: &FramePool,
 ) {
+    for request in requests {
+        describe(request, policy, listings, frames);
+    }
+}
+
+/// Walks all that is asked for. Ends early when the source has gone.
+fn describe(request: Request, policy: &Policy, listings: &SyncSender<Frame>, frames: &FramePool) {
+    let Request { mut roots, parts, detail, who } = request;
     let mut scan = Scan {
         policy,
         detail,
+        who,
         listings,
         frames,
         frame: frames.take(),
@@ -40,10 +58,12 @@ pub(super) fn describe(
         buffer: Vec::new(),
         open: true,
     };
-    for (number, mut root) in roots.into_iter().enumerate() {
-        let number = u16::try_from(number).unwrap_or(u16::MAX);
+    let all = if parts.is_empty() { 0..roots.len() } else { 0..0 };
+    let all = all.map(|number| (u16::try_from(number).unwrap_or(u16::MAX), Vec::new(), true));
+    for (number, path, deep) in all.chain(parts) {
+        let Some(root) = roots.get_mut(usize::from(number)) else { continue };
         match root.open(false) {
-            Ok(dir) => scan.root(number, &dir, root.only.as_deref()),
+            Ok(dir) => scan.part(number, &dir, path, root.only.as_deref(), deep),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => scan.failed(number, b"", FailureKind::Root, &error, "open the target path"),
         }
@@ -55,6 +75,7 @@ pub(super) fn describe(
 struct Scan<'a> {
     policy: &'a Policy,
     detail: Detail,
+    who: u8,
     listings: &'a SyncSender<Frame>,
     frames: &'a FramePool,
     frame: Frame,
@@ -68,14 +89,37 @@ struct Scan<'a> {
 type Pending = Vec<u8>;
 
 impl Scan<'_> {
-    fn root(&mut self, number: u16, root: &Dir, only: Option<&[u8]>) {
-        let mut path = Vec::new();
-        let mut pending: Vec<Vec<Pending>> = vec![self.directory(number, root, &path, only)];
-        if only.is_some() {
+    /// A directory at a path below a root, and what is below it when it is asked for.
+    fn part(&mut self, number: u16, root: &Dir, mut path: Vec<u8>, only: Option<&[u8]>, deep: bool) {
+        let first = if path.is_empty() {
+            self.directory(number, root, &path, only)
+        } else if only.is_some() {
+            return;
+        } else {
+            let below = leads_into(root, &path, &self.policy.forbidden)
+                .and_then(|into| if into { Ok(None) } else { sys::c_string(&path).map(Some) })
+                .and_then(|c_path| c_path.map(|c_path| root.descend(&c_path)).transpose());
+            match below {
+                Ok(Some(dir)) => self.directory(number, &dir, &path, None),
+                Ok(None) => return,
+                // No directory there.
+                Err(error)
+                    if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) =>
+                {
+                    return;
+                }
+                Err(error) => {
+                    let what = "open a directory of the target";
+                    return self.failed(number, &path, FailureKind::One, &error, what);
+                }
+            }
+        };
+        if only.is_some() || !deep {
             return;
         }
+        let mut pending: Vec<Vec<Pending>> = vec![first];
         // Depth first: the last list's next name, then below it.
-        let mut lengths = vec![0];
+        let mut lengths = vec![path.len()];
         while let Some(level) = pending.last_mut() {
             if !self.open {
                 return;
@@ -194,7 +238,8 @@ impl Scan<'_> {
                 changed.elapsed().is_ok_and(|age| age >= STALE)
             });
         if old {
-            let _ = dir.remove(name);
+            // A directory was parked by replication; its source has what belongs in it.
+            let _ = remove_tree(dir, name, &self.policy.forbidden);
         }
         true
     }
@@ -202,7 +247,15 @@ impl Scan<'_> {
     fn failed(&mut self, root: u16, path: &[u8], kind: FailureKind, error: &io::Error, what: &str) {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
         let path = if path.len() > PATH_MAX { &path[..0] } else { path };
-        self.tell(&Answer::Failed { kind, errno, root, path, name: b"", what: what.as_bytes() });
+        self.tell(&Answer::Failed {
+            who: self.who,
+            kind,
+            errno,
+            root,
+            path,
+            name: b"",
+            what: what.as_bytes(),
+        });
     }
 
     fn tell(&mut self, answer: &Answer<'_>) {

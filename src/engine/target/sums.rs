@@ -13,8 +13,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 /// One question.
 pub(super) struct Question {
     pub question: u64,
-    /// None: its directory could not be entered.
-    pub place: Option<Arc<Place>>,
+    /// Or why it is not looked at, an errno: its directory could not be entered, changes to it are held back.
+    pub place: Result<Arc<Place>, i32>,
     pub name: CString,
     pub block: usize,
     /// Where to leave a file that the source may read itself.
@@ -55,7 +55,7 @@ fn hash_file(
     buffer: &mut Vec<u8>,
     mut send: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<Option<(Vec<u8>, u64)>> {
-    let place = question.place.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
+    let place = question.place.as_ref().map_err(|errno| io::Error::from_raw_os_error(*errno))?;
     // Not even opened: a device may do something when it is.
     if place.dir.stat(&question.name)?.kind != FileKind::File {
         return Err(io::Error::from_raw_os_error(libc::EISDIR));

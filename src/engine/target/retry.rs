@@ -1,0 +1,258 @@
+//! Holding operations of replication back that failed for a reason that may pass, and trying them again (`TGRetryLocked`,
+//! `TGExecutionRetryLimit`). What must not overtake them waits behind them ([`held`](super::held)), all else goes on.
+
+use super::apply::{Applier, Here, REPLICATION};
+use super::failure::{Failed, Failure, Trouble};
+use super::held::{self, EntrySpot, HeldOp, Key, Spot, Touch, Touches};
+use crate::sys;
+use crate::wire::{Answer, Op, Patch, Reader, WireError};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// Shortest time between two tries while there is nothing else to do.
+const SHORTEST: Duration = Duration::from_millis(10);
+/// How often a target that reads nothing more looks whether its source is still there.
+const LOOK: Duration = Duration::from_millis(100);
+
+const WAITS: &str = "wait for a change that cannot be made yet";
+
+impl Applier {
+    /// Holds an operation back: behind `blocker`, or because it failed itself.
+    pub(super) fn hold(
+        &mut self,
+        op: &Op<'_>,
+        mut touches: Touches,
+        content: u64,
+        blocker: Option<u64>,
+        failed: Option<Box<Failed>>,
+    ) {
+        if let Op::Enter { root, path, make } = op {
+            let spot = Spot { root: *root, path: path.to_vec(), make: *make };
+            let errno = failed.as_ref().map_or(libc::EBUSY, |failed| failed.failure.errno);
+            self.here = Here::Out { spot, errno, later: true };
+            if !make {
+                // The operations that follow enter it themselves.
+                return;
+            }
+            touches.extend(self.missing(*root, path).map(|key| (Touch::Make, key)));
+        }
+        let mut held = HeldOp::new(op, held::is_here(op).then(|| self.here.spot()), touches, content);
+        if let Some(file) = held::file_of(op) {
+            if let Some(spot) = self.subject(op) {
+                self.held.hold_file(file, spot, self.files.contains_key(&file));
+            }
+            if let Op::FileWrite { patch: Patch::Local(_), .. } = op {
+                held.local = self.end.local.as_ref().and_then(|local| local.get(file));
+            }
+        }
+        held.failed = failed;
+        if !self.held.has_heads() {
+            self.next_try = Instant::now() + self.pause();
+        }
+        self.held.push(held, blocker);
+    }
+
+    /// The directories above this one that are to be made for it.
+    fn missing<'a>(&mut self, root: u16, path: &'a [u8]) -> impl Iterator<Item = Key> + use<'a> {
+        let top = self.roots.get_mut(usize::from(root)).and_then(|root| root.open(false).ok());
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let above = (!path.is_empty()).then_some(0).into_iter().chain(ends).map(|end| &path[..end]);
+        let is_there = move |path: &[u8]| match (&top, sys::c_string(path)) {
+            (Some(top), Ok(path)) => top.descend(&path).is_ok(),
+            _ => false,
+        };
+        above.filter(move |path| !is_there(path)).map(move |path| Key::new(root, path, b""))
+    }
+
+    fn pause(&self) -> Duration {
+        self.policy.retry_delay.max(SHORTEST)
+    }
+
+    /// What an operation is about, for a person; None for what is about no entry.
+    fn subject(&self, op: &Op<'_>) -> Option<EntrySpot> {
+        if let Op::Enter { root, path, .. } = op {
+            return Some(EntrySpot { root: *root, path: path.to_vec(), name: Vec::new() });
+        }
+        let (root, path) = self.here.at();
+        let here = |name: &[u8]| EntrySpot { root, path: path.to_vec(), name: name.to_vec() };
+        match (held::name_of(op), held::file_of(op)) {
+            (Some(name), _) => Some(here(name)),
+            (None, Some(file)) => self.file_spot(file),
+            (None, None) => Some(here(b"")),
+        }
+    }
+
+    fn busy(&self, op: &Op<'_>) -> Option<Box<Failed>> {
+        let failure = Failure::of_errno(WAITS, libc::EBUSY);
+        let EntrySpot { root, path, name } = self.subject(op)?;
+        Some(Box::new(Failed { failure, root, path, name }))
+    }
+
+    /// A mirror's operation that would overtake what is held back fails; a mirror tries it again at its end.
+    pub(super) fn refuse_for_held(&mut self, op: &Op<'_>) {
+        if let Op::Enter { root, path, make } = op {
+            let spot = Spot { root: *root, path: path.to_vec(), make: *make };
+            self.here = Here::Out { spot, errno: libc::EBUSY, later: false };
+        }
+        if let Some(failed) = self.busy(op) {
+            self.give_up(op, &failed);
+        }
+    }
+
+    /// What is to be done before the next operation while some are held.
+    pub(super) fn before_next(&mut self) -> Result<(), WireError> {
+        if self.policy.retry_delay.is_zero() || Instant::now() >= self.next_try {
+            self.try_again()?;
+        }
+        let is_full = |this: &Self| this.held.cost() >= this.policy.held_max || this.held.are_many_open();
+        while is_full(self) && !self.is_cut() {
+            self.answer_bytes();
+            self.settle_held();
+            let left = self.next_try.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.try_again()?;
+            } else {
+                std::thread::sleep(left.min(LOOK));
+                // Told again and again, as nothing else says that the source has gone.
+                self.gone |= !self.tell_held();
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries again what failed, and what waited for it.
+    pub(super) fn try_again(&mut self) -> Result<(), WireError> {
+        let who = std::mem::replace(&mut self.who, REPLICATION);
+        let tried = self.go_through(self.held.heads());
+        self.who = who;
+        self.next_try = Instant::now() + self.pause();
+        self.answer_bytes();
+        self.settle_held();
+        tried
+    }
+
+    fn go_through(&mut self, mut ready: BTreeSet<u64>) -> Result<(), WireError> {
+        while let Some(number) = ready.pop_first() {
+            if self.is_cut() {
+                return Ok(());
+            }
+            let Some(mut held) = self.held.take(number) else { continue };
+            if let Some(blocker) = self.held.blocker(&held.touches, number) {
+                self.held.put_back(number, held, Some(blocker));
+                continue;
+            }
+            let bytes = std::mem::take(&mut held.op);
+            let op = Op::decode(&mut Reader::new(&bytes))?;
+            if matches!(op, Op::FileBegin { .. }) && self.held.are_many_open() {
+                held.failed = held.failed.or_else(|| self.busy(&op));
+                held.op = bytes;
+                self.held.put_back(number, held, None);
+                continue;
+            }
+            let saved = held.spot.clone().map(|spot| {
+                std::mem::replace(&mut self.here, Here::Out { spot, errno: libc::EBUSY, later: true })
+            });
+            let enters = matches!(op, Op::Enter { .. });
+            let saved = saved.or_else(|| {
+                let out = Spot { root: 0, path: Vec::new(), make: false };
+                enters.then(|| {
+                    std::mem::replace(&mut self.here, Here::Out { spot: out, errno: 0, later: true })
+                })
+            });
+            self.local = held.local.clone();
+            let result = self.apply(&op);
+            self.local = None;
+            let is_over = match result {
+                Ok(()) => {
+                    if let Op::FileBegin { file, .. } = op
+                        && let Some(spot) = self.file_spot(file)
+                    {
+                        self.held.hold_file(file, spot, true);
+                    }
+                    true
+                }
+                Err(Trouble::Wire(error)) => return Err(error),
+                Err(Trouble::Failed(failed)) => {
+                    let tried = held.tries + u32::from(self.held.is_head(number));
+                    let limit = self.policy.retry_limit;
+                    if failed.failure.may_pass() && (limit == 0 || tried < limit) {
+                        held.tries = tried;
+                        held.failed = Some(failed);
+                        if held.spot.is_none() && !enters {
+                            // Its directory may have been moved.
+                            let touches = self.touches(&op);
+                            self.held.touch_anew(number, &mut held, touches);
+                        }
+                        false
+                    } else {
+                        self.give_up(&op, &failed);
+                        true
+                    }
+                }
+            };
+            if let Some(saved) = saved {
+                self.here = saved;
+            }
+            held.op = bytes;
+            if is_over {
+                self.bytes[usize::from(REPLICATION)] += held.content;
+                ready.extend(self.held.done(number, held));
+            } else {
+                self.held.put_back(number, held, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// The source has ended: one more try, then what is still held is answered as failed.
+    pub(super) fn last_try(&mut self) -> Result<(), WireError> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        self.try_again()?;
+        self.who = REPLICATION;
+        for held in self.held.drain() {
+            let op = Op::decode(&mut Reader::new(&held.op))?;
+            if let Some(spot) = held.spot {
+                self.here = Here::Out { spot, errno: libc::EBUSY, later: false };
+            }
+            if let Some(failed) = held.failed.or_else(|| self.busy(&op)) {
+                self.answer_failed(&failed);
+            }
+            self.bytes[usize::from(REPLICATION)] += held.content;
+        }
+        self.answer_bytes();
+        self.settle_held();
+        Ok(())
+    }
+
+    pub(super) fn release_barriers(&mut self) {
+        while let Some(barrier) = self.held.reached() {
+            self.answer(&Answer::Reached { barrier });
+        }
+    }
+
+    /// Says what became of what is held.
+    pub(super) fn settle_held(&mut self) {
+        self.release_barriers();
+        if self.held.count() != self.told {
+            self.tell_held();
+        }
+    }
+
+    /// False: the source has gone.
+    fn tell_held(&mut self) -> bool {
+        self.told = self.held.count();
+        let count = self.told;
+        let nothing = EntrySpot { root: 0, path: Vec::new(), name: Vec::new() };
+        let (errno, what, spot) = match self.held.first_failure() {
+            Some(Failed { failure, root, path, name }) => {
+                let spot = EntrySpot { root: *root, path: path.clone(), name: name.clone() };
+                (failure.errno, failure.what, spot)
+            }
+            None => (0, "", nothing),
+        };
+        let EntrySpot { root, path, name } = &spot;
+        self.answer(&Answer::Held { count, errno, root: *root, path, name, what: what.as_bytes() })
+    }
+}

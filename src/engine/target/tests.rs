@@ -1,0 +1,563 @@
+//! The applier with obstacles put in its way: whatever is held back and however often it is tried, the tree becomes what it would
+//! have become without them.
+#![allow(clippy::disallowed_methods)]
+
+use super::apply::Applier;
+use super::failure::{Failure, Trouble};
+use super::held::{Key, Touches, file_of, name_of};
+use super::{Policy, serve};
+use crate::engine::link::{self, SourceEnd};
+use crate::sys::{FileKind, Meta, Xattrs};
+use crate::wire::{Answer, FailureKind, FileMode, Op, Patch, Reader, WireError};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// True for an operation that fails (EACCES) instead of being tried.
+pub(super) type Obstacle = Arc<dyn Fn(&Op<'_>, &Touches) -> bool + Send + Sync>;
+
+impl Applier {
+    pub(super) fn meet_obstacle(&mut self, op: &Op<'_>) -> Result<(), Trouble> {
+        let Some(obstacle) = self.obstacle.clone() else { return Ok(()) };
+        // What belongs to a file that was given up is passed over.
+        if let Some(file) = file_of(op)
+            && !matches!(op, Op::FileBegin { .. })
+            && self.files.get(&file).is_none_or(|open| open.has_failed())
+        {
+            return Ok(());
+        }
+        // A directory that is not there comes before anything in it.
+        if let Some(name) = name_of(op) {
+            self.at(name)?;
+        }
+        let touches = self.touches(op);
+        if obstacle(op, &touches) {
+            let (root, path) = self.here.at();
+            return Err(Failure::of_errno("pass the obstacle", libc::EACCES).about(root, path, b""));
+        }
+        Ok(())
+    }
+}
+
+/// A run that says nothing for so long hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const DIRS: [&str; 6] = ["", "a", "a/b", "c", "c/d", "a/b/c"];
+const NAMES: [&str; 6] = ["f", "g", "a", "b", "c", "d"];
+
+#[derive(Clone, Debug)]
+enum Do {
+    Put(u8),
+    Begin(u64, bool),
+    Write(u64, u16, u8),
+    Hole(u64, u16),
+    End(u64, u16),
+    Drop(u64),
+    Symlink(u8),
+    Link(usize, usize),
+    SetMeta(u16),
+    SetDirMeta(u16),
+    Remove(bool),
+    Rename(usize, usize),
+    Nothing,
+}
+
+/// One step: the directory that is entered, whether it is made, the name, and what is done.
+type Step = (usize, bool, usize, Do);
+
+fn step() -> impl Strategy<Value = Step> {
+    let file = 1u64..4;
+    let what = prop_oneof![
+        4 => any::<u8>().prop_map(Do::Put),
+        3 => (file.clone(), any::<bool>()).prop_map(|(file, whole)| Do::Begin(file, whole)),
+        3 => (file.clone(), 0u16..500, any::<u8>()).prop_map(|(file, at, byte)| Do::Write(file, at, byte)),
+        1 => (file.clone(), 0u16..500).prop_map(|(file, at)| Do::Hole(file, at)),
+        3 => (file.clone(), 0u16..600).prop_map(|(file, len)| Do::End(file, len)),
+        1 => file.prop_map(Do::Drop),
+        1 => any::<u8>().prop_map(Do::Symlink),
+        1 => (0..DIRS.len(), 0..2usize).prop_map(|(dir, name)| Do::Link(dir, name)),
+        1 => (0u16..0o777).prop_map(Do::SetMeta),
+        2 => (0u16..0o777).prop_map(Do::SetDirMeta),
+        2 => any::<bool>().prop_map(Do::Remove),
+        5 => (0..DIRS.len(), 0..NAMES.len()).prop_map(|(dir, name)| Do::Rename(dir, name)),
+        1 => Just(Do::Nothing),
+    ];
+    (0..DIRS.len(), prop::bool::weighted(0.8), 0..NAMES.len(), what)
+}
+
+fn meta(mode: u32, seconds: i64) -> Meta {
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    Meta { mode: 0o700 | mode, uid, gid, mtime: (seconds, 0) }
+}
+
+/// The directories whose times are set at the end of a run: also those that others were moved to.
+fn dated() -> Vec<String> {
+    let below = DIRS.iter().flat_map(|dir| NAMES.iter().map(move |name| format!("{dir}/{name}")));
+    DIRS.iter()
+        .map(ToString::to_string)
+        .chain(below)
+        .map(|path| path.trim_start_matches('/').to_string())
+        .collect()
+}
+
+/// The frames of a run; files that were begun are ended, at last each directory gets its metadata.
+fn frames(steps: &[Step]) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    let mut begun: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut next = 100;
+    for (number, (dir, make, name, what)) in steps.iter().enumerate() {
+        let mut frame = Vec::new();
+        let seconds = number as i64 + 1;
+        let name = NAMES[*name].as_bytes();
+        // A source that does not make a directory takes it to be there; where it is not, nothing but a removal is the same now and later.
+        let make = *make || !matches!(what, Do::Remove(_) | Do::SetDirMeta(_) | Do::Nothing);
+        Op::Enter { root: 0, path: DIRS[*dir].as_bytes(), make }.encode(&mut frame);
+        let content = vec![number as u8; 300];
+        let op = match what {
+            Do::Put(len) => Op::Put {
+                name,
+                meta: meta(0o44, seconds),
+                xattrs: Xattrs::default(),
+                content: &content[..usize::from(*len)],
+            },
+            Do::Begin(file, whole) if !begun.contains_key(file) => {
+                next += 1;
+                begun.insert(*file, next);
+                let mode = if *whole { FileMode::Whole } else { FileMode::InPlace };
+                Op::FileBegin { file: next, name, mode }
+            }
+            Do::Write(file, at, byte) => match begun.get(file) {
+                Some(file) => {
+                    let patch = Patch::Bytes(&content[..usize::from(*byte)]);
+                    Op::FileWrite { file: *file, offset: u64::from(*at), patch }
+                }
+                None => continue,
+            },
+            Do::Hole(file, at) => match begun.get(file) {
+                Some(file) => Op::FileWrite { file: *file, offset: u64::from(*at), patch: Patch::Hole(100) },
+                None => continue,
+            },
+            Do::End(file, length) => match begun.remove(file) {
+                Some(file) => Op::FileEnd {
+                    file,
+                    length: u64::from(*length),
+                    meta: meta(0, seconds),
+                    xattrs: Xattrs::default(),
+                },
+                None => continue,
+            },
+            Do::Drop(file) => match begun.remove(file) {
+                Some(file) => Op::FileDrop { file },
+                None => continue,
+            },
+            Do::Symlink(to) => Op::Symlink {
+                name,
+                meta: meta(0, seconds),
+                xattrs: Xattrs::default(),
+                text: NAMES[usize::from(*to) % NAMES.len()].as_bytes(),
+            },
+            // A file that is changed by two of its names is in no order; so a second name is only made and removed.
+            Do::Link(dir, from) => {
+                Op::Link { name: b"h", root: 0, dir: DIRS[*dir].as_bytes(), from: NAMES[*from].as_bytes() }
+            }
+            Do::SetMeta(mode) => Op::SetMeta {
+                name,
+                kind: FileKind::File,
+                meta: meta(u32::from(*mode), seconds),
+                xattrs: Xattrs::default(),
+            },
+            Do::SetDirMeta(mode) => {
+                Op::SetDirMeta { meta: meta(u32::from(*mode), seconds), xattrs: Xattrs::default() }
+            }
+            Do::Remove(tree) => Op::Remove { name, tree: *tree },
+            Do::Rename(dir, from) => {
+                Op::Rename { name, root: 0, dir: DIRS[*dir].as_bytes(), from: NAMES[*from].as_bytes() }
+            }
+            Do::Begin(..) | Do::Nothing => {
+                frames.push(frame);
+                continue;
+            }
+        };
+        op.encode(&mut frame);
+        frames.push(frame);
+    }
+    let mut last = Vec::new();
+    for file in begun.into_values() {
+        Op::FileEnd { file, length: 50, meta: meta(0, 5), xattrs: Xattrs::default() }.encode(&mut last);
+    }
+    for path in dated() {
+        Op::Enter { root: 0, path: path.as_bytes(), make: false }.encode(&mut last);
+        Op::SetDirMeta { meta: meta(0, 7), xattrs: Xattrs::default() }.encode(&mut last);
+    }
+    frames.push(last);
+    frames
+}
+
+/// What a tree is: path to kind, mode, time, content.
+fn tree(top: &Path) -> BTreeMap<String, String> {
+    fn walk(top: &Path, path: &Path, dated: &[String], found: &mut BTreeMap<String, String>) {
+        let stat = std::fs::symlink_metadata(path).unwrap();
+        let name = path.strip_prefix(top).unwrap().display().to_string();
+        let content = if stat.is_file() {
+            format!("{:?}", std::fs::read(path).unwrap())
+        } else if stat.is_symlink() {
+            std::fs::read_link(path).unwrap().display().to_string()
+        } else {
+            String::new()
+        };
+        let time = if stat.is_dir() && !dated.contains(&name) { 0 } else { stat.mtime() };
+        let mode = stat.permissions().mode();
+        found.insert(name, format!("{mode:o} links {} at {time}: {content}", stat.nlink()));
+        if stat.is_dir() {
+            for entry in std::fs::read_dir(path).unwrap() {
+                walk(top, &entry.unwrap().path(), dated, found);
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(top, top, &dated(), &mut found);
+    found
+}
+
+fn start(
+    policy: Policy,
+    obstacle: Option<Obstacle>,
+) -> (SourceEnd, std::thread::JoinHandle<Result<(), WireError>>) {
+    let (end, target_end) = link::pair(false);
+    let server = std::thread::spawn(move || {
+        let mut applier = Applier::new(target_end, policy);
+        applier.obstacle = obstacle;
+        applier.serve()
+    });
+    (end, server)
+}
+
+fn send(end: &SourceEnd, ops: &[Op<'_>]) {
+    let mut frame = Vec::new();
+    ops.iter().for_each(|op| op.encode(&mut frame));
+    end.ops.send(frame).unwrap();
+}
+
+fn begin(root: &Path) -> Vec<u8> {
+    let root = std::os::unix::ffi::OsStrExt::as_bytes(root.as_os_str());
+    let mut frame = Vec::new();
+    Op::Begin { attributes: true, xattrs: true, scan: false, roots: vec![(root, None)] }.encode(&mut frame);
+    Op::By { who: 1 }.encode(&mut frame);
+    frame
+}
+
+fn at_once() -> Policy {
+    Policy { retry_delay: Duration::ZERO, ..Policy::default() }
+}
+
+/// The tree after a run, the failures of names, and the number of operations held at last.
+fn run(steps: &[Step], obstacle: Option<Obstacle>) -> (BTreeMap<String, String>, Vec<String>, u32) {
+    let dir = tempfile::tempdir().unwrap();
+    let (end, server) = start(at_once(), obstacle);
+    end.ops.send(begin(dir.path())).unwrap();
+    for frame in frames(steps) {
+        end.ops.send(frame).unwrap();
+    }
+    send(&end, &[Op::Barrier { barrier: 1 }, Op::Barrier { barrier: 2 }]);
+    let (mut failures, mut last, mut barriers) = (Vec::new(), 0, Vec::new());
+    while let Ok(frame) = end.results.recv_timeout(PATIENCE) {
+        match Answer::decode(&mut Reader::new(&frame)).unwrap() {
+            Answer::Reached { barrier } => barriers.push(barrier),
+            Answer::Held { count, .. } => last = count,
+            // Failures to enter are told by the entering or by what follows, that depends.
+            Answer::Failed { kind: FailureKind::One, errno: libc::ENOENT, .. } => {}
+            Answer::Failed { name, kind, errno, path, .. } if !name.is_empty() => {
+                let text = String::from_utf8_lossy;
+                failures.push(format!("{}/{}: {kind:?} {errno}", text(path), text(name)));
+            }
+            _ => {}
+        }
+        if barriers.len() == 2 {
+            break;
+        }
+    }
+    assert_eq!(barriers, [1, 2], "a barrier is not reached");
+    drop(end.ops);
+    while let Ok(frame) = end.results.recv() {
+        if let Answer::Held { count, .. } = Answer::decode(&mut Reader::new(&frame)).unwrap() {
+            last = count;
+        }
+    }
+    server.join().unwrap().unwrap();
+    failures.sort();
+    (tree(dir.path()), failures, last)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn when_the_obstacles_are_gone_all_is_as_if_they_had_never_been(
+        steps in proptest::collection::vec(step(), 1..60),
+        obstacles in proptest::collection::vec((0..DIRS.len(), 0..NAMES.len(), 1u32..15), 1..4),
+    ) {
+        let (expected, failures, _) = run(&steps, None);
+        let budgets: Vec<(Key, AtomicU32)> = obstacles
+            .iter()
+            .map(|(dir, name, times)| {
+                (Key::new(0, DIRS[*dir].as_bytes(), NAMES[*name].as_bytes()), AtomicU32::new(*times))
+            })
+            .collect();
+        let obstacle: Obstacle = Arc::new(move |_, touches| {
+            budgets.iter().any(|(key, left)| {
+                touches.iter().any(|(_, touched)| touched == key)
+                    && left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+            })
+        });
+        let (found, found_failures, held) = run(&steps, Some(obstacle));
+        prop_assert_eq!(&found, &expected);
+        prop_assert_eq!(found_failures, failures);
+        prop_assert_eq!(held, 0);
+    }
+}
+
+/// Fails all that touches one of these names in the root until it is opened.
+#[derive(Clone, Default)]
+struct Gate {
+    shut: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Gate {
+    fn obstacle(&self) -> Option<Obstacle> {
+        let shut = Arc::clone(&self.shut);
+        Some(Arc::new(move |_, touches| {
+            let shut = shut.lock().unwrap();
+            let keys: Vec<Key> = shut.iter().map(|name| Key::new(0, name.as_bytes(), b"")).collect();
+            touches.iter().any(|(_, key)| keys.contains(key))
+        }))
+    }
+
+    fn shut(&self, names: &[&'static str]) {
+        *self.shut.lock().unwrap() = names.to_vec();
+    }
+}
+
+fn put<'a>(name: &'a str, content: &'a [u8]) -> Op<'a> {
+    Op::Put { name: name.as_bytes(), meta: meta(0, 1), xattrs: Xattrs::default(), content }
+}
+
+fn enter(path: &str) -> Op<'_> {
+    Op::Enter { root: 0, path: path.as_bytes(), make: true }
+}
+
+/// Reads answers up to one that `wanted` takes.
+fn until<T>(end: &SourceEnd, mut wanted: impl FnMut(&Answer<'_>) -> Option<T>) -> T {
+    loop {
+        let frame = end.results.recv().expect("the target has ended");
+        if let Some(found) = wanted(&Answer::decode(&mut Reader::new(&frame)).unwrap()) {
+            return found;
+        }
+    }
+}
+
+fn held(wanted: u32) -> impl FnMut(&Answer<'_>) -> Option<(i32, String)> {
+    move |answer| match answer {
+        Answer::Held { count, errno, name, what, .. } if *count == wanted => {
+            Some((*errno, format!("{} {}", String::from_utf8_lossy(name), String::from_utf8_lossy(what))))
+        }
+        _ => None,
+    }
+}
+
+fn reached(wanted: u64) -> impl FnMut(&Answer<'_>) -> Option<()> {
+    move |answer| (*answer == Answer::Reached { barrier: wanted }).then_some(())
+}
+
+#[test]
+fn others_go_on_while_one_file_waits_and_the_barrier_waits_with_it() {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(at_once(), gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(
+        &end,
+        &[
+            enter(""),
+            put("locked", b"one"),
+            put("free", b"free"),
+            put("locked", b"two"),
+            Op::Rename { name: b"moved", root: 0, dir: b"", from: b"locked" },
+            Op::Barrier { barrier: 5 },
+            Op::By { who: 0 },
+            Op::Barrier { barrier: 6 },
+        ],
+    );
+    let (mut early, mut told) = (false, None);
+    until(&end, |answer| {
+        early |= *answer == Answer::Reached { barrier: 5 };
+        told = held(3)(answer).or(told.take());
+        reached(6)(answer)
+    });
+    assert!(!early, "a barrier of replication was answered before what is held");
+    assert_eq!(told.unwrap().0, libc::EACCES);
+    assert_eq!(std::fs::read(dir.path().join("free")).unwrap(), b"free");
+    assert!(!dir.path().join("moved").exists());
+    gate.shut(&[]);
+    until(&end, reached(5));
+    assert_eq!(std::fs::read(dir.path().join("moved")).unwrap(), b"two");
+    until(&end, held(0));
+    drop(end);
+    server.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_mirror_does_not_overtake_what_is_held_and_is_told_so() {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(at_once(), gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(
+        &end,
+        &[
+            enter(""),
+            put("locked", b"replicated"),
+            Op::By { who: 0 },
+            enter(""),
+            put("locked", b"mirrored"),
+            Op::Question { question: 9, name: b"locked", block: 4096, here: false },
+        ],
+    );
+    let (who, errno) = until(&end, |answer| match answer {
+        Answer::Failed { who, errno, name: b"locked", .. } => Some((*who, *errno)),
+        _ => None,
+    });
+    assert_eq!((who, errno), (0, libc::EBUSY));
+    let sums = end.sums.recv().unwrap();
+    let answer = Answer::decode(&mut Reader::new(&sums)).unwrap();
+    assert_eq!(answer, Answer::NoSums { question: 9, errno: libc::EBUSY });
+    gate.shut(&[]);
+    until(&end, held(0));
+    assert_eq!(std::fs::read(dir.path().join("locked")).unwrap(), b"replicated");
+    drop(end);
+    server.join().unwrap().unwrap();
+}
+
+#[test]
+fn what_fails_too_often_is_given_up_and_the_next_is_tried() {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(Policy { retry_limit: 3, ..at_once() }, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    let file_end = Op::FileEnd { file: 1, length: 1, meta: meta(0, 1), xattrs: Xattrs::default() };
+    send(
+        &end,
+        &[
+            enter(""),
+            put("locked", b"1"),
+            Op::FileBegin { file: 1, name: b"locked", mode: FileMode::Whole },
+            Op::FileWrite { file: 1, offset: 0, patch: Patch::Bytes(b"x") },
+            file_end,
+            Op::Barrier { barrier: 1 },
+        ],
+    );
+    let mut failed = 0;
+    let mut applied = 0;
+    until(&end, |answer| {
+        match answer {
+            Answer::Failed { who: 1, errno: libc::EACCES, .. } => failed += 1,
+            Answer::Applied { who: 1, bytes } => applied += bytes,
+            _ => {}
+        }
+        (matches!(answer, Answer::Reached { barrier: 1 })).then_some(())
+    });
+    // The put, and the file's beginning, after which nothing more is said of it.
+    assert_eq!(failed, 2);
+    assert_eq!(applied, 2, "what was given up is under way no more");
+    until(&end, held(0));
+    drop(end);
+    server.join().unwrap().unwrap();
+}
+
+#[test]
+fn with_too_much_held_nothing_more_is_read_until_something_succeeds() {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(Policy { held_max: 10_000, ..at_once() }, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("locked", &[1; 9_000]), put("locked", &[2; 9_000]), put("free", b"x")]);
+    until(&end, held(2));
+    assert!(!dir.path().join("free").exists());
+    gate.shut(&[]);
+    send(&end, &[Op::Barrier { barrier: 1 }]);
+    until(&end, reached(1));
+    assert!(dir.path().join("free").exists());
+    drop(end);
+    server.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_source_that_goes_while_its_target_is_full_leaves_no_thread() {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(Policy { held_max: 1, ..at_once() }, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("locked", b"x"), put("free", b"x")]);
+    until(&end, held(1));
+    drop(end);
+    server.join().unwrap().unwrap();
+}
+
+#[test]
+fn what_is_held_when_the_stream_ends_is_answered_as_failed() {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(at_once(), gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("locked", b"1"), put("locked", b"2")]);
+    until(&end, held(2));
+    let SourceEnd { ops, results, .. } = end;
+    drop(ops);
+    let mut failed = 0;
+    for frame in results {
+        failed += u32::from(matches!(
+            Answer::decode(&mut Reader::new(&frame)).unwrap(),
+            Answer::Failed { who: 1, name: b"locked" | b"", .. }
+        ));
+    }
+    assert_eq!(failed, 2);
+    server.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_busy_directory_around_a_locked_file_does_not_fill_the_memory() {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["d/locked"]);
+    let policy = Policy { retry_delay: Duration::from_secs(3600), ..Policy::default() };
+    let (end, server) = start(policy, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter("d"), put("locked", b"x")]);
+    for n in 0..1000 {
+        send(&end, &[put("busy", b"x"), Op::SetDirMeta { meta: meta(0, n), xattrs: Xattrs::default() }]);
+    }
+    send(&end, &[Op::By { who: 0 }, Op::Barrier { barrier: 1 }]);
+    let mut most = 0;
+    until(&end, |answer| {
+        if let Answer::Held { count, .. } = answer {
+            most = most.max(*count);
+        }
+        reached(1)(answer)
+    });
+    assert_eq!(most, 2, "the file, and the directory's newest metadata");
+    drop(end);
+    server.join().unwrap().unwrap();
+}
+
+#[test]
+fn an_ordinary_serve_has_no_obstacle() {
+    let dir = tempfile::tempdir().unwrap();
+    let (end, target_end) = link::pair(false);
+    let server = std::thread::spawn(move || serve(target_end, Policy::default()));
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("f", b"x"), Op::Barrier { barrier: 1 }]);
+    until(&end, reached(1));
+    drop(end);
+    server.join().unwrap().unwrap();
+}
