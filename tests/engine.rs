@@ -7,10 +7,14 @@ mod support;
 mod bed;
 #[path = "engine/changes.rs"]
 mod changes;
+#[path = "engine/following.rs"]
+mod following;
 #[path = "engine/links.rs"]
 mod links;
 #[path = "engine/loss.rs"]
 mod loss;
+#[path = "engine/operations.rs"]
+mod operations;
 #[path = "engine/receiver.rs"]
 mod receiver;
 #[path = "engine/steering.rs"]
@@ -176,17 +180,17 @@ fn the_verify_log_stops_at_its_limit_and_keeps_room_for_its_end() {
     }
     let mut plan = bed.plan();
     plan.verify_log.limit = 8000;
-    let outcome = source::run(&plan, JobKind::Verify(VerifySpec::default()), &JobShared::new());
+    let outcome = source::run(&plan, JobKind::Verify(VerifySpec::default()), &JobShared::new(), None);
     assert_eq!(outcome.verify.unwrap().files_missing, 200);
     let path = plan.verify_log.file("payroll");
     let log = std::fs::read_to_string(&path).unwrap();
     assert!(log.len() <= 8000 && log.len() > 6000, "{}", log.len());
     assert!(log.ends_with("--- END OF VERIFICATION ---\n"));
-    source::run(&plan, JobKind::Verify(VerifySpec::default()), &JobShared::new());
+    source::run(&plan, JobKind::Verify(VerifySpec::default()), &JobShared::new(), None);
     assert!(std::fs::metadata(&path).unwrap().len() <= 8000);
     plan.verify_log.append = false;
     plan.verify_log.limit = 1 << 20;
-    source::run(&plan, JobKind::Verify(VerifySpec::default()), &JobShared::new());
+    source::run(&plan, JobKind::Verify(VerifySpec::default()), &JobShared::new(), None);
     assert_eq!(std::fs::read_to_string(&path).unwrap().matches("--- VERIFICATION OF").count(), 1);
 }
 
@@ -260,7 +264,7 @@ fn the_null_target_counts_everything_and_keeps_nothing() {
     std::fs::write(bed.source().join("large"), vec![1; 200_000]).unwrap();
     let plan = JobPlan { sink: Sink::Null, ..bed.plan() };
     let shared = JobShared::new();
-    let outcome = source::run(&plan, JobKind::Mirror(FULL), &shared);
+    let outcome = source::run(&plan, JobKind::Mirror(FULL), &shared, None);
     assert!(outcome.complete, "{outcome:?}");
     assert_eq!(shared.counters.bytes_sent.load(Relaxed), 200_100);
     assert_eq!(std::fs::read_dir(bed.target()).unwrap().count(), 0);
@@ -281,7 +285,7 @@ fn the_forbidden_directory_is_neither_sent_nor_removed() {
         ..bed.plan()
     };
     let orphans = MirrorSpec { orphans: true, ..FULL };
-    let outcome = source::run(&plan, JobKind::Mirror(orphans), &JobShared::new());
+    let outcome = source::run(&plan, JobKind::Mirror(orphans), &JobShared::new(), None);
     assert!(outcome.complete, "{outcome:?}");
     let state = std::fs::read_to_string(bed.target().join("home/state")).unwrap();
     assert_eq!(state, bed.target().to_str().unwrap());

@@ -67,6 +67,7 @@ impl Bed {
                 limit: 1 << 20,
                 append: true,
             },
+            elsewhere: Vec::new(),
             forbidden: Vec::new(),
             sink: Sink::Local,
             source_name: "alpha".to_string(),
@@ -77,7 +78,7 @@ impl Bed {
 
     pub fn run(&self, kind: JobKind) -> (JobOutcome, Arc<JobShared>) {
         let shared = JobShared::new();
-        (source::run(&self.plan(), kind, &shared), shared)
+        (source::run(&self.plan(), kind, &shared, None), shared)
     }
 
     /// Mirrors and expects success; files that were sent.

@@ -58,7 +58,7 @@ fn the_guard_does_not_count_what_rules_keep() {
     let root = bed.source().to_str().unwrap().to_string();
     let rule = |path: String, include| Rule { path, include, recursive: true };
     plan.rules = Arc::new(RuleSet::new(vec![rule(root.clone(), true), rule(format!("{root}/cache"), false)]));
-    let outcome = source::run(&plan, JobKind::Mirror(ORPHANS), &JobShared::new());
+    let outcome = source::run(&plan, JobKind::Mirror(ORPHANS), &JobShared::new(), None);
     assert!(outcome.complete, "{outcome:?}");
     assert!(!bed.target().join("orphan").exists());
     assert!(bed.target().join("cache/f49").exists());
@@ -134,11 +134,12 @@ fn a_clean_that_could_not_bring_everything_back_empties_nothing() {
         |path: &Path| Rule { path: path.to_str().unwrap().to_string(), include: true, recursive: true };
     plan.rules = Arc::new(RuleSet::new(vec![rule(&bed.source()), rule(&bed.dir.path().join("second"))]));
     plan.paths.push(Mapping { source: bed.dir.path().join("second"), target: copy.clone() });
-    let run = |spec| source::run(&plan, JobKind::Mirror(spec), &JobShared::new());
+    let run = |spec| source::run(&plan, JobKind::Mirror(spec), &JobShared::new(), None);
     assert!(run(FULL).complete);
     // As when a disk is not mounted.
     fs::remove_dir_all(bed.dir.path().join("second")).unwrap();
-    let verified = source::run(&plan, JobKind::Verify(dtcl::api::VerifySpec::default()), &JobShared::new());
+    let verified =
+        source::run(&plan, JobKind::Verify(dtcl::api::VerifySpec::default()), &JobShared::new(), None);
     assert!(!verified.complete && verified.failures.len() == 1, "{verified:?}");
     let outcome = run(MirrorSpec { clean: true, ..FULL });
     assert!(!outcome.complete, "{outcome:?}");

@@ -14,7 +14,7 @@ fn a_verify_of_the_null_target_ends() {
     let bed = Bed::new();
     fs::write(bed.source().join("f"), "x").unwrap();
     let plan = JobPlan { sink: Sink::Null, ..bed.plan() };
-    let outcome = source::run(&plan, JobKind::Verify(VerifySpec::default()), &JobShared::new());
+    let outcome = source::run(&plan, JobKind::Verify(VerifySpec::default()), &JobShared::new(), None);
     assert_eq!(outcome.verify.unwrap().files_missing, 1);
 }
 
@@ -27,7 +27,7 @@ fn a_plain_verify_never_writes_on_the_target() {
     let before = fs::metadata(bed.target().join("changing")).unwrap();
     let (shared, plan) = (JobShared::new(), bed.plan());
     let outcome = std::thread::scope(|scope| {
-        let job = scope.spawn(|| source::run(&plan, JobKind::Verify(VerifySpec::default()), &shared));
+        let job = scope.spawn(|| source::run(&plan, JobKind::Verify(VerifySpec::default()), &shared, None));
         while shared.counters.bytes_compared.load(Relaxed) == 0 && !job.is_finished() {
             std::thread::yield_now();
         }
@@ -47,7 +47,7 @@ fn a_stop_ends_a_comparison_in_the_middle_of_a_file() {
     fs::copy(bed.source().join("large"), bed.target().join("large")).unwrap();
     let (shared, plan) = (JobShared::new(), bed.plan());
     let outcome = std::thread::scope(|scope| {
-        let job = scope.spawn(|| source::run(&plan, JobKind::Mirror(CHECKSUM), &shared));
+        let job = scope.spawn(|| source::run(&plan, JobKind::Mirror(CHECKSUM), &shared, None));
         while shared.counters.bytes_compared.load(Relaxed) == 0 {
             std::thread::yield_now();
         }

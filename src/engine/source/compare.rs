@@ -5,6 +5,7 @@ use super::beside::differing_blocks;
 use super::content::{Before, Settled, settle};
 use super::emit::{Emitter, TargetGone};
 use super::folder::Folder;
+use super::replicate::Gate;
 use super::report::{Report, Spot};
 use super::sums::{Piece, Sums};
 use crate::engine::blocks_together;
@@ -47,12 +48,13 @@ pub(super) struct Compare {
 /// `asked` counts the questions of the job; `here`: the target may answer that both can read the file.
 pub(super) fn ask(
     compare: Option<&SyncSender<Compare>>,
-    emitter: &Emitter,
+    (emitter, gate): (&Emitter, &Gate),
     asked: &mut u64,
     mut item: Compare,
     size: u64,
     here: bool,
 ) -> Result<(), TargetGone> {
+    let Some(turn) = gate.stands(&item.folder) else { return Ok(()) };
     let mut emit = emitter.lock();
     item.question = emit.number();
     emit.look(&item.folder);
@@ -64,6 +66,7 @@ pub(super) fn ask(
         emit.flush()?;
     }
     drop(emit);
+    drop(turn);
     item.folder.begin_file();
     queue(compare, emitter, item)
 }
@@ -96,6 +99,7 @@ pub(super) struct Found {
 /// The comparing thread's tools.
 pub(super) struct Comparer<'a> {
     pub emitter: &'a Emitter,
+    pub gate: &'a Gate,
     pub report: &'a Report,
     pub shared: &'a JobShared,
     pub sums: Sums,
@@ -166,11 +170,15 @@ impl Comparer<'_> {
                 Err(Failed::Target(errno)) => {
                     self.report.errno(counters, spot(), errno, "read the file", true);
                 }
+                Err(Failed::Changed) if self.gate.hand_over(&item.folder, &item.name, (0, 0)) => {}
                 Err(Failed::Changed) => {
                     self.report.retry(counters, spot(), "it changed while it was read".to_string());
                 }
             }
-            if item.folder.end_file() && self.emitter.send_folder_meta(&item.folder).is_err() {
+            if item.folder.end_file()
+                && let Some(_turn) = self.gate.stands(&item.folder)
+                && self.emitter.send_folder_meta(&item.folder).is_err()
+            {
                 return;
             }
         }
@@ -190,10 +198,24 @@ impl Comparer<'_> {
             }
         };
         sys::advise_sequential(&file);
-        let mut patch = InPlace { item, number: None };
-        if self.sums.is_here(patch.item.question) {
-            return self.compare_beside(patch, &file, &before);
-        }
+        let patch = InPlace { item, number: None, gate: self.gate };
+        self.gate.begins(before.id());
+        let result = if self.sums.is_here(patch.item.question) {
+            self.compare_beside(patch, &file, &before)
+        } else {
+            self.compare_sums(patch, &file, &before, buffer)
+        };
+        self.gate.ends(before.id());
+        result
+    }
+
+    fn compare_sums(
+        &mut self,
+        mut patch: InPlace<'_>,
+        file: &File,
+        before: &Before,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Found, Failed> {
         let mut found = Found::default();
         let mut target_ended = None;
         let block = patch.item.block;
@@ -202,7 +224,7 @@ impl Comparer<'_> {
         let mut sums = Vec::new();
         let mut at = 0;
         loop {
-            let got = sys::read_exact_at(&file, &mut buffer[..span], at).map_err(|error| {
+            let got = sys::read_exact_at(file, &mut buffer[..span], at).map_err(|error| {
                 if target_ended.is_none() {
                     self.sums.skip(patch.item.question);
                 }
@@ -218,7 +240,7 @@ impl Comparer<'_> {
                 if theirs.as_ref() != Some(ours) {
                     found.differing += bytes.len() as u64;
                     if patch.item.act == Act::Send {
-                        found.sent += self.send_block(&mut patch, &before, at, bytes)?;
+                        found.sent += self.send_block(&mut patch, before, at, bytes)?;
                     }
                 }
                 at += bytes.len() as u64;
@@ -238,7 +260,7 @@ impl Comparer<'_> {
                 None => return Err(Failed::Gone),
             },
         };
-        self.conclude(&mut patch, &file, &before, found, (at, their_size))
+        self.conclude(&mut patch, file, before, found, (at, their_size))
     }
 
     /// The same without checksums, for a file of the target that this process may read.
@@ -292,12 +314,12 @@ impl Comparer<'_> {
         before: &Stat,
         at: u64,
         bytes: &[u8],
-    ) -> Result<u64, TargetGone> {
-        let file = patch.begin(self.emitter)?;
+    ) -> Result<u64, Failed> {
+        let file = patch.begin(self.emitter, before)?;
         let hole = before.is_sparse() && bytes.iter().all(|b| *b == 0);
         let len = bytes.len() as u64;
         let piece = if hole { Patch::Hole(len) } else { Patch::Bytes(bytes) };
-        self.emitter.send_looking(&patch.item.folder, &Op::FileWrite { file, offset: at, patch: piece })?;
+        self.emitter.send_numbered(&Op::FileWrite { file, offset: at, patch: piece })?;
         if hole {
             return Ok(0);
         }
@@ -344,13 +366,16 @@ impl Comparer<'_> {
 struct InPlace<'a> {
     item: &'a Compare,
     number: Option<u64>,
+    gate: &'a Gate,
 }
 
 impl InPlace<'_> {
-    fn begin(&mut self, emitter: &Emitter) -> Result<u64, TargetGone> {
+    fn begin(&mut self, emitter: &Emitter, before: &Stat) -> Result<u64, Failed> {
         if let Some(number) = self.number {
             return Ok(number);
         }
+        // Where it has moved, replication knows of it.
+        let _turn = self.gate.sends(&self.item.folder, &self.item.name, before).ok_or(Failed::Changed)?;
         let mut emit = emitter.lock();
         let number = emit.number();
         emit.look(&self.item.folder);
@@ -360,29 +385,33 @@ impl InPlace<'_> {
     }
 
     /// Sets length and metadata, where anything differs.
-    fn finish(&mut self, emitter: &Emitter, before: &Stat, length_differs: bool) -> Result<(), TargetGone> {
+    fn finish(&mut self, emitter: &Emitter, before: &Stat, length_differs: bool) -> Result<(), Failed> {
         let (meta, xattrs) = (before.meta, self.item.xattrs.clone());
         if length_differs {
-            self.begin(emitter)?;
+            self.begin(emitter, before)?;
         }
+        let sending = self.gate.sends(&self.item.folder, &self.item.name, before);
         match self.number {
             Some(file) => {
-                let op = Op::FileEnd { file, length: before.size, meta, xattrs };
-                emitter.send_looking(&self.item.folder, &op)
+                emitter.send_numbered(&Op::FileEnd { file, length: before.size, meta, xattrs })?;
             }
-            None if self.item.meta_differs => {
+            None if self.item.meta_differs && sending.is_some() => {
                 let name = self.item.name.to_bytes();
                 let op = Op::SetMeta { name, kind: FileKind::File, meta, xattrs };
-                emitter.send_looking(&self.item.folder, &op)
+                emitter.send_looking(&self.item.folder, &op)?;
             }
-            None => Ok(()),
+            None => {}
         }
+        if let Some(sending) = sending {
+            sending.done(before);
+        }
+        Ok(())
     }
 
     fn drop_file(&self, emitter: &Emitter) {
         if let Some(file) = self.number {
             // A target that has ended needs no word.
-            let _ = emitter.send_looking(&self.item.folder, &Op::FileDrop { file });
+            let _ = emitter.send_numbered(&Op::FileDrop { file });
         }
     }
 }

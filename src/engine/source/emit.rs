@@ -11,7 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[error("the target has ended")]
 pub(super) struct TargetGone;
 
-/// Shared by the threads of one job; the order in which it is locked is the order of the operations.
+/// Owners of operations: a mirror or verification, and replication.
+pub(super) const JOB: u8 = 0;
+pub(super) const REPLICATION: u8 = 1;
+
+/// Numbers of files, questions and barriers that are replication's have this bit, so that answers find their way.
+pub(super) const REPLICATIONS: u64 = 1 << 63;
+
+/// Shared by the threads of one stream; the order in which it is locked is the order of the operations.
 pub(super) struct Emitter {
     inner: Mutex<Emit>,
     pub local: Option<LocalFiles>,
@@ -20,11 +27,20 @@ pub(super) struct Emitter {
 impl Emitter {
     pub(super) fn new(ops: SyncSender<Frame>, frames: FramePool, local: Option<LocalFiles>) -> Self {
         let frame = frames.take();
-        Self { inner: Mutex::new(Emit { ops: Some(ops), frames, frame, place: None, next: 1 }), local }
+        let emit = Emit { ops: Some(ops), frames, frame, owner: JOB, place: None, at: None, next: 1 };
+        Self { inner: Mutex::new(emit), local }
     }
 
+    /// For operations of a mirror or verification.
     pub(super) fn lock(&self) -> MutexGuard<'_, Emit> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock_as(JOB)
+    }
+
+    /// For operations of this owner (see [`Op::By`]).
+    pub(super) fn lock_as(&self, who: u8) -> MutexGuard<'_, Emit> {
+        let mut emit = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        emit.belong_to(who);
+        emit
     }
 
     /// Sends one operation about a folder.
@@ -32,6 +48,11 @@ impl Emitter {
         let mut emit = self.lock();
         emit.enter(folder);
         emit.push(op)
+    }
+
+    /// Sends one operation about a file that has a number: it needs no place.
+    pub(super) fn send_numbered(&self, op: &Op<'_>) -> Result<(), TargetGone> {
+        self.lock().push(op)
     }
 
     /// Sends one operation that changes no entry of the folder: it is not made, nor made writable.
@@ -53,8 +74,12 @@ pub(super) struct Emit {
     ops: Option<SyncSender<Frame>>,
     frames: FramePool,
     pub frame: Frame,
+    /// Whose the operations are that come next.
+    owner: u8,
     /// The folder that the target has been sent to, and whether it may change entries there.
     place: Option<(Arc<Folder>, bool)>,
+    /// The same of replication, which knows root and path.
+    at: Option<(u16, Vec<u8>, bool)>,
     next: u64,
 }
 
@@ -62,7 +87,29 @@ impl Emit {
     /// A number for a file, question or barrier.
     pub(super) fn number(&mut self) -> u64 {
         self.next += 1;
-        self.next
+        if self.owner == REPLICATION { self.next | REPLICATIONS } else { self.next }
+    }
+
+    fn belong_to(&mut self, who: u8) {
+        if self.owner != who {
+            self.owner = who;
+            Op::By { who }.encode(&mut self.frame);
+            (self.place, self.at) = (None, None);
+        }
+    }
+
+    /// Goes to a directory by root and path; `make`: missing ones on the way are made.
+    pub(super) fn go(&mut self, root: u16, path: &[u8], make: bool) {
+        if self.at.as_ref().is_some_and(|at| (at.0, at.1.as_slice()) == (root, path) && (at.2 || !make)) {
+            return;
+        }
+        Op::Enter { root, path, make }.encode(&mut self.frame);
+        (self.place, self.at) = (None, Some((root, path.to_vec(), make)));
+    }
+
+    /// Directories have moved: the next operation goes to its own anew.
+    pub(super) fn lose_place(&mut self) {
+        (self.place, self.at) = (None, None);
     }
 
     /// Makes the folder the one that the next operations are about; the target makes it when it lacks it.

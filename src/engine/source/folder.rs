@@ -1,6 +1,6 @@
 //! A directory of the source, as operations about it need it: it stays when its handle is closed.
 
-use crate::sys::{Meta, Xattrs};
+use crate::sys::{Meta, Stat, Xattrs};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One directory of a root.
@@ -9,6 +9,8 @@ pub(super) struct Folder {
     pub root: u16,
     /// Names joined by `/`; empty for the root.
     pub path: Vec<u8>,
+    /// Device and inode.
+    pub id: (u64, u64),
     pub meta: Meta,
     pub xattrs: Xattrs,
     pub parent: Option<Arc<Folder>>,
@@ -44,12 +46,13 @@ impl Folder {
     pub(super) fn new(
         root: u16,
         path: Vec<u8>,
-        meta: Meta,
+        stat: &Stat,
         xattrs: Xattrs,
         parent: Option<Arc<Folder>>,
         own: OwnMeta,
     ) -> Arc<Self> {
-        Arc::new(Self { root, path, meta, xattrs, parent, own, state: Mutex::default() })
+        let (id, meta) = (stat.id(), stat.meta);
+        Arc::new(Self { root, path, id, meta, xattrs, parent, own, state: Mutex::default() })
     }
 
     /// It belongs to the set itself.

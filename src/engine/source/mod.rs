@@ -5,17 +5,21 @@
 
 mod beside;
 mod calculate;
+pub(super) mod capture;
 mod compare;
 mod content;
 mod decide;
 mod emit;
 mod folder;
+mod index;
 mod links;
 mod listing;
 mod mirror;
 mod null;
 mod orphans;
+pub mod queue;
 mod remap;
+mod replicate;
 mod report;
 mod start;
 mod sums;
@@ -23,50 +27,109 @@ mod verification;
 mod verify;
 mod verify_log;
 mod walk;
+mod writers;
 
 pub use calculate::calculate;
 pub use decide::{Decision, Facts, Policy, decide};
+pub use replicate::replicate;
 
 use super::job::{DryRunSink, JobKind, JobOutcome, JobPlan, JobShared, Sink};
-use super::link::{self, SourceEnd};
+use super::link::{self, Frame, FramePool, SourceEnd};
+use super::replication::Replication;
 use super::target;
 use crate::api::{ApiError, Code, MirrorSpec};
+use emit::Emitter;
+use replicate::{Follow, Gate, JobEnd};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 /// Most comparisons that wait; the target's queue of questions is longer, so that its applier never waits for them. Each may
 /// hold a directory open on either side, and 1024 descriptors are a common limit.
 const COMPARISONS: usize = 200;
 
-/// Runs a mirror or a verification to its end. Blocks; logs its beginning, end and failures.
-pub fn run(plan: &JobPlan, kind: JobKind, shared: &JobShared) -> JobOutcome {
+/// How a job reaches its target: over a stream of its own, or over that of the connection's replication.
+struct Way {
+    emitter: Arc<Emitter>,
+    gate: Gate,
+    listings: Receiver<Frame>,
+    sums: Receiver<Frame>,
+    results: Receiver<Frame>,
+    frames: FramePool,
+}
+
+impl Way {
+    fn own(end: SourceEnd) -> Way {
+        let SourceEnd { ops, listings, sums, results, frames, local } = end;
+        let emitter = Arc::new(Emitter::new(ops, frames.clone(), local));
+        Way { emitter, gate: Gate::Open, listings, sums, results, frames }
+    }
+
+    /// The stream ends with the job.
+    fn is_own(&self) -> bool {
+        matches!(self.gate, Gate::Open)
+    }
+}
+
+/// Runs a mirror or a verification to its end, over the stream of the connection's replication where there is one. Blocks;
+/// logs its beginning, end and failures.
+pub fn run(
+    plan: &JobPlan,
+    kind: JobKind,
+    shared: &JobShared,
+    replication: Option<&Arc<dyn Replication>>,
+) -> JobOutcome {
     let clean = matches!(kind, JobKind::Mirror(MirrorSpec { clean: true, .. }));
+    let follow = replication.and_then(|replication| replication.as_any().downcast_ref::<Follow>());
     if clean {
-        let outcome =
-            with_target(plan, shared, |end| mirror::survey(plan, shared, end, true, &mut |_, _, _| {}));
+        let survey = |way| mirror::survey(plan, shared, way, true, &mut |_, _, _| {});
+        let outcome = over(plan, shared, follow, survey);
         if outcome.fatal.is_some() || outcome.stopped || !outcome.failures.is_empty() {
             return outcome;
         }
         shared.counters.restart();
     }
-    with_target(plan, shared, |end| run_over(plan, kind, shared, end))
+    over(plan, shared, follow, |way| job(plan, kind, shared, way))
 }
 
 /// Says what a mirror would send, without sending. Blocks.
 pub fn dry_run(plan: &JobPlan, kind: JobKind, shared: &JobShared, tell: DryRunSink<'_>) -> JobOutcome {
     match kind {
         JobKind::Mirror(spec) => {
-            with_target(plan, shared, |end| mirror::run(plan, spec, shared, end, Some(tell), false))
+            with_target(plan, shared, |end| mirror::run(plan, spec, shared, Way::own(end), Some(tell), false))
         }
-        JobKind::Verify(_) => run(plan, kind, shared),
+        JobKind::Verify(_) => run(plan, kind, shared, None),
     }
 }
 
 /// Runs a job over a link whose other end is served already: what [`run`] does once it has made one. A test puts a recorder in
 /// between.
 pub fn run_over(plan: &JobPlan, kind: JobKind, shared: &JobShared, end: SourceEnd) -> JobOutcome {
+    job(plan, kind, shared, Way::own(end))
+}
+
+fn job(plan: &JobPlan, kind: JobKind, shared: &JobShared, way: Way) -> JobOutcome {
     match kind {
-        JobKind::Mirror(spec) => mirror::run(plan, spec, shared, end, None, false),
-        JobKind::Verify(spec) => verification::run(plan, spec, shared, end),
+        JobKind::Mirror(spec) => mirror::run(plan, spec, shared, way, None, false),
+        JobKind::Verify(spec) => verification::run(plan, spec, shared, way),
     }
+}
+
+/// Runs a job over replication's stream, or over one of its own.
+fn over(
+    plan: &JobPlan,
+    shared: &JobShared,
+    follow: Option<&Follow>,
+    job: impl FnOnce(Way) -> JobOutcome,
+) -> JobOutcome {
+    let Some(follow) = follow else { return with_target(plan, shared, |end| job(Way::own(end))) };
+    let (common, end) = match follow.job() {
+        Ok(end) => end,
+        Err(error) => return refused(broken(&format!("the target cannot be reached: {error}"))),
+    };
+    let JobEnd { emitter, listings, sums, results, frames } = end;
+    let outcome = job(Way { emitter, gate: Gate::Follow(common), listings, sums, results, frames });
+    follow.end_job();
+    outcome
 }
 
 /// Serves the other end of a new link while `job` runs.

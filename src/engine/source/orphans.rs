@@ -4,6 +4,7 @@
 use super::emit::{Emitter, TargetGone};
 use super::folder::Folder;
 use super::listing::TargetEntry;
+use super::replicate::Gate;
 use super::report::{Report, Spot};
 use crate::api::{ApiError, Code};
 use crate::engine::job::{JobPlan, JobShared};
@@ -90,7 +91,7 @@ impl Orphans {
         &mut self,
         plan: &JobPlan,
         shared: &JobShared,
-        emitter: &Emitter,
+        (emitter, gate): (&Emitter, &Gate),
         report: &Report,
         below: u64,
         entries: u64,
@@ -114,7 +115,10 @@ impl Orphans {
             }
             let op =
                 if aside { Op::MoveAside { name: &name } } else { Op::Remove { name: &name, tree: true } };
+            // What has come since is none.
+            let Some(turn) = gate.lacks(&folder, &name) else { continue };
             emitter.send(&folder, &op)?;
+            drop(turn);
             shared.counters.orphans.fetch_add(1, Relaxed);
             if plan.settings.orphans.log_each {
                 let spot = Spot { root: folder.root, path: folder.path.clone(), name };
@@ -126,7 +130,9 @@ impl Orphans {
             }
         }
         for folder in folders.iter().filter(|folder| folder.belongs()) {
-            emitter.send_folder_meta(folder)?;
+            if let Some(_turn) = gate.stands(folder) {
+                emitter.send_folder_meta(folder)?;
+            }
         }
         Ok(())
     }

@@ -118,7 +118,7 @@ impl Report {
                 )
                 .help("check what stands at the target path and its permissions, or MAP to another place"),
             ),
-            FailureKind::One | FailureKind::Mismatch => None,
+            FailureKind::One | FailureKind::Mismatch | FailureKind::Missing => None,
         };
         if let Some(fatal) = fatal {
             self.fatal(fatal);

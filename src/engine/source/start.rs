@@ -1,13 +1,11 @@
 //! The beginning of a job: roots opened, the stream begun, the comparing thread started.
 
-use super::broken;
 use super::decide::Policy;
+use super::{Way, broken};
 use crate::api::{ApiError, Code, MirrorSpec};
 use crate::engine::job::{JobPlan, JobShared, Sink};
-use crate::engine::link::{self};
 use crate::engine::log::escape;
 use crate::engine::source::compare::{Compare, Comparer};
-use crate::engine::source::emit::Emitter;
 use crate::engine::source::listing::Listing;
 use crate::engine::source::report::{Report, Spot};
 use crate::engine::source::walk::{Root, open_roots};
@@ -23,17 +21,10 @@ pub(super) struct Start {
     pub started: Instant,
     pub roots: Vec<Root>,
     pub report: Arc<Report>,
-    pub emitter: Emitter,
 }
 
 /// Opens the roots and the stream. The error: no root could be opened.
-pub(super) fn begin(
-    plan: &JobPlan,
-    shared: &JobShared,
-    ops: std::sync::mpsc::SyncSender<link::Frame>,
-    frames: &link::FramePool,
-    local: Option<link::LocalFiles>,
-) -> Result<Start, ApiError> {
+pub(super) fn begin(plan: &JobPlan, shared: &JobShared, way: &Way) -> Result<Start, ApiError> {
     let started = Instant::now();
     let mut missing = Vec::new();
     let roots = open_roots(plan, |number, path, error| {
@@ -65,7 +56,6 @@ pub(super) fn begin(
             report.fail(&shared.counters, &spot, error);
         }
     }
-    let emitter = Emitter::new(ops, frames.clone(), local);
     let mut paths: Vec<(PathBuf, Option<Vec<u8>>)> =
         plan.paths.iter().map(|mapping| (mapping.target.clone(), None)).collect();
     for root in &roots {
@@ -81,19 +71,21 @@ pub(super) fn begin(
         let fatal = ApiError::new(Code::InvalidPath, message).help("MAP to a shorter path");
         return Err(fatal);
     }
-    let op = Op::Begin {
+    let begin = Op::Begin {
         attributes: plan.settings.attributes,
         xattrs: plan.settings.extended_attributes,
         scan: plan.sink == Sink::Local,
         roots: paths.iter().map(|(path, only)| (path.as_os_str().as_bytes(), only.as_deref())).collect(),
     };
-    let mut emit = emitter.lock();
+    // Replication has begun the stream already.
+    let op = if way.is_own() { begin } else { Op::Scan { parts: Vec::new() } };
+    let mut emit = way.emitter.lock();
     let sent = emit.push(&op).and_then(|()| emit.flush());
     drop(emit);
     if sent.is_err() {
         return Err(broken("the target has ended"));
     }
-    Ok(Start { started, roots, report, emitter })
+    Ok(Start { started, roots, report })
 }
 
 pub(super) fn policy(plan: &JobPlan, spec: MirrorSpec) -> Policy {

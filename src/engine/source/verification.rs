@@ -1,11 +1,9 @@
 //! A verification from its first line in the log to its last.
 
-use super::COMPARISONS;
-use super::refused;
 use super::start::{Start, begin, policy, root_is_gone, spawn_comparer};
+use super::{COMPARISONS, Way, refused};
 use crate::api::{MirrorKind, MirrorSpec, Phase, VerifySpec};
 use crate::engine::job::{JobOutcome, JobPlan, JobShared, Sink};
-use crate::engine::link::SourceEnd;
 use crate::engine::source::compare::{Compare, Comparer};
 use crate::engine::source::links::Links;
 use crate::engine::source::listing::{Listing, TargetEntry};
@@ -21,12 +19,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
 
-pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: SourceEnd) -> JobOutcome {
-    let SourceEnd { ops, listings, sums, results, frames, local } = end;
-    let Start { started, roots, report, emitter } = match begin(plan, shared, ops, &frames, local) {
+pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way) -> JobOutcome {
+    way.gate.verify_begins();
+    let Start { started, roots, report } = match begin(plan, shared, &way) {
         Ok(start) => start,
         Err(error) => return refused(error),
     };
+    let own = way.is_own();
+    let Way { emitter, gate, listings, sums, results, frames } = way;
+    let emitter = &*emitter;
     shared.set_phase(Phase::Verifying);
     let mirror_spec = MirrorSpec {
         kind: MirrorKind::Different,
@@ -42,13 +43,15 @@ pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sou
     let (compare, queue) = sync_channel::<Compare>(plan.settings.mirror_queue_limit.clamp(1, COMPARISONS));
     let walked = std::thread::scope(|scope| {
         let sums = Sums::new(sums, frames.clone());
-        let comparer = Comparer { emitter: &emitter, report: &report, shared, sums, verify: Some(&findings) };
+        let comparer =
+            Comparer { emitter, gate: &gate, report: &report, shared, sums, verify: Some(&findings) };
         let comparing = spawn_comparer(scope, comparer, queue)?;
         let mut verify = Verify {
             plan,
             spec,
             shared,
-            emitter: &emitter,
+            emitter,
+            gate: &gate,
             report: &report,
             findings: &findings,
             listing: Listing::new((plan.sink == Sink::Local).then_some(listings), frames.clone()),
@@ -79,7 +82,8 @@ pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sou
             plan,
             shared,
             policy,
-            emitter: &emitter,
+            emitter,
+            gate: &gate,
             report: &report,
             roots: &roots,
             listing,
@@ -113,7 +117,9 @@ pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, end: Sou
         mirror.fail_retries();
         Ok(walked && alive)
     });
-    emitter.lock().close();
+    if own {
+        emitter.lock().close();
+    }
     let walked = match walked {
         Ok(walked) => walked,
         Err(error) => return refused(error),

@@ -9,6 +9,7 @@ use super::folder::Folder;
 use super::listing::{Listing, TargetEntry};
 use super::mirror::{attributes_differ, spot};
 use super::orphans::Orphans;
+use super::replicate::Gate;
 use super::report::{Report, Spot};
 use super::verify_log::{VerifyLog, attributes};
 use super::walk::{Root, Visit, Visitor};
@@ -152,6 +153,7 @@ pub(super) struct Verify<'a> {
     pub spec: VerifySpec,
     pub shared: &'a JobShared,
     pub emitter: &'a Emitter,
+    pub gate: &'a Gate,
     pub report: &'a Report,
     pub findings: &'a Findings,
     pub listing: Listing,
@@ -412,6 +414,6 @@ impl Verify<'_> {
             finding: Some(Box::new(finding)),
         };
         // A verification compares sums, whatever else would be possible here.
-        Ok(ask(Some(&self.compare), self.emitter, &mut self.asked, item, size_on_disk, false)?)
+        Ok(ask(Some(&self.compare), (self.emitter, self.gate), &mut self.asked, item, size_on_disk, false)?)
     }
 }

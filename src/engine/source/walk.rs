@@ -5,6 +5,7 @@
 //! itself (REP-03), paths over the limit (REP-37).
 
 use super::folder::{Folder, OwnMeta, join};
+use crate::api::ConnectionId;
 use crate::engine::job::{JobPlan, JobShared};
 use crate::engine::log::escape;
 use crate::engine::repset::{DirDecision, DirRules, pseudo_magic};
@@ -29,8 +30,8 @@ pub(super) struct Root {
     /// Target path of the directory.
     pub target: PathBuf,
     /// None: the one name is all that belongs.
-    rules: Option<DirRules>,
-    included: bool,
+    pub rules: Option<DirRules>,
+    pub included: bool,
 }
 
 /// The directory that a visitor is shown.
@@ -45,6 +46,17 @@ pub(super) struct Visit<'a> {
 
 /// What a walk reports to.
 pub(super) trait Visitor {
+    /// A directory (root and path) is about to be listed. False: it is passed over.
+    fn enters(
+        &mut self,
+        _at: (u16, &[u8]),
+        _dir: &Dir,
+        _stat: &Stat,
+        _included: bool,
+        _rules: Option<&DirRules>,
+    ) -> bool {
+        true
+    }
     /// A directory. False ends the walk.
     fn directory(&mut self, visit: &Visit<'_>) -> bool;
     /// All below the directory was visited. False ends the walk.
@@ -182,6 +194,10 @@ impl Walk<'_> {
                 return Step::Over;
             }
         };
+        if let Some(other) = self.sent_by(&path, true) {
+            visitor.left_out(number, &path, &format!("its data is sent by connection {other} (REP-34)"));
+            return Step::Over;
+        }
         if let Some(why) = self.reason_to_leave_out(stack, &stat, &dir) {
             visitor.left_out(number, &path, &why);
             return Step::Over;
@@ -193,6 +209,9 @@ impl Walk<'_> {
                 return Step::Over;
             }
         };
+        if !visitor.enters((number, &path), &dir, &stat, included, rules.as_ref()) {
+            return Step::Over;
+        }
         if let Err(error) = sys::list_dir(&dir, &mut self.names, &mut self.buffer) {
             visitor.unreadable(number, &path, &error, "read the directory");
             return Step::Over;
@@ -202,7 +221,7 @@ impl Walk<'_> {
             (false, false) => OwnMeta::WhenMade,
             (false, true) => OwnMeta::Never,
         };
-        let folder = Folder::new(number, path, stat.meta, xattrs, parent.cloned(), own);
+        let folder = Folder::new(number, path, &stat, xattrs, parent.cloned(), own);
         let mut names = std::mem::take(&mut self.names);
         let below = match (&rules, &self.root.only) {
             (Some(rules), _) => select(&mut names, &dir, rules),
@@ -211,12 +230,28 @@ impl Walk<'_> {
                 Vec::new()
             }
         };
+        if !self.plan.elsewhere.is_empty() {
+            names.retain(|name, kind| {
+                // Directories are met once more, when they are walked.
+                kind == Some(FileKind::Directory)
+                    || self.sent_by(&folder.join(name.to_bytes()), false).is_none()
+            });
+        }
         self.drop_too_long(&folder, &mut names, visitor);
         let dir = Arc::new(dir);
         let go_on =
             visitor.directory(&Visit { folder: &folder, dir: &dir, names: &names, rules: rules.as_ref() });
         self.names = names;
         if go_on { Step::Down(Level { folder, id: stat.id(), below }) } else { Step::End }
+    }
+
+    /// The connection of another set that sends this place already.
+    fn sent_by(&self, path: &[u8], directory: bool) -> Option<ConnectionId> {
+        if self.plan.elsewhere.is_empty() {
+            return None;
+        }
+        let path = source_path(&self.root.path, path, b"");
+        self.plan.sent_by(Path::new(OsStr::from_bytes(&path)), directory)
     }
 
     /// A path over the limit is skipped, logged here and in the system's log, and no mirror without it is complete (REP-37).

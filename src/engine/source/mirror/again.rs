@@ -103,7 +103,7 @@ impl Mirror<'_> {
         } else {
             super::super::folder::OwnMeta::Always
         };
-        let folder = Folder::new(spot.root, spot.path.clone(), stat.meta, xattrs, None, own);
+        let folder = Folder::new(spot.root, spot.path.clone(), &stat, xattrs, None, own);
         folder.found();
         folder.touch();
         if !spot.name.is_empty() {
@@ -120,7 +120,7 @@ impl Mirror<'_> {
             }
         }
         if folder.leave() {
-            self.emitter.send_folder_meta(&folder)?;
+            self.send_folder_meta(&folder)?;
         }
         Ok(())
     }
@@ -153,7 +153,10 @@ impl Mirror<'_> {
         if let Some((root, dir, from)) = good {
             folder.touch();
             let op = Op::Link { name: name.to_bytes(), root, dir: &dir, from: &from };
-            return Ok(self.emitter.send(folder, &op)?);
+            let Some(sending) = self.gate.sends(folder, name, stat) else { return Ok(()) };
+            self.emitter.send(folder, &op)?;
+            sending.done(stat);
+            return Ok(());
         }
         self.resent.entry(id).or_insert_with(|| (spot.clone(), 1));
         self.whole(folder, dir, name, Some(id), TRIES)

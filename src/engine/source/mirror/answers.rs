@@ -24,14 +24,14 @@ impl Mirror<'_> {
     pub(super) fn answer(&mut self, frame: &[u8]) -> Result<(), Failed> {
         let counters = &self.shared.counters;
         match Answer::decode(&mut Reader::new(frame))? {
-            Answer::Applied { bytes } => {
+            Answer::Applied { who: 0, bytes } => {
                 let _ = counters
                     .bytes_queued
                     .fetch_update(Relaxed, Relaxed, |queued| Some(queued.saturating_sub(bytes)));
             }
             Answer::Written { file } => self.written(file)?,
             Answer::Reached { barrier } => self.reached = barrier,
-            Answer::Failed { kind, errno, root, path, name, what } => {
+            Answer::Failed { who: 0, kind, errno, root, path, name, what } => {
                 let spot = Spot { root, path: path.to_vec(), name: name.to_vec() };
                 let what = String::from_utf8_lossy(what);
                 self.report.answered(counters, kind, spot, errno, &what);

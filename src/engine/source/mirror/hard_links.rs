@@ -57,12 +57,13 @@ impl Mirror<'_> {
         let counters = &self.shared.counters;
         counters.files.fetch_add(1, Relaxed);
         if group.target.is_some() && group.target == theirs.shared {
+            self.gate.same(folder, name, stat);
             return Ok(Linked::Done);
         }
         if leave || self.policy.overwrite == Overwrite::Never {
             return Ok(Linked::Done);
         }
-        self.send_link(folder, name, &group)?;
+        self.send_link(folder, name, &group, stat)?;
         Ok(Linked::Done)
     }
 
@@ -97,13 +98,20 @@ impl Mirror<'_> {
         folder: &Arc<Folder>,
         name: &CStr,
         group: &super::super::links::Group,
+        stat: &Stat,
     ) -> Result<(), Failed> {
         self.tell(folder, name.to_bytes(), MirrorReason::Links, 0);
         if self.dry.is_some() {
             return Ok(());
         }
         folder.touch();
-        let op = Op::Link { name: name.to_bytes(), root: group.root, dir: &group.path, from: &group.name };
-        Ok(self.emitter.send(folder, &op)?)
+        let Some(sending) = self.gate.sends(folder, name, stat) else { return Ok(()) };
+        // Its first name may have moved since it was met.
+        let Some((root, dir, from)) = sending.name_of(stat, (group.root, &group.path, &group.name)) else {
+            return Ok(());
+        };
+        self.emitter.send(folder, &Op::Link { name: name.to_bytes(), root, dir: &dir, from: &from })?;
+        sending.done(stat);
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ mod other;
 mod run;
 mod whole;
 
-pub(super) use other::target_text;
+pub(super) use other::{device, remapped, target_text};
 pub(super) use run::{run, survey};
 
 use super::compare::{Act, Compare, ask};
@@ -17,12 +17,14 @@ use super::folder::Folder;
 use super::links::Links;
 use super::listing::{Listing, TargetEntry};
 use super::orphans::Orphans;
+use super::replicate::Gate;
 use super::report::{Report, Spot};
 use super::walk::{Root, Visit, Visitor};
 use crate::api::MirrorReason;
 use crate::engine::job::{DryRunSink, JobPlan, JobShared};
 use crate::engine::link::Frame;
 use crate::engine::log::escape;
+use crate::engine::repset::DirRules;
 use crate::engine::settings::Overwrite;
 use crate::sys::{self, Dir, FileKind, Meta, Stat, Xattrs};
 use crate::wire::{CONTENT_MAX, Op, WireError};
@@ -46,6 +48,8 @@ pub(super) struct Mirror<'a> {
     pub shared: &'a JobShared,
     pub policy: Policy,
     pub emitter: &'a Emitter,
+    /// Where replication follows the source: nothing is sent past its order.
+    pub gate: &'a Gate,
     pub report: &'a Report,
     pub roots: &'a [Root],
     pub listing: Listing,
@@ -101,6 +105,17 @@ impl From<WireError> for Failed {
 }
 
 impl Visitor for Mirror<'_> {
+    fn enters(
+        &mut self,
+        at: (u16, &[u8]),
+        dir: &Dir,
+        stat: &Stat,
+        included: bool,
+        rules: Option<&DirRules>,
+    ) -> bool {
+        self.dry.is_some() || self.gate.enters(at, dir, stat, included, rules)
+    }
+
     fn directory(&mut self, visit: &Visit<'_>) -> bool {
         if self.report.is_fatal() || self.gone {
             return false;
@@ -119,7 +134,7 @@ impl Visitor for Mirror<'_> {
     }
 
     fn leave(&mut self, folder: &Arc<Folder>) -> bool {
-        !folder.leave() || self.dry.is_some() || self.emitter.send_folder_meta(folder).is_ok()
+        !folder.leave() || self.dry.is_some() || self.send_folder_meta(folder).is_ok()
     }
 
     fn unreadable(&mut self, root: u16, path: &[u8], error: &io::Error, what: &str) {
@@ -135,6 +150,14 @@ impl Visitor for Mirror<'_> {
 }
 
 impl Mirror<'_> {
+    /// Sends the folder's own metadata, if it is still where it was.
+    fn send_folder_meta(&self, folder: &Arc<Folder>) -> Result<(), TargetGone> {
+        match self.gate.stands(folder) {
+            Some(_turn) => self.emitter.send_folder_meta(folder),
+            None => Ok(()),
+        }
+    }
+
     /// One directory of the source beside the target's.
     fn merge(&mut self, visit: &Visit<'_>) -> Result<(), Failed> {
         let folder = visit.folder;
@@ -149,7 +172,9 @@ impl Mirror<'_> {
                 }
             }
             None if folder.belongs() => {
-                if self.dry.is_none() {
+                if self.dry.is_none()
+                    && let Some(_turn) = self.gate.stands(folder)
+                {
                     self.emitter.lock().enter(folder);
                 }
                 self.tell(folder, b"", MirrorReason::Missing, 0);
@@ -288,7 +313,10 @@ impl Mirror<'_> {
             self.replacing.push(spot(visit.folder, name));
             return Ok(());
         }
-        self.emitter.send(visit.folder, &Op::Remove { name: name.to_bytes(), tree: false })?;
+        {
+            let Some(_turn) = self.gate.sends(visit.folder, name, stat) else { return Ok(()) };
+            self.emitter.send(visit.folder, &Op::Remove { name: name.to_bytes(), tree: false })?;
+        }
         visit.folder.touch();
         match stat.kind {
             FileKind::Directory => Ok(()),
@@ -343,6 +371,8 @@ impl Mirror<'_> {
                 if decision == Decision::Attributes {
                     self.tell(folder, name.to_bytes(), MirrorReason::Attributes, 0);
                     self.send_meta(folder, name, stat, xattrs)?;
+                } else if self.dry.is_none() {
+                    self.gate.same(folder, name, stat);
                 }
                 Ok(())
             }
@@ -379,8 +409,11 @@ impl Mirror<'_> {
         if self.dry.is_some() {
             return Ok(());
         }
+        let Some(sending) = self.gate.sends(folder, name, stat) else { return Ok(()) };
         let op = Op::SetMeta { name: name.to_bytes(), kind: stat.kind, meta: stat.meta, xattrs };
-        Ok(self.emitter.send_looking(folder, &op)?)
+        self.emitter.send_looking(folder, &op)?;
+        sending.done(stat);
+        Ok(())
     }
 
     /// Asks the target for checksums and queues the comparison.
@@ -405,7 +438,7 @@ impl Mirror<'_> {
             finding: None,
         };
         let here = self.emitter.local.is_some() && size_on_disk >= BESIDE;
-        ask(self.compare.as_ref(), self.emitter, &mut self.asked, item, size_on_disk, here)
+        ask(self.compare.as_ref(), (self.emitter, self.gate), &mut self.asked, item, size_on_disk, here)
             .map_err(Failed::from)
     }
 
@@ -449,6 +482,9 @@ impl Mirror<'_> {
 
     fn unsettled(&mut self, folder: &Arc<Folder>, name: &CStr, id: super::links::Id) {
         self.lose(id);
+        if self.gate.hand_over(folder, name, id) {
+            return;
+        }
         let spot = spot(folder, name);
         let reason = "it kept changing while it was read, so the target has no whole copy of it".to_string();
         self.report.retry(&self.shared.counters, spot, reason);

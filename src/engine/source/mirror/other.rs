@@ -40,10 +40,11 @@ impl Mirror<'_> {
             let first = self.meet(folder, name, stat)?;
             match (first, theirs) {
                 (Some(group), Some(theirs)) if group.target.is_some() && group.target == theirs.shared => {
+                    self.gate.same(folder, name, stat);
                     return Ok(());
                 }
                 (Some(_), Some(_)) if self.policy.overwrite == Overwrite::Never => return Ok(()),
-                (Some(group), _) => return self.send_link(folder, name, &group),
+                (Some(group), _) => return self.send_link(folder, name, &group, stat),
                 (None, Some(theirs)) => {
                     same_object &= theirs.shared.is_none_or(|shared| self.links.claim(shared, stat.id()));
                     if let (Some(group), true) = (self.links.group(stat.id()), same_object) {
@@ -62,6 +63,7 @@ impl Mirror<'_> {
                     self.tell(folder, name.to_bytes(), MirrorReason::Attributes, 0);
                     return self.send_meta(folder, name, stat, xattrs);
                 }
+                self.gate.same(folder, name, stat);
                 return Ok(());
             }
         };
@@ -70,6 +72,7 @@ impl Mirror<'_> {
             return Ok(());
         }
         folder.touch();
+        let Some(sending) = self.gate.sends(folder, name, stat) else { return Ok(()) };
         let (name, meta, kind) = (name.to_bytes(), stat.meta, stat.kind);
         let op = if kind == FileKind::Symlink {
             Op::Symlink { name, meta, xattrs, text: &text }
@@ -77,6 +80,7 @@ impl Mirror<'_> {
             Op::Node { name, meta, xattrs, kind, rdev: device(stat) }
         };
         self.emitter.send(folder, &op)?;
+        sending.done(stat);
         self.shared.counters.files.fetch_add(1, Relaxed);
         self.shared.counters.files_sent.fetch_add(1, Relaxed);
         Ok(())
@@ -91,14 +95,21 @@ pub(in crate::engine::source) fn target_text(
     name: &CStr,
 ) -> io::Result<Vec<u8>> {
     let text = visit.dir.link_text(name)?;
-    let at = usize::from(visit.folder.root);
-    let root = roots.iter().find(|root| usize::from(root.number) == at);
-    let Some(root) = root.filter(|_| plan.settings.remap_link) else { return Ok(text) };
+    let Some(root) = roots.iter().find(|root| root.number == visit.folder.root) else { return Ok(text) };
     let path = source_path(&root.path, &visit.folder.path, name.to_bytes());
-    Ok(remap(&plan.paths, at, &plan.rules, Path::new(std::ffi::OsStr::from_bytes(&path)), &text))
+    Ok(remapped(plan, root.number, &path, text))
+}
+
+/// The text on the target of a soft link at this source path of a root.
+pub(in crate::engine::source) fn remapped(plan: &JobPlan, root: u16, path: &[u8], text: Vec<u8>) -> Vec<u8> {
+    if !plan.settings.remap_link {
+        return text;
+    }
+    let path = Path::new(std::ffi::OsStr::from_bytes(path));
+    remap(&plan.paths, usize::from(root), &plan.rules, path, &text)
 }
 
 /// The device number that counts: of device nodes only.
-pub(super) fn device(stat: &Stat) -> u64 {
+pub(in crate::engine::source) fn device(stat: &Stat) -> u64 {
     if matches!(stat.kind, FileKind::Block | FileKind::Character) { stat.rdev } else { 0 }
 }

@@ -2,9 +2,7 @@
 
 use crate::api::{MirrorKind, MirrorSpec, Phase};
 use crate::engine::job::{DryRunSink, JobOutcome, JobPlan, JobShared, Sink};
-use crate::engine::link::SourceEnd;
 use crate::engine::log::escape;
-use crate::engine::source::COMPARISONS;
 use crate::engine::source::compare::{Compare, Comparer};
 use crate::engine::source::links::Links;
 use crate::engine::source::listing::{Listing, TargetEntry};
@@ -15,6 +13,7 @@ use crate::engine::source::report::Spot;
 use crate::engine::source::start::{Start, begin, policy, root_is_gone, spawn_comparer};
 use crate::engine::source::sums::Sums;
 use crate::engine::source::walk::{Root, walk};
+use crate::engine::source::{COMPARISONS, Way};
 use crate::sys;
 use crate::wire::Op;
 use std::collections::HashMap;
@@ -27,15 +26,18 @@ pub(in crate::engine::source) fn run(
     plan: &JobPlan,
     spec: MirrorSpec,
     shared: &JobShared,
-    end: SourceEnd,
+    way: Way,
     mut dry: Option<DryRunSink<'_>>,
     clean: bool,
 ) -> JobOutcome {
-    let SourceEnd { ops, listings, sums, results, frames, local } = end;
-    let Start { started, roots, report, emitter } = match begin(plan, shared, ops, &frames, local) {
+    let unseen = dry.is_none() && way.gate.mirror_begins();
+    let Start { started, roots, report } = match begin(plan, shared, &way) {
         Ok(start) => start,
         Err(error) => return refused(error),
     };
+    let own = way.is_own();
+    let Way { emitter, gate, listings, sums, results, frames } = way;
+    let emitter = &*emitter;
     let is_dry = dry.is_some();
     let mut tell = |path: &[u8], reason, bytes| {
         if let Some(dry) = &mut dry {
@@ -51,7 +53,8 @@ pub(in crate::engine::source) fn run(
     let compares = !is_dry && spec.kind == MirrorKind::Different && spec.checksum;
     let complete = std::thread::scope(|scope| {
         let comparer = Comparer {
-            emitter: &emitter,
+            emitter,
+            gate: &gate,
             report: &report,
             shared,
             sums: Sums::new(sums, frames.clone()),
@@ -67,14 +70,15 @@ pub(in crate::engine::source) fn run(
             plan,
             shared,
             policy: policy(plan, spec),
-            emitter: &emitter,
+            emitter,
+            gate: &gate,
             report: &report,
             roots: &roots,
             listing: Listing::new(listings, frames.clone()),
             results,
             compare: compares.then_some(compare),
             links: Links::default(),
-            orphans: Orphans::new(plan, spec.orphans || clean),
+            orphans: Orphans::new(plan, spec.orphans || clean || unseen),
             dry: if is_dry { Some(&mut tell) } else { None },
             under_way: HashMap::new(),
             reached: 0,
@@ -117,7 +121,9 @@ pub(in crate::engine::source) fn run(
         mirror.fail_retries();
         Ok(walked && listed && alive && !mirror.gone)
     });
-    emitter.lock().close();
+    if own {
+        emitter.lock().close();
+    }
     let walked = match complete {
         Ok(walked) => walked,
         Err(error) => return refused(error),
@@ -143,12 +149,12 @@ pub(in crate::engine::source) fn run(
 pub(in crate::engine::source) fn survey(
     plan: &JobPlan,
     shared: &JobShared,
-    end: SourceEnd,
+    way: Way,
     clean: bool,
     tell: DryRunSink<'_>,
 ) -> JobOutcome {
     let spec = MirrorSpec { kind: MirrorKind::Different, orphans: true, ..MirrorSpec::default() };
-    run(plan, spec, shared, end, Some(tell), clean)
+    run(plan, spec, shared, way, Some(tell), clean)
 }
 
 /// Walks all roots in their order. A root that is not there, but is on the target, is a failure: its copy is kept.
@@ -190,7 +196,14 @@ impl Mirror<'_> {
         }
         self.shared.set_phase(Phase::RemovingOrphans);
         let (below, entries) = (self.listing.below_orphans, self.listing.entries);
-        let removed = self.orphans.remove(self.plan, self.shared, self.emitter, self.report, below, entries);
+        let removed = self.orphans.remove(
+            self.plan,
+            self.shared,
+            (self.emitter, self.gate),
+            self.report,
+            below,
+            entries,
+        );
         if removed.is_err() || !self.settle_all() {
             return false;
         }
@@ -209,6 +222,7 @@ impl Mirror<'_> {
         }
         tracing::info!("Cleaning the target <{}>: {} entries", self.plan.connection, self.listing.entries);
         for (folder, name) in std::mem::take(&mut self.top_entries) {
+            let Some(_turn) = self.gate.stands(&folder) else { continue };
             if self.emitter.send(&folder, &Op::Remove { name: &name, tree: true }).is_err() {
                 return false;
             }

@@ -75,7 +75,7 @@ impl Mirror<'_> {
                 Some(group) if group.skipped => return Ok(()),
                 Some(group) => {
                     self.shared.counters.files.fetch_add(1, Relaxed);
-                    return self.send_link(folder, name, &group);
+                    return self.send_link(folder, name, &group, &before);
                 }
                 None => {
                     if left && let Some(group) = self.links.group(before.id()) {
@@ -114,6 +114,7 @@ impl Mirror<'_> {
         let mut tries = tries;
         let mut before = *before;
         loop {
+            let Some(sending) = self.gate.sends(folder, name, &before) else { return Ok(()) };
             let mut emit = self.emitter.lock();
             emit.enter(folder);
             let undo = emit.frame.len();
@@ -136,6 +137,7 @@ impl Mirror<'_> {
                 Op::end_put(&mut emit.frame, start);
                 emit.full()?;
                 drop(emit);
+                sending.done(&before);
                 folder.touch();
                 let counters = &self.shared.counters;
                 counters.files.fetch_add(1, Relaxed);
@@ -146,6 +148,7 @@ impl Mirror<'_> {
             }
             emit.frame.truncate(undo);
             drop(emit);
+            drop(sending);
             before = Before::look(file)?;
             if tries >= TRIES || before.size != size as u64 {
                 self.unsettled(folder, name, before.id());
@@ -183,6 +186,8 @@ impl Mirror<'_> {
         };
         let file = Arc::new(file);
         let number = {
+            let Some(sending) = self.gate.sends(folder, name, &before) else { return Ok(()) };
+            sending.begin(before.id());
             let mut emit = self.emitter.lock();
             let number = emit.number();
             emit.enter(folder);
@@ -211,9 +216,9 @@ impl Mirror<'_> {
         self.under_way.insert(number, under_way);
         for (offset, len) in segments {
             let sent = if local.is_some() {
-                self.send_local(number, folder, offset, len)
+                self.send_local(number, offset, len)
             } else {
-                self.send_bytes(number, folder, &file, offset, len)
+                self.send_bytes(number, &file, offset, len)
             };
             match sent {
                 Ok(true) => {}
@@ -226,7 +231,6 @@ impl Mirror<'_> {
             }
         }
         let mut emit = self.emitter.lock();
-        emit.enter(folder);
         emit.push(&Op::FileAsk { file: number })?;
         emit.flush()?;
         drop(emit);
@@ -234,13 +238,7 @@ impl Mirror<'_> {
     }
 
     /// False: stop.
-    pub(super) fn send_local(
-        &mut self,
-        number: u64,
-        folder: &Arc<Folder>,
-        offset: u64,
-        len: u64,
-    ) -> Result<bool, Failed> {
+    pub(super) fn send_local(&mut self, number: u64, offset: u64, len: u64) -> Result<bool, Failed> {
         let end = offset + len;
         let mut at = offset;
         while at < end {
@@ -249,7 +247,6 @@ impl Mirror<'_> {
             }
             let part = PIECE.min(end - at);
             let mut emit = self.emitter.lock();
-            emit.enter(folder);
             emit.push(&Op::FileWrite { file: number, offset: at, patch: Patch::Local(part) })?;
             emit.flush()?;
             drop(emit);
@@ -264,7 +261,6 @@ impl Mirror<'_> {
     pub(super) fn send_bytes(
         &mut self,
         number: u64,
-        folder: &Arc<Folder>,
         file: &File,
         offset: u64,
         len: u64,
@@ -283,10 +279,8 @@ impl Mirror<'_> {
                 // Shorter than it was: the stamps will say so.
                 return Ok(true);
             }
-            self.emitter.send(
-                folder,
-                &Op::FileWrite { file: number, offset: at, patch: Patch::Bytes(&self.chunk) },
-            )?;
+            let patch = Patch::Bytes(&self.chunk);
+            self.emitter.send_numbered(&Op::FileWrite { file: number, offset: at, patch })?;
             self.count_sent(got as u64);
             at += got as u64;
             self.drain()?;
@@ -305,10 +299,11 @@ impl Mirror<'_> {
             local.withdraw(number);
         }
         if let Some(under_way) = self.under_way.remove(&number) {
+            self.gate.ends(under_way.before.id());
             self.lose(under_way.before.id());
-            self.emitter.send(&under_way.folder, &Op::FileDrop { file: number })?;
+            self.emitter.send_numbered(&Op::FileDrop { file: number })?;
             if under_way.folder.end_file() {
-                self.emitter.send_folder_meta(&under_way.folder)?;
+                self.send_folder_meta(&under_way.folder)?;
             }
         }
         Ok(())
@@ -326,18 +321,26 @@ impl Mirror<'_> {
         let again = match settled {
             Ok(Settled::Yes) => {
                 let (meta, xattrs) = (done.before.meta, done.xattrs);
-                let op = Op::FileEnd { file: number, length: done.before.size, meta, xattrs };
-                self.emitter.send(&done.folder, &op)?;
+                match self.gate.sends(&done.folder, &done.name, &done.before) {
+                    Some(sending) => {
+                        let op = Op::FileEnd { file: number, length: done.before.size, meta, xattrs };
+                        self.emitter.send_numbered(&op)?;
+                        sending.done(&done.before);
+                    }
+                    // It has moved or changed: replication knows of it.
+                    None => self.emitter.send_numbered(&Op::FileDrop { file: number })?,
+                }
                 let counters = &self.shared.counters;
                 counters.files.fetch_add(1, Relaxed);
                 counters.files_sent.fetch_add(1, Relaxed);
                 false
             }
             Ok(Settled::No) | Err(_) => {
-                self.emitter.send(&done.folder, &Op::FileDrop { file: number })?;
+                self.emitter.send_numbered(&Op::FileDrop { file: number })?;
                 true
             }
         };
+        self.gate.ends(done.before.id());
         if again {
             if done.tries < TRIES && self.shared.go_on() {
                 let (folder, dir, name) =
@@ -353,7 +356,7 @@ impl Mirror<'_> {
             }
         }
         if done.folder.end_file() {
-            self.emitter.send_folder_meta(&done.folder)?;
+            self.send_folder_meta(&done.folder)?;
         }
         Ok(())
     }

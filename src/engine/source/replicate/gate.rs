@@ -1,0 +1,287 @@
+//! How a mirror or verification sends into a stream that replication uses, too.
+//!
+//! Each operation that names a place is sent while the model is held and the log is sent out, and only if the model has the
+//! place as the job sees it; else replication knows better, and its events bring what the job leaves out. What was sent, or
+//! found to be the same, is entered into the model at the same moment. Without replication everything passes.
+
+use super::super::folder::Folder;
+use super::common::Common;
+use super::model::{Belongs, Entry, Identity, Model, NodeId, Scope, flag};
+use crate::engine::repset::DirRules;
+use crate::engine::target::unfinished_by;
+use crate::sys::{Dir, FileKind, Stat};
+use std::cell::Cell;
+use std::ffi::CStr;
+use std::sync::{Arc, MutexGuard};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(in crate::engine::source) enum Gate {
+    Open,
+    Follow(Arc<Common>),
+}
+
+/// A turn: nothing else is sent meanwhile.
+pub(in crate::engine::source) struct Sending<'a> {
+    turn: Option<(&'a Common, MutexGuard<'a, Model>)>,
+    folder: NodeId,
+    name: &'a [u8],
+    /// It becomes, or is, a link to another name that the target has.
+    linked: Cell<bool>,
+}
+
+/// A place of the target: root, directory, name.
+type Place = (u16, Vec<u8>, Vec<u8>);
+
+impl Gate {
+    /// A mirror begins: what replication finds from now on is its own. True: what only the target has may be what left the
+    /// source unseen, and has to go.
+    pub(in crate::engine::source) fn mirror_begins(&self) -> bool {
+        match self {
+            Gate::Open => false,
+            Gate::Follow(common) => common.mirror_begins(),
+        }
+    }
+
+    /// A verification begins; what it sends again may be what replication has found.
+    pub(in crate::engine::source) fn verify_begins(&self) {
+        if let Gate::Follow(common) = self {
+            common.job_begins();
+        }
+    }
+
+    /// A directory of the job's walk is about to be listed: from now on its events count. False: replication has it, or it is
+    /// somewhere else by now.
+    pub(in crate::engine::source) fn enters(
+        &self,
+        (root, path): (u16, &[u8]),
+        dir: &Dir,
+        stat: &Stat,
+        included: bool,
+        rules: Option<&DirRules>,
+    ) -> bool {
+        let Gate::Follow(common) = self else { return true };
+        let Some(mut model) = common.mirror_turn() else { return false };
+        let id = Identity::of(stat);
+        let node = match model.at(root, path) {
+            Some(node) if model.entry(node).id == id => node,
+            // Another directory has the name now; its event tells.
+            Some(_) => return false,
+            None => {
+                let (above, name) = match path.iter().rposition(|byte| *byte == b'/') {
+                    Some(at) => (&path[..at], &path[at + 1..]),
+                    None => (&path[..0], path),
+                };
+                let Some(parent) = model.at(root, above) else { return false };
+                if model.names_of(&id).any(|node| !model.has(node, flag::DISPLACED)) {
+                    // It was moved since, or is mounted twice: replication follows one of them.
+                    return true;
+                }
+                if !common.stands_at(&id, root, above, name) {
+                    // The event that told so may have been looked at before the model had the name.
+                    return false;
+                }
+                model.insert(parent, name, &Entry::of(stat), 0)
+            }
+        };
+        // Of a root that is one file, the one name is all that belongs.
+        if let Some(rules) = rules {
+            model.set_scope(node, included, Scope::of(rules.clone()));
+        }
+        if included {
+            model.set(node, flag::MADE);
+        }
+        match common.capture.register(dir) {
+            Ok(key) => {
+                if let Some(old) = model.set_key(node, key) {
+                    common.capture.forget(&old);
+                }
+                common.capture.looks().forget_ignored();
+                model.set(node, flag::WALKED);
+            }
+            Err(error) => {
+                let shown = common.shown(root, path, b"");
+                tracing::warn!("{shown}: changes in it are not followed: {error}");
+                common.shared.fail(&shown, &format!("changes in it are not followed: {error}"));
+                common.shared.require_mirror(Some(format!("changes in {shown} are not followed: {error}")));
+            }
+        }
+        true
+    }
+
+    /// A turn to send something about this name, which has this inode. None: replication sees to it.
+    pub(in crate::engine::source) fn sends<'a>(
+        &'a self,
+        folder: &Folder,
+        name: &'a CStr,
+        stat: &Stat,
+    ) -> Option<Sending<'a>> {
+        let name = name.to_bytes();
+        let Gate::Follow(common) = self else {
+            return Some(Sending { turn: None, folder: 0, name, linked: Cell::default() });
+        };
+        let model = common.mirror_turn()?;
+        let node = place_of(&model, folder)?;
+        let id = Identity::of(stat);
+        let ours = model.child(node, name);
+        if ours.is_none() && !common.stands_at(&id, folder.root, &folder.path, name) {
+            // Its removal may have been looked at already, and would not be again.
+            return None;
+        }
+        if let Some(ours) = ours {
+            let displaced = model.entry(ours).id != id || model.has(ours, flag::DISPLACED);
+            if displaced || model.has(ours, flag::FOLLOWED) {
+                if !displaced && model.group(ours).len() > 1 {
+                    common.ask_regroup(id);
+                }
+                return None;
+            }
+            if model.group(ours).iter().any(|name| model.has(*name, flag::FOLLOWED)) {
+                // Each would send a part of its names another inode.
+                common.ask_regroup(id);
+                return None;
+            }
+        }
+        Some(Sending { turn: Some((&**common, model)), folder: node, name, linked: Cell::default() })
+    }
+
+    /// A turn to send something about the folder itself, if it is where it was.
+    pub(in crate::engine::source) fn stands(&self, folder: &Folder) -> Option<Sending<'_>> {
+        let Gate::Follow(common) = self else {
+            return Some(Sending { turn: None, folder: 0, name: b"", linked: Cell::default() });
+        };
+        let model = common.mirror_turn()?;
+        let node = place_of(&model, folder)?;
+        if model.has(node, flag::TIMED) {
+            // What the job knows of it may be older than what replication sent.
+            common.ask_time(model.entry(node).id);
+        }
+        Some(Sending { turn: Some((&**common, model)), folder: node, name: b"", linked: Cell::default() })
+    }
+
+    /// A turn to remove something that the source does not have, if that is still so.
+    pub(in crate::engine::source) fn lacks<'a>(
+        &'a self,
+        folder: &Folder,
+        name: &'a [u8],
+    ) -> Option<Sending<'a>> {
+        let sending = self.stands(folder)?;
+        if let Some((_, model)) = &sending.turn
+            && (model.child(sending.folder, name).is_some() || unfinished_by(name).is_some())
+        {
+            return None;
+        }
+        Some(sending)
+    }
+
+    /// The target has the same under this name.
+    pub(in crate::engine::source) fn same(&self, folder: &Folder, name: &CStr, stat: &Stat) {
+        if let Gate::Follow(_) = self
+            && let Some(sending) = self.sends(folder, name, stat)
+        {
+            sending.linked.set(true);
+            sending.done(stat);
+        }
+    }
+
+    /// The job reads this file over a longer time.
+    pub(in crate::engine::source) fn begins(&self, id: (u64, u64)) {
+        if let Gate::Follow(common) = self {
+            common.begin_busy(id);
+        }
+    }
+
+    /// It no longer does.
+    pub(in crate::engine::source) fn ends(&self, id: (u64, u64)) {
+        if let Gate::Follow(common) = self {
+            common.end_busy(id);
+        }
+    }
+
+    /// A file that keeps changing is replication's work. False: there is none.
+    pub(in crate::engine::source) fn hand_over(&self, folder: &Folder, name: &CStr, id: (u64, u64)) -> bool {
+        let Gate::Follow(common) = self else { return false };
+        if id != (0, 0) {
+            common.ask_content(id);
+        }
+        // A name that the model does not have yet is found by listing its directory.
+        let _ = name;
+        common.ask_rescan(folder.id);
+        true
+    }
+}
+
+/// The folder's node, if the folder is where the job has it and events in it count.
+fn place_of(model: &Model, folder: &Folder) -> Option<NodeId> {
+    let node = model.at(folder.root, &folder.path)?;
+    let id = model.entry(node).id;
+    ((id.dev, id.ino) == folder.id && !model.has(node, flag::DISPLACED)).then_some(node)
+}
+
+impl Sending<'_> {
+    /// It was sent so: the model has it from now on.
+    pub(in crate::engine::source) fn done(mut self, stat: &Stat) {
+        let folder = self.folder;
+        let Some((common, model)) = &mut self.turn else { return };
+        let entry = Entry::of(stat);
+        if model.names_of(&entry.id).any(|name| model.has(name, flag::TIMED)) {
+            common.ask_time(entry.id);
+        }
+        let sent = match model.child(folder, self.name) {
+            Some(node) => {
+                model.set_stamps(node, entry.size, (entry.ctime, entry.mtime));
+                node
+            }
+            None => {
+                if stat.kind == FileKind::Directory
+                    || matches!(model.belongs(folder, self.name, false), Belongs::No)
+                {
+                    return;
+                }
+                model.insert(folder, self.name, &entry, flag::MADE)
+            }
+        };
+        if entry.kind != FileKind::Directory && model.group(sent).len() > 1 && !self.linked.get() {
+            // It has an inode of its own now; other names may be where the job does not come any more.
+            common.ask_links(sent, entry.id);
+        }
+        let mut at = folder;
+        while at != super::model::NONE && !model.has(at, flag::MADE) {
+            model.set(at, flag::MADE);
+            at = model.parent(at);
+        }
+    }
+
+    /// The file is read over a longer time from now on.
+    pub(in crate::engine::source) fn begin(&self, id: (u64, u64)) {
+        if let Some((common, _)) = &self.turn {
+            common.begin_busy(id);
+        }
+    }
+
+    /// A name under which the target has this inode already. None: it has none any more.
+    pub(in crate::engine::source) fn name_of(
+        &self,
+        stat: &Stat,
+        known: (u16, &[u8], &[u8]),
+    ) -> Option<Place> {
+        let Some((_, model)) = &self.turn else {
+            return Some((known.0, known.1.to_vec(), known.2.to_vec()));
+        };
+        let id = Identity::of(stat);
+        let found = model
+            .names_of(&id)
+            .filter(|node| {
+                let own = model.parent(*node) == self.folder && model.name(*node) == self.name;
+                !own && model.has(*node, flag::MADE) && !model.has(*node, flag::SEPARATE)
+            })
+            .map(|node| model.place(node))
+            .next();
+        self.linked.set(found.is_some());
+        // One that is being compared is entered when that is done.
+        found.or_else(|| {
+            let whole = super::super::folder::join(known.1, known.2);
+            model.at(known.0, &whole).is_none().then(|| (known.0, known.1.to_vec(), known.2.to_vec()))
+        })
+    }
+}

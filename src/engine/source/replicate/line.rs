@@ -1,0 +1,214 @@
+//! The one stream between source and target of a replicating connection: mirrors, verifications and replication send over it,
+//! and each is given its own answers.
+
+use super::super::emit::{Emitter, REPLICATIONS};
+use super::super::{null, target};
+use crate::engine::job::{JobPlan, Sink};
+use crate::engine::link::{self, Frame, FramePool};
+use crate::engine::log::inherit;
+use crate::wire::{Answer, Op, Reader, WireError};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Frames of a description that wait for the job.
+const LISTINGS: usize = 4;
+
+/// What replication hears from the target.
+pub(super) trait Hears: Send + Sync {
+    fn answer(&self, answer: &Answer<'_>);
+    /// The target has ended, by itself or because it was asked to.
+    fn ended(&self, error: Option<String>);
+}
+
+/// What a job on the stream gets.
+pub(in crate::engine::source) struct JobEnd {
+    pub emitter: Arc<Emitter>,
+    pub listings: Receiver<Frame>,
+    pub sums: Receiver<Frame>,
+    pub results: Receiver<Frame>,
+    pub frames: FramePool,
+}
+
+/// Where the answers of the running job go.
+#[derive(Debug, Default)]
+struct Routes {
+    results: Option<Sender<Frame>>,
+    sums: Option<Sender<Frame>>,
+    /// Bounded: a description may be as large as the tree.
+    listings: Option<SyncSender<Frame>>,
+}
+
+/// The source's end of the stream.
+pub(in crate::engine::source) struct Line {
+    pub(super) emitter: Arc<Emitter>,
+    frames: FramePool,
+    routes: Arc<Mutex<Routes>>,
+    /// Set: what is under way is dropped.
+    cut: Arc<AtomicBool>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Line")
+    }
+}
+
+impl Line {
+    /// Starts the target and tells it the roots.
+    pub(super) fn open(
+        plan: &JobPlan,
+        roots: &[(PathBuf, Option<Vec<u8>>)],
+        hears: Arc<dyn Hears>,
+    ) -> io::Result<Line> {
+        let local = plan.sink == Sink::Local;
+        let (source, mut target_end) = link::pair(local);
+        let cut = Arc::new(AtomicBool::new(false));
+        target_end.cut = Arc::clone(&cut);
+        let policy = target::Policy {
+            forbidden: plan.forbidden.clone(),
+            aside: plan.settings.orphans.move_to.clone(),
+            retry_delay: std::time::Duration::from_secs(u64::from(plan.settings.retry_delay_s)),
+            retry_limit: plan.settings.retry_limit,
+            close_delay: plan.settings.close_delay,
+            ..target::Policy::default()
+        };
+        let link::SourceEnd { ops, listings, sums, results, frames, local: files } = source;
+        let emitter = Arc::new(Emitter::new(ops, frames.clone(), files));
+        let routes = Arc::new(Mutex::new(Routes::default()));
+        let mut threads = Vec::new();
+        let heard = Arc::clone(&hears);
+        threads.push(spawn("target", move || {
+            let served = if local { target::serve(target_end, policy) } else { null::serve(target_end) };
+            heard.ended(served.err().map(|error: WireError| error.to_string()));
+        })?);
+        let (to, heard) = (Arc::clone(&routes), Arc::clone(&hears));
+        threads.push(spawn("answers", move || {
+            for frame in results {
+                let route = route_result(&frame, &*heard);
+                if route == Route::Job
+                    && let Some(results) = &lock(&to).results
+                {
+                    // A job that has ended needs no answer.
+                    let _ = results.send(frame);
+                }
+            }
+        })?);
+        let (to, heard) = (Arc::clone(&routes), hears);
+        threads.push(spawn("sums", move || {
+            for frame in sums {
+                let route = route_sums(&frame, &*heard);
+                if route == Route::Job
+                    && let Some(sums) = &lock(&to).sums
+                {
+                    let _ = sums.send(frame);
+                }
+            }
+        })?);
+        let to = Arc::clone(&routes);
+        threads.push(spawn("listings", move || {
+            for frame in listings {
+                let listings = lock(&to).listings.clone();
+                if let Some(listings) = listings {
+                    let _ = listings.send(frame);
+                }
+            }
+        })?);
+        let op = Op::Begin {
+            attributes: plan.settings.attributes,
+            xattrs: plan.settings.extended_attributes,
+            scan: false,
+            roots: roots.iter().map(|(path, only)| (path.as_os_str().as_bytes(), only.as_deref())).collect(),
+        };
+        let mut emit = emitter.lock();
+        let sent = emit.push(&op).and_then(|()| emit.flush());
+        drop(emit);
+        sent.map_err(io::Error::other)?;
+        Ok(Line { emitter, frames, routes, cut, threads: Mutex::new(threads) })
+    }
+
+    /// The stream as a mirror or verification uses it; one at a time.
+    pub(in crate::engine::source) fn job(&self) -> JobEnd {
+        let ((results_in, results), (sums_in, sums), (listings_in, listings)) =
+            (channel(), channel(), sync_channel(LISTINGS));
+        *lock(&self.routes) =
+            Routes { results: Some(results_in), sums: Some(sums_in), listings: Some(listings_in) };
+        JobEnd { emitter: Arc::clone(&self.emitter), listings, sums, results, frames: self.frames.clone() }
+    }
+
+    /// The job has ended.
+    pub(in crate::engine::source) fn end_job(&self) {
+        *lock(&self.routes) = Routes::default();
+    }
+
+    /// Ends the stream: the target applies what was sent, unless it is cut.
+    pub(super) fn close(&self, cut: bool) {
+        self.cut.store(cut, Relaxed);
+        self.emitter.lock().close();
+    }
+
+    /// True when all its threads have ended.
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.threads).iter().all(JoinHandle::is_finished)
+    }
+
+    pub(super) fn join(&self) {
+        for thread in std::mem::take(&mut *lock(&self.threads)) {
+            // A panic there has been reported by the runtime.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a thread that writes to this engine's log.
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(inherit(work))
+}
+
+#[derive(PartialEq, Eq)]
+enum Route {
+    Job,
+    Replication,
+}
+
+/// Whose answer it is; replication's are told at once.
+fn route_result(frame: &[u8], hears: &dyn Hears) -> Route {
+    let mut reader = Reader::new(frame);
+    let Ok(answer) = Answer::decode(&mut reader) else { return Route::Job };
+    let replications = match &answer {
+        Answer::Failed { who, .. } | Answer::Applied { who, .. } => *who != super::super::emit::JOB,
+        Answer::Written { file } => file & REPLICATIONS != 0,
+        Answer::Reached { barrier } => barrier & REPLICATIONS != 0,
+        Answer::Held { .. } => true,
+        _ => false,
+    };
+    if !replications {
+        return Route::Job;
+    }
+    hears.answer(&answer);
+    Route::Replication
+}
+
+fn route_sums(frame: &[u8], hears: &dyn Hears) -> Route {
+    let Ok(answer) = Answer::decode(&mut Reader::new(frame)) else { return Route::Job };
+    let question = match &answer {
+        Answer::Sums { question, .. } | Answer::NoSums { question, .. } | Answer::Here { question } => {
+            *question
+        }
+        _ => return Route::Job,
+    };
+    if question & REPLICATIONS == 0 {
+        return Route::Job;
+    }
+    hears.answer(&answer);
+    Route::Replication
+}

@@ -1,0 +1,400 @@
+//! A running replication: its threads, barriers, what the target answers, and its end.
+
+use super::super::capture::{Batch, Key};
+use super::super::writers::Silent;
+use super::bulk::Bulk;
+use super::common::Common;
+use super::line::{Hears, JobEnd, Line, spawn};
+use super::look::Looker;
+use super::transmit::Transmitter;
+use crate::api::{ApiError, Code, Event, Watch};
+use crate::engine::log::escape;
+use crate::engine::replication::{Replication, ReplicationShared};
+use crate::engine::source::emit::REPLICATIONS;
+use crate::engine::source::walk::source_path;
+use crate::wire::{Answer, FailureKind};
+use std::any::Any;
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often a barrier's caller is asked whether it still waits.
+const BEAT: Duration = Duration::from_millis(100);
+/// How often files that are written without events are looked at.
+const TICK: Duration = Duration::from_secs(5);
+/// Memory for what is known of the target's blocks.
+const INDEX: usize = 64 << 20;
+
+/// The stream and the threads that live as long as it does.
+struct Live {
+    line: Arc<Line>,
+    bulk: Arc<Bulk>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// A running replication.
+pub(in crate::engine::source) struct Follow {
+    common: Arc<Common>,
+    targets: Vec<(PathBuf, Option<Vec<u8>>)>,
+    live: Mutex<Live>,
+    looker: Mutex<Option<JoinHandle<()>>>,
+    marks: AtomicU64,
+    stopped: AtomicBool,
+}
+
+impl std::fmt::Debug for Follow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Follow({}, {:?})", self.common.plan.connection, self.common)?;
+        write!(f, "{:?}", lock(&self.live).bulk.describe())
+    }
+}
+
+/// Hands answers to what they are for. Weak, as the stream's threads hold it.
+struct Ears {
+    common: Arc<Common>,
+    bulk: Mutex<Weak<Bulk>>,
+    alive: Arc<AtomicBool>,
+}
+
+impl Hears for Ears {
+    fn answer(&self, answer: &Answer<'_>) {
+        let bulk = || lock(&self.bulk).upgrade();
+        match answer {
+            Answer::Sums { question, sums, last } => {
+                if let Some(bulk) = bulk() {
+                    bulk.sums(*question, sums, last.is_some());
+                }
+            }
+            Answer::NoSums { question, .. } | Answer::Here { question } => {
+                if let Some(bulk) = bulk() {
+                    bulk.sums(*question, &[], true);
+                }
+            }
+            Answer::Written { file } => {
+                if let Some(bulk) = bulk() {
+                    bulk.written(*file);
+                }
+            }
+            Answer::Reached { barrier } => {
+                let idle = bulk().is_none_or(|bulk| bulk.len() == 0);
+                self.common.reached(barrier & !REPLICATIONS, idle);
+            }
+            Answer::Held { count, errno, root, path, name, what } => {
+                let shared = &self.common.shared;
+                let was = shared.retrying.swap(*count > 0, Relaxed);
+                if *count > 0 {
+                    let shown = self.common.shown(*root, path, name);
+                    let error = io::Error::from_raw_os_error(*errno);
+                    let what = String::from_utf8_lossy(what);
+                    let reason = format!("cannot {what} on the target: {error}; it is tried again");
+                    if !was {
+                        tracing::warn!("{shown}: {reason}");
+                    }
+                    shared.fail(&shown, &reason);
+                } else if was {
+                    tracing::info!("What the target could not do at first is done now");
+                }
+            }
+            Answer::Failed { kind, errno, root, path, name, what, .. } => {
+                self.common.failed(*kind, *errno, *root, path, name, &String::from_utf8_lossy(what));
+            }
+            _ => {}
+        }
+    }
+
+    fn ended(&self, error: Option<String>) {
+        self.alive.store(false, Relaxed);
+        if !self.common.is_stopping() {
+            let why = error.map_or("the target has ended".to_owned(), |error| {
+                format!("the target refused an operation: {error}")
+            });
+            self.common.degrade(&why);
+        }
+        if let Some(bulk) = lock(&self.bulk).upgrade() {
+            bulk.close();
+        }
+        self.common.wake_barriers();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Follow {
+    pub(super) fn start(
+        common: Arc<Common>,
+        targets: Vec<(PathBuf, Option<Vec<u8>>)>,
+        above: HashSet<Key>,
+    ) -> io::Result<Follow> {
+        let live = Self::connect(&common, &targets)?;
+        let looking = Arc::clone(&common);
+        let looker = spawn("look", move || {
+            let work = std::panic::AssertUnwindSafe(|| look(&looking, above));
+            if std::panic::catch_unwind(work).is_err() {
+                // The runtime has told the details; no barrier may wait for what no longer looks.
+                looking.give_up("an internal error stopped following the source");
+            }
+        })?;
+        Ok(Follow {
+            common,
+            targets,
+            live: Mutex::new(live),
+            looker: Mutex::new(Some(looker)),
+            marks: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+        })
+    }
+
+    /// Opens the stream and starts the threads that send over it.
+    fn connect(common: &Arc<Common>, targets: &[(PathBuf, Option<Vec<u8>>)]) -> io::Result<Live> {
+        let alive = common.new_line();
+        let ears = Arc::new(Ears { common: Arc::clone(common), bulk: Mutex::new(Weak::new()), alive });
+        let line = Arc::new(Line::open(&common.plan, targets, Arc::clone(&ears) as Arc<dyn Hears>)?);
+        let bulk = Arc::new(Bulk::new(Arc::clone(common), Arc::clone(&line), INDEX));
+        *lock(&ears.bulk) = Arc::downgrade(&bulk);
+        common.set_bulk(Arc::downgrade(&bulk));
+        let transmitter = Transmitter::new(Arc::clone(common), Arc::clone(&line), Arc::clone(&bulk));
+        let work = Arc::clone(&bulk);
+        let threads =
+            vec![spawn("transmit", move || transmitter.run())?, spawn("blocks", move || work.run())?];
+        Ok(Live { line, bulk, threads })
+    }
+
+    /// The gate and the stream for a mirror or verification. A stream that has ended is opened anew.
+    pub(in crate::engine::source) fn job(&self) -> io::Result<(Arc<Common>, JobEnd)> {
+        let mut live = lock(&self.live);
+        if !self.common.is_line_alive() {
+            live.line.close(true);
+            live.bulk.close();
+            self.common.queue.wake();
+            for thread in live.threads.drain(..) {
+                // A panic there has been reported by the runtime.
+                let _ = thread.join();
+            }
+            live.line.join();
+            *live = Self::connect(&self.common, &self.targets)?;
+            let plan = &self.common.plan;
+            tracing::info!("Connection resumed with IP address {}", plan.target_address);
+        }
+        live.bulk.forget_all();
+        Ok((Arc::clone(&self.common), live.line.job()))
+    }
+
+    pub(in crate::engine::source) fn end_job(&self) {
+        self.common.mirror_ends();
+        lock(&self.live).line.end_job();
+    }
+
+    fn impossible(&self) -> Option<ApiError> {
+        let id = self.common.plan.connection;
+        if self.stopped.load(Relaxed) {
+            let message = format!("replication of connection {id} has ended");
+            return Some(
+                ApiError::new(Code::ConnectionFailed, message).help(format!("REPLICATION START {id}")),
+            );
+        }
+        if self.common.has_given_up() {
+            let why = self.common.shared.mirror_required().unwrap_or_default();
+            let message = format!("replication of connection {id} has ended: {why}");
+            let help =
+                format!("REPLICATION STOP {id}, REPLICATION START {id}, then MIRROR START {id} DIFFERENT");
+            return Some(ApiError::new(Code::ConnectionFailed, message).help(help));
+        }
+        if let Some(hold) = self.common.shared.hold() {
+            return Some(ApiError::new(Code::ConnectionFailed, hold.words(id)));
+        }
+        if self.common.is_degraded() {
+            let why = self.common.shared.mirror_required().unwrap_or_default();
+            let message = format!("a mirror of connection {id} is required: {why}");
+            return Some(ApiError::new(Code::ConnectionFailed, message).help(format!("MIRROR START {id}")));
+        }
+        None
+    }
+}
+
+impl Replication for Follow {
+    fn shared(&self) -> &ReplicationShared {
+        &self.common.shared
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn barrier(&self, timeout: Option<Duration>, watch: &mut dyn Watch) -> Result<bool, ApiError> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let number = self.marks.fetch_add(1, Relaxed) + 1;
+        self.common.ask_mark(number);
+        let mut told = Instant::now();
+        loop {
+            if self.common.wait_mark(number, BEAT.min(left(deadline))) {
+                return Ok(true);
+            }
+            if let Some(error) = self.impossible() {
+                return Err(error);
+            }
+            if left(deadline).is_zero() {
+                return Ok(false);
+            }
+            if watch.cancelled() {
+                return Err(ApiError::new(Code::UnknownError, "interrupted; what was started goes on"));
+            }
+            if told.elapsed() > 10 * BEAT && self.common.shared.retrying.load(Relaxed) {
+                let why = self.common.shared.last_error().unwrap_or_default();
+                watch.event(Event::Notice(format!("the target tries again: {why}")));
+                told = Instant::now() + Duration::from_secs(30);
+            }
+        }
+    }
+
+    fn release(&self) -> bool {
+        self.common.release()
+    }
+
+    fn stop(&self, discard: bool, limit: Duration) -> bool {
+        if self.stopped.load(Relaxed) {
+            return true;
+        }
+        let deadline = Instant::now() + limit;
+        if !discard {
+            // What cannot be sent in time, or at all, is left.
+            let _ = self.barrier(Some(limit), &mut ());
+        }
+        self.stopped.store(true, Relaxed);
+        self.common.begin_stop();
+        self.common.queue.close();
+        let mut live = lock(&self.live);
+        live.bulk.close();
+        live.line.close(discard);
+        self.common.capture.stop();
+        self.common.wake_barriers();
+        let looker = lock(&self.looker).take();
+        loop {
+            let over = live.threads.iter().all(JoinHandle::is_finished)
+                && looker.as_ref().is_none_or(JoinHandle::is_finished)
+                && live.line.has_ended();
+            if over {
+                break;
+            }
+            if Instant::now() >= deadline + Duration::from_secs(10) {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        for thread in live.threads.drain(..).chain(looker) {
+            let _ = thread.join();
+        }
+        live.line.join();
+        true
+    }
+}
+
+impl Drop for Follow {
+    fn drop(&mut self) {
+        self.stop(true, Duration::ZERO);
+    }
+}
+
+fn left(deadline: Option<Instant>) -> Duration {
+    deadline.map_or(BEAT, |deadline| deadline.saturating_duration_since(Instant::now()))
+}
+
+/// The looking thread.
+fn look(common: &Arc<Common>, above: HashSet<Key>) {
+    let mut looker = Looker::new(Arc::clone(common), above);
+    let mut silent = Silent::new(Path::new("/proc"));
+    let mut batch = Batch::default();
+    let mut next = Instant::now() + TICK;
+    while !common.is_stopping() {
+        if common.is_held() {
+            common.wait_release();
+            continue;
+        }
+        let released = common.is_released();
+        let marks = common.take_marks();
+        let now = Instant::now();
+        if now >= next {
+            if let Some(alert) = common.queue.alert() {
+                tracing::warn!("{alert}");
+            }
+            if let Some(why) = common.capture.ended() {
+                return common.give_up(&format!("changes are captured no longer: {why}"));
+            }
+        }
+        if !marks.is_empty() || now >= next {
+            looker.look_for_silent(&mut silent, !marks.is_empty());
+            next = now + TICK;
+        }
+        if !marks.is_empty() {
+            common.capture.drain();
+        }
+        let took = common.capture.looks().take(&mut batch);
+        looker.missed(&mut batch);
+        if took || common.has_rescans() || !marks.is_empty() || released {
+            common.set_busy_looking(true);
+            looker.look(&mut batch);
+        }
+        if looker.is_waiting() && !common.is_held() {
+            // Whether it is gone or has moved: what was queued before this moment tells.
+            common.capture.drain();
+            if !marks.is_empty() || !common.capture.looks().is_empty() {
+                common.capture.looks().take(&mut batch);
+                looker.look(&mut batch);
+            } else {
+                looker.settle();
+            }
+        }
+        if released {
+            common.end_release();
+        }
+        for mark in marks {
+            common.log_mark(mark);
+        }
+        if looker.is_waiting() || common.has_rescans() || common.has_missed() {
+            continue;
+        }
+        common.set_busy_looking(false);
+        let wait = next.saturating_duration_since(Instant::now());
+        if common.capture.looks().is_empty() && !common.has_marks() {
+            common.capture.looks().wait(Some(wait));
+        }
+    }
+}
+
+impl Common {
+    /// A place of the source for a person.
+    pub(super) fn shown(&self, root: u16, path: &[u8], name: &[u8]) -> String {
+        let top = self.roots.get(&root).map(|place| place.path.clone()).unwrap_or_default();
+        escape(source_path(&top, path, name))
+    }
+
+    /// An operation failed on the target for good: what it was about is looked at and sent anew, some times.
+    fn failed(&self, kind: FailureKind, errno: i32, root: u16, path: &[u8], name: &[u8], what: &str) {
+        let shown = self.shown(root, path, name);
+        let error = io::Error::from_raw_os_error(errno);
+        let stale = matches!(
+            errno,
+            libc::ENOENT
+                | libc::ESTALE
+                | libc::EEXIST
+                | libc::ENOTDIR
+                | libc::EISDIR
+                | libc::ENOTEMPTY
+                | libc::ELOOP
+        );
+        if stale || matches!(kind, FailureKind::Missing | FailureKind::Mismatch) {
+            tracing::debug!("{shown}: cannot {what} on the target: {error}; it is compared");
+            if self.ask_heal(root, path, name) {
+                return;
+            }
+        }
+        tracing::warn!("{shown}: cannot {what} on the target: {error}");
+        self.shared.fail(&shown, &format!("cannot {what} on the target: {error}"));
+        self.shared.require_mirror(Some(format!("{shown} could not be brought to the target")));
+    }
+}

@@ -1,0 +1,123 @@
+//! The beginning of a replication: roots, capture, queue, stream, threads. No file of the source is read.
+
+use super::super::capture::{self, Key, Kind};
+use super::super::queue::{Disk, Queue};
+use super::super::walk::{Root, open_roots};
+use super::common::{Common, RootPlace};
+use super::model::{Model, Scope};
+use super::run::Follow;
+use crate::api::{ApiError, Code};
+use crate::engine::job::JobPlan;
+use crate::engine::log::escape;
+use crate::engine::replication::{Replication, ReplicationShared};
+use crate::sys::{Dir, Stat};
+use std::collections::{BTreeMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The environment variable that forces a way of capturing, for tests.
+const FORCE: &str = "DTCL_CAPTURE";
+
+/// Starts replication: from its return on, no change is missed. What the target has is not known before a mirror.
+pub fn replicate(plan: &JobPlan, shared: Arc<ReplicationShared>) -> Result<Arc<dyn Replication>, ApiError> {
+    let mut missing = Vec::new();
+    let roots = open_roots(plan, |_, path, error| missing.push((path.to_path_buf(), error.to_string())));
+    for (path, error) in &missing {
+        tracing::warn!("{}: not replicated: {error}", escape(path.as_os_str().as_bytes()));
+    }
+    if roots.is_empty() {
+        let paths: Vec<String> = missing
+            .iter()
+            .map(|(path, error)| format!("{} ({error})", escape(path.as_os_str().as_bytes())))
+            .collect();
+        return Err(ApiError::new(
+            Code::SourcePathIsInvalid,
+            format!("none of the set's paths can be read: {}", paths.join(", ")),
+        )
+        .help("check the rules with REPSET RULE LIST, and that the paths are mounted and readable"));
+    }
+    follow(plan, shared, &roots, start_capture(&roots)?)
+}
+
+fn start_capture(roots: &[Root]) -> Result<Arc<dyn capture::Capture>, ApiError> {
+    let force = std::env::var(FORCE).ok().and_then(|name| Kind::of(&name));
+    let dirs: Vec<&Dir> = roots.iter().map(|root| &root.dir).collect();
+    capture::start(&dirs, force).map_err(|error| {
+        ApiError::new(Code::ConnectionFailed, format!("changes cannot be captured: {error}"))
+            .help("NOREPLICATE connects without replication")
+    })
+}
+
+/// The same with a capture that runs already.
+pub(super) fn follow(
+    plan: &JobPlan,
+    shared: Arc<ReplicationShared>,
+    roots: &[Root],
+    capture: Arc<dyn capture::Capture>,
+) -> Result<Arc<dyn Replication>, ApiError> {
+    shared.set_backends(capture.backends());
+    let mut model = Model::default();
+    let mut places = BTreeMap::new();
+    let mut above = HashSet::new();
+    for root in roots {
+        let stat = Stat::of(&root.dir).map_err(|error| unreadable(&root.path, &error))?;
+        let scope = match (&root.rules, &root.only) {
+            (Some(rules), _) => Scope::of(rules.clone()),
+            (None, only) => Scope::Only(only.clone().unwrap_or_default().into()),
+        };
+        model.add_root(root.number, &stat, scope, root.included);
+        let mut place = RootPlace { path: root.path.clone(), above: None };
+        if let Some(parent) = root.path.parent()
+            && let Ok(dir) = Dir::open_root(parent)
+            && Stat::of(&dir).is_ok_and(|parent| parent.dev == stat.dev)
+        {
+            place.above = Some(stat.dev);
+        }
+        watch_above(&root.path, stat.dev, &*capture, &mut above);
+        places.insert(root.number, place);
+    }
+    let queue = Queue::open(
+        &plan.settings.queue,
+        plan.settings.queue_dir.join(format!("connection-{}", plan.connection)),
+        Arc::new(Disk),
+    );
+    let targets = target_roots(plan, roots);
+    let common = Arc::new(Common::new(plan.clone(), places, model, queue, capture, shared));
+    let follow = Follow::start(common, targets, above).map_err(|error| {
+        ApiError::new(Code::MemoryIsLow, format!("no thread could be started: {error}"))
+            .help("end other work on this machine and try again")
+    })?;
+    Ok(Arc::new(follow))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> ApiError {
+    let path = escape(path.as_os_str().as_bytes());
+    ApiError::new(Code::SourcePathIsInvalid, format!("{path} cannot be looked at: {error}"))
+}
+
+/// The target's directory of each root, and the one name that belongs, by the root's number.
+fn target_roots(plan: &JobPlan, roots: &[Root]) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let mut targets: Vec<_> = plan.paths.iter().map(|mapping| (mapping.target.clone(), None)).collect();
+    for root in roots {
+        if let Some(slot) = targets.get_mut(usize::from(root.number)) {
+            *slot = (root.target.clone(), root.only.clone());
+        }
+    }
+    targets
+}
+
+/// The directories above a root are known, so that a rename of the root, or of one of them, is noticed (REP-31). Only those of
+/// its own file system: to watch another one would bring all of that one's events.
+fn watch_above(root: &Path, dev: u64, capture: &dyn capture::Capture, above: &mut HashSet<Key>) {
+    let real = std::fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf());
+    for path in real.ancestors().skip(1) {
+        let Ok(dir) = Dir::open_root(path) else { break };
+        if Stat::of(&dir).is_ok_and(|stat| stat.dev != dev) {
+            break;
+        }
+        if let Ok(key) = capture.register(&dir) {
+            above.insert(key);
+        }
+    }
+}

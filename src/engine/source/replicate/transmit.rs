@@ -1,0 +1,430 @@
+//! Transmitting: takes the log's records in their order, reads what they speak of as it is now, and sends it.
+//!
+//! A file is reached by the name that it has by then and taken only if it is the inode that the record means; one that is gone
+//! is passed over, as its removal stands later in the log. Its flag in the model is taken back before it is read, so
+//! what happens to it from then on is logged anew: no reading has to be repeated.
+
+use super::super::emit::{Emit, REPLICATION, TargetGone};
+use super::super::queue::Popped;
+use super::super::walk::source_path;
+use super::bulk::Bulk;
+use super::common::{Common, follow};
+use super::line::Line;
+use super::model::{Entry, Identity, NodeId, flag, stamps};
+use super::record::{At, Record, State};
+use crate::engine::log::escape;
+use crate::engine::source::mirror::{device, remapped};
+use crate::sys::{self, Dir, FileKind, Stat, Xattrs};
+use crate::wire::{CONTENT_MAX, FileMode, Op, Patch};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// The sending side's own state. Used by one thread.
+pub(super) struct Transmitter {
+    common: Arc<Common>,
+    line: Arc<Line>,
+    bulk: Arc<Bulk>,
+    as_root: bool,
+    /// The directory that was read last; held only while there is something to send.
+    last: Option<(u16, Vec<u8>, Arc<Dir>)>,
+    /// A directory of the target in which a file was replaced, which moved its time: root, path, and the source's.
+    moved: Option<(u16, Vec<u8>, Arc<Dir>)>,
+    record: Vec<u8>,
+    content: Vec<u8>,
+}
+
+/// Where the source has something now.
+struct Now {
+    root: u16,
+    path: Vec<u8>,
+    name: Vec<u8>,
+    node: NodeId,
+    /// It has an inode of its own on the target, whatever other names there are (REP-23).
+    separate: bool,
+}
+
+enum Failed {
+    Gone,
+    Io(io::Error),
+}
+
+impl From<TargetGone> for Failed {
+    fn from(_: TargetGone) -> Self {
+        Failed::Gone
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Failed::Io(error)
+    }
+}
+
+impl Transmitter {
+    pub(super) fn new(common: Arc<Common>, line: Arc<Line>, bulk: Arc<Bulk>) -> Self {
+        let (record, content) = (Vec::new(), Vec::new());
+        Self { common, line, bulk, as_root: sys::is_root(), last: None, moved: None, record, content }
+    }
+
+    /// Works until the queue is closed or the target has ended.
+    pub(super) fn run(mut self) {
+        let mut unsent = false;
+        loop {
+            let mut record = std::mem::take(&mut self.record);
+            let wait = if unsent { Some(Duration::ZERO) } else { None };
+            let popped = self.common.queue.pop(&mut record, wait);
+            self.record = record;
+            match popped {
+                Ok(Popped::Record { position, .. }) => {
+                    let record = std::mem::take(&mut self.record);
+                    let sent = self.send(&record);
+                    self.record = record;
+                    if sent.is_err() {
+                        return self.common.degrade("the target has ended");
+                    }
+                    unsent = true;
+                    self.common.queue.done(position);
+                }
+                Ok(Popped::Nothing) => {
+                    unsent = false;
+                    if self.settle_time().is_err() {
+                        return self.common.degrade("the target has ended");
+                    }
+                    self.last = None;
+                    if self.flush().is_err() {
+                        return self.common.degrade("the target has ended");
+                    }
+                }
+                Ok(Popped::Closed) => {
+                    // A target that has ended needs no word.
+                    let _ = self.settle_time().and_then(|()| self.flush());
+                    return;
+                }
+                Err(damaged) => {
+                    self.common.lose_all();
+                    self.common.degrade(&damaged.to_string());
+                }
+            }
+        }
+    }
+
+    /// Sends what there is, with a question for when it is applied.
+    fn flush(&mut self) -> Result<(), TargetGone> {
+        let mut emit = self.line.emitter.lock_as(REPLICATION);
+        self.common.ask_applied(&mut emit)?;
+        emit.flush()
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<(), TargetGone> {
+        let record = match Record::decode(bytes) {
+            Ok(record) => record,
+            Err(error) => {
+                self.common.degrade(&format!("the queue holds something that is no record: {error}"));
+                return Ok(());
+            }
+        };
+        self.common.shared.ops_transmitted.fetch_add(1, Relaxed);
+        if self.moved.as_ref().is_some_and(|(root, path, _)| !record.is_in(*root, path)) {
+            self.settle_time()?;
+        }
+        if let Some(lost) = record.leaves() {
+            self.common.leaves(lost);
+        }
+        let (result, at) = match record {
+            Record::Directory { node, id, at } => (self.directory(node, &id, &at, true), at),
+            Record::DirectoryMeta { node, id, at } => (self.directory(node, &id, &at, false), at),
+            Record::Content { node, id, at, state } => (self.content(node, &id, &at, state), at),
+            Record::Meta { node, id, at } => (self.meta(node, &id, &at), at),
+            Record::Other { node, id, at } => (self.other(node, &id, &at), at),
+            Record::Link { at, from } => {
+                let op = Op::Link { name: at.name, root: from.root, dir: from.path, from: from.name };
+                (self.push(&at, &op), at)
+            }
+            Record::Rename { at, from, directory } => {
+                let op = Op::Rename { name: at.name, root: from.root, dir: from.path, from: from.name };
+                let sent = self.push(&at, &op);
+                if directory {
+                    self.line.emitter.lock_as(REPLICATION).lose_place();
+                    self.last = None;
+                }
+                (sent, at)
+            }
+            Record::Remove { at, directory } => {
+                let sent = self.push(&at, &Op::Remove { name: at.name, tree: directory });
+                if directory {
+                    self.line.emitter.lock_as(REPLICATION).lose_place();
+                    self.last = None;
+                }
+                (sent, at)
+            }
+            Record::Mark { number } if self.common.return_mark(number) => return Ok(()),
+            Record::Mark { number } => return self.bulk.mark(number),
+        };
+        match result {
+            Ok(()) => Ok(()),
+            Err(Failed::Gone) => Err(TargetGone),
+            // It has moved or gone since it was looked up: its event tells, and then it is its turn again.
+            Err(Failed::Io(error))
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ELOOP)
+                ) =>
+            {
+                self.last = None;
+                self.common.miss(bytes);
+                Ok(())
+            }
+            Err(Failed::Io(error)) => {
+                let shown = self.shown(&at);
+                tracing::warn!("{shown}: it cannot be read on the source: {error}");
+                self.common.shared.fail(&shown, &format!("it cannot be read on the source: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Sets the time of a directory in which a file was replaced to what the source's is.
+    fn settle_time(&mut self) -> Result<(), TargetGone> {
+        let Some((root, path, dir)) = self.moved.take() else { return Ok(()) };
+        let Ok(stat) = Stat::of(&*dir) else { return Ok(()) };
+        let included = {
+            let model = self.common.model();
+            let node = model.names_of(&Identity::of(&stat)).next();
+            node.is_some_and(|node| model.included(node))
+        };
+        let Ok(xattrs) = self.xattrs(&*dir) else { return Ok(()) };
+        if included {
+            let mut emit = self.line.emitter.lock_as(REPLICATION);
+            emit.go(root, &path, false);
+            emit.push(&Op::SetDirMeta { meta: stat.meta, xattrs })?;
+        }
+        Ok(())
+    }
+
+    fn shown(&self, at: &At<'_>) -> String {
+        let top = self.common.roots.get(&at.root).map(|place| place.path.clone()).unwrap_or_default();
+        escape(source_path(&top, at.path, at.name))
+    }
+
+    fn push(&self, at: &At<'_>, op: &Op<'_>) -> Result<(), Failed> {
+        let mut emit = self.line.emitter.lock_as(REPLICATION);
+        emit.go(at.root, at.path, true);
+        Ok(emit.push(op)?)
+    }
+
+    /// Where a node is now; its flags are taken back. None: it is no more.
+    fn now(&self, node: NodeId, id: &Identity, flags: u16) -> Option<Now> {
+        let mut model = self.common.model();
+        let node = if model.is(node, id) {
+            node
+        } else {
+            // Another of its names is as good.
+            model.names_of(id).next()?
+        };
+        model.clear(node, flags);
+        let separate = model.has(node, flag::SEPARATE);
+        let (root, path, name) = model.place(node);
+        Some(Now { root, path, name, node, separate })
+    }
+
+    /// Opens a directory of the source.
+    fn open_dir(&mut self, root: u16, path: &[u8]) -> io::Result<Arc<Dir>> {
+        if let Some((at, known, dir)) = &self.last
+            && (*at, known.as_slice()) == (root, path)
+        {
+            return Ok(Arc::clone(dir));
+        }
+        let place = self.common.roots.get(&root).ok_or_else(|| io::Error::from_raw_os_error(libc::ESTALE))?;
+        let dir = Dir::open_root(&place.path)?;
+        let dir = if path.is_empty() { dir } else { dir.descend(&sys::c_string(path)?)? };
+        let dir = Arc::new(dir);
+        self.last = Some((root, path.to_vec(), Arc::clone(&dir)));
+        Ok(dir)
+    }
+
+    fn xattrs(&self, fd: impl AsFd) -> io::Result<Xattrs> {
+        if !self.common.plan.settings.extended_attributes {
+            return Ok(Xattrs::default());
+        }
+        sys::xattrs_of_open(fd.as_fd(), self.as_root)
+    }
+
+    /// Makes a directory, or only brings its metadata.
+    fn directory(&mut self, node: NodeId, id: &Identity, at: &At<'_>, make: bool) -> Result<(), Failed> {
+        let path = super::super::folder::join(at.path, at.name);
+        if make {
+            let mut emit = self.line.emitter.lock_as(REPLICATION);
+            emit.go(at.root, &path, true);
+            emit.full()?;
+        }
+        let Some(now) = self.now(node, id, flag::META) else { return Ok(()) };
+        let here = super::super::folder::join(&now.path, &now.name);
+        let dir = self.open_dir(now.root, &here)?;
+        let stat = Stat::of(&*dir)?;
+        if Identity::of(&stat) != *id {
+            return Err(elsewhere().into());
+        }
+        let xattrs = self.xattrs(&*dir)?;
+        {
+            let mut model = self.common.model();
+            if model.is(now.node, id) {
+                model.set_stamps(now.node, 0, stamps(&stat));
+            }
+        }
+        let mut emit = self.line.emitter.lock_as(REPLICATION);
+        emit.go(at.root, &path, make);
+        Ok(emit.push(&Op::SetDirMeta { meta: stat.meta, xattrs })?)
+    }
+
+    /// Opens a file and makes sure that it is the one that is meant.
+    fn open_file(&mut self, now: &Now, id: &Identity) -> io::Result<(File, Stat)> {
+        let dir = self.open_dir(now.root, &now.path)?;
+        let file = dir.read(&sys::c_string(&now.name)?)?;
+        let stat = Stat::of(&file)?;
+        if Identity::of(&stat) != *id || stat.kind != FileKind::File {
+            return Err(elsewhere());
+        }
+        Ok((file, stat))
+    }
+
+    fn content(&mut self, node: NodeId, id: &Identity, at: &At<'_>, state: State) -> Result<(), Failed> {
+        if self.common.is_busy(id) {
+            // A mirror sends it at this moment; it is looked at again when that is over.
+            self.now(node, id, flag::CONTENT | flag::META);
+            return Ok(());
+        }
+        let Some(now) = self.now(node, id, flag::CONTENT | flag::META) else { return Ok(()) };
+        follow(&mut self.common.model(), id);
+        let (file, stat) = self.open_file(&now, id)?;
+        let xattrs = self.xattrs(&file)?;
+        let settings = &self.common.plan.settings;
+        let small = stat.size <= settings.small_file_threshold.min(CONTENT_MAX as u64) && !stat.is_sparse();
+        if !small || self.bulk.has(id) {
+            let fresh = state == State::Nothing;
+            return Ok(self.bulk.take(at, id, now.node, now.separate, file, &stat, xattrs, fresh)?);
+        }
+        self.bulk.forget(id);
+        let size = usize::try_from(stat.size).unwrap_or(usize::MAX);
+        // What the file has by the time it is read; a change since then is told by an event.
+        let length;
+        let shared = &self.common.shared;
+        if state != State::Shared {
+            let mut emit = self.line.emitter.lock_as(REPLICATION);
+            emit.go(at.root, at.path, true);
+            let undo = emit.frame.len();
+            let start = Op::begin_put(&mut emit.frame, at.name, &stat.meta, &xattrs);
+            match sys::read_into(&file, 0, size, &mut emit.frame) {
+                Ok(_) => {}
+                Err(error) => {
+                    emit.frame.truncate(undo);
+                    return Err(error.into());
+                }
+            }
+            let sent = emit.frame.len() - start;
+            length = sent as u64;
+            Op::end_put(&mut emit.frame, start);
+            self.common.sent(&mut emit, sent as u64);
+            emit.full()?;
+            drop(emit);
+            if state != State::Nothing
+                && let Some((_, _, dir)) = &self.last
+            {
+                // Where the file has moved since, its move sets the time of this directory later in the log.
+                self.moved = Some((at.root, at.path.to_vec(), Arc::clone(dir)));
+            }
+        } else {
+            self.content.clear();
+            sys::read_into(&file, 0, size, &mut self.content)?;
+            let mut emit = self.line.emitter.lock_as(REPLICATION);
+            let number = emit.number();
+            emit.go(at.root, at.path, true);
+            emit.push(&Op::FileBegin { file: number, name: at.name, mode: FileMode::InPlace })?;
+            let mut offset = 0;
+            for piece in self.content.chunks(settings.write_chunk.clamp(1, CONTENT_MAX)) {
+                emit.push(&Op::FileWrite { file: number, offset, patch: Patch::Bytes(piece) })?;
+                offset += piece.len() as u64;
+            }
+            emit.push(&Op::FileEnd { file: number, length: offset, meta: stat.meta, xattrs })?;
+            self.common.sent(&mut emit, offset);
+            length = offset;
+        }
+        let shown = self.common.shown(now.root, &now.path, &now.name);
+        shared.set_last_file(shown);
+        self.common.set_stamps(id, now.separate.then_some(now.node), length, stamps(&stat));
+        Ok(())
+    }
+
+    /// Metadata of a file, link or special file.
+    fn meta(&mut self, node: NodeId, id: &Identity, at: &At<'_>) -> Result<(), Failed> {
+        let Some(now) = self.now(node, id, flag::META) else { return Ok(()) };
+        let dir = self.open_dir(now.root, &now.path)?;
+        let name = sys::c_string(&now.name)?;
+        let stat = dir.stat(&name)?;
+        if Identity::of(&stat) != *id {
+            return Err(elsewhere().into());
+        }
+        let xattrs = self.xattrs_of_entry(&dir, &name)?;
+        let op = Op::SetMeta { name: at.name, kind: stat.kind, meta: stat.meta, xattrs };
+        self.push(at, &op)?;
+        let mut model = self.common.model();
+        for name in model.names_of(id).collect::<Vec<_>>() {
+            model.set(name, flag::TIMED);
+        }
+        if model.is(now.node, id) {
+            let Entry { size, mtime, .. } = model.entry(now.node);
+            // A later mtime may be that of bytes that were not read yet.
+            model.set_stamps(now.node, size, (stamps(&stat).0, mtime));
+        }
+        Ok(())
+    }
+
+    fn xattrs_of_entry(&self, dir: &Dir, name: &std::ffi::CStr) -> io::Result<Xattrs> {
+        if !self.common.plan.settings.extended_attributes {
+            return Ok(Xattrs::default());
+        }
+        sys::xattrs_of_entry(dir.as_fd(), name, self.as_root)
+    }
+
+    /// A link or special file.
+    fn other(&mut self, node: NodeId, id: &Identity, at: &At<'_>) -> Result<(), Failed> {
+        let Some(now) = self.now(node, id, flag::META) else { return Ok(()) };
+        let dir = self.open_dir(now.root, &now.path)?;
+        let name = sys::c_string(&now.name)?;
+        let stat = dir.stat(&name)?;
+        if Identity::of(&stat) != *id {
+            return Err(elsewhere().into());
+        }
+        let xattrs = self.xattrs_of_entry(&dir, &name)?;
+        let text;
+        let op = if stat.kind == FileKind::Symlink {
+            let top = self.common.roots.get(&now.root).map(|place| place.path.clone()).unwrap_or_default();
+            let path = source_path(&top, &now.path, &now.name);
+            text = remapped(&self.common.plan, now.root, &path, dir.link_text(&name)?);
+            Op::Symlink { name: at.name, meta: stat.meta, xattrs, text: &text }
+        } else {
+            Op::Node { name: at.name, meta: stat.meta, xattrs, kind: stat.kind, rdev: device(&stat) }
+        };
+        self.push(at, &op)?;
+        let mut model = self.common.model();
+        if model.is(now.node, id) {
+            model.set_stamps(now.node, 0, stamps(&stat));
+        }
+        Ok(())
+    }
+}
+
+/// What has the name is not what the record means.
+fn elsewhere() -> io::Error {
+    io::Error::from_raw_os_error(libc::ESTALE)
+}
+
+impl Common {
+    /// Counts content that was put into the stream.
+    pub(super) fn sent(&self, _emit: &mut Emit, bytes: u64) {
+        self.shared.bytes_transmitted.fetch_add(bytes, Relaxed);
+    }
+}

@@ -1,0 +1,262 @@
+//! Real-time replication between two directories without a command line: what is changed on the source is on the target when
+//! a barrier returns.
+
+use crate::bed::{Bed, CHECKSUM, DIFFERENT, FULL};
+use crate::operations::Operations;
+use crate::support::random::Random;
+use crate::support::{oracle, tree};
+use dtcl::engine::job::{JobKind, JobShared};
+use dtcl::engine::replication::{Replication, ReplicationShared};
+use dtcl::engine::source;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+struct Followed {
+    bed: Bed,
+    replication: Arc<dyn Replication>,
+}
+
+impl Followed {
+    /// Connects, replicates and mirrors.
+    fn new(prepare: impl FnOnce(&Bed)) -> Followed {
+        let mut bed = Bed::new();
+        bed.settings.queue_dir = bed.dir.path().join("queue");
+        bed.settings.orphans.guard_percent = 100;
+        Followed::on(bed, prepare)
+    }
+
+    fn on(bed: Bed, prepare: impl FnOnce(&Bed)) -> Followed {
+        prepare(&bed);
+        let shared = Arc::new(ReplicationShared::default());
+        let replication = source::replicate(&bed.plan(), shared).unwrap();
+        let jobs = JobShared::new();
+        let outcome = source::run(&bed.plan(), JobKind::Mirror(FULL), &jobs, Some(&replication));
+        assert!(outcome.complete, "{outcome:?}");
+        Followed { bed, replication }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.bed.source().join(name)
+    }
+
+    fn outside(&self, name: &str) -> PathBuf {
+        self.bed.dir.path().join("outside").join(name)
+    }
+
+    fn barrier(&self) {
+        let reached = self.replication.barrier(Some(Duration::from_secs(20)), &mut ());
+        let words = (self.replication.shared().last_error(), self.replication.shared().mirror_required());
+        assert!(reached.clone().unwrap_or(false), "{reached:?} {words:?} {:?}", self.replication);
+    }
+
+    /// Everything is on the target, and nothing failed on the way.
+    fn same(&self) {
+        self.barrier();
+        self.bed.same();
+        assert_eq!(self.replication.shared().last_error(), None, "{:?}", self.replication);
+        assert_eq!(self.replication.shared().mirror_required(), None);
+    }
+}
+
+#[test]
+fn changes_of_each_kind_arrive() {
+    let followed = Followed::new(|bed| {
+        fs::create_dir_all(bed.source().join("d/e")).unwrap();
+        fs::write(bed.source().join("d/old"), b"old").unwrap();
+        fs::write(bed.source().join("d/e/gone"), b"gone").unwrap();
+    });
+    fs::write(followed.at("new"), b"new").unwrap();
+    followed.same();
+    fs::write(followed.at("d/old"), b"changed").unwrap();
+    fs::set_permissions(followed.at("d"), fs::Permissions::from_mode(0o711)).unwrap();
+    fs::remove_file(followed.at("d/e/gone")).unwrap();
+    fs::create_dir_all(followed.at("x/y/z")).unwrap();
+    fs::write(followed.at("x/y/z/deep"), b"deep").unwrap();
+    symlink("d/old", followed.at("link")).unwrap();
+    fs::hard_link(followed.at("d/old"), followed.at("x/other")).unwrap();
+    followed.same();
+    fs::rename(followed.at("x"), followed.at("d/e/moved")).unwrap();
+    fs::rename(followed.at("new"), followed.at("d/old")).unwrap();
+    followed.same();
+    fs::remove_dir_all(followed.at("d")).unwrap();
+    followed.same();
+    assert_eq!(fs::read_dir(followed.bed.target()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_renamed_directory_sends_no_content() {
+    let followed = Followed::new(|bed| {
+        fs::create_dir(bed.source().join("many")).unwrap();
+        for number in 0..200 {
+            fs::write(bed.source().join(format!("many/{number}")), [7; 5000]).unwrap();
+        }
+    });
+    let sent = || followed.replication.shared().bytes_transmitted.load(Relaxed);
+    let before = sent();
+    fs::rename(followed.at("many"), followed.at("lots")).unwrap();
+    followed.same();
+    assert_eq!(sent(), before);
+}
+
+#[test]
+fn an_exchange_and_a_circle_arrive() {
+    let followed = Followed::new(|bed| {
+        for name in ["a", "b", "c"] {
+            fs::create_dir(bed.source().join(name)).unwrap();
+            fs::write(bed.source().join(name).join("in"), name).unwrap();
+        }
+    });
+    let swap = |a: &str, b: &str| {
+        nix::fcntl::renameat2(
+            nix::fcntl::AT_FDCWD,
+            &followed.at(a),
+            nix::fcntl::AT_FDCWD,
+            &followed.at(b),
+            nix::fcntl::RenameFlags::RENAME_EXCHANGE,
+        )
+        .unwrap();
+    };
+    swap("a", "b");
+    followed.same();
+    fs::rename(followed.at("a"), followed.at("t")).unwrap();
+    fs::rename(followed.at("b"), followed.at("a")).unwrap();
+    fs::rename(followed.at("c"), followed.at("b")).unwrap();
+    fs::rename(followed.at("t"), followed.at("c")).unwrap();
+    followed.same();
+    // Parent and child change places.
+    fs::create_dir(followed.at("a/child")).unwrap();
+    followed.same();
+    fs::rename(followed.at("a/child"), followed.at("child")).unwrap();
+    fs::rename(followed.at("a"), followed.at("child/a")).unwrap();
+    followed.same();
+    let sent = followed.replication.shared().bytes_transmitted.load(Relaxed);
+    assert_eq!(sent, 0);
+}
+
+#[test]
+fn large_files_send_what_has_changed() {
+    use std::os::unix::fs::FileExt;
+    let followed = Followed::new(|bed| {
+        let bytes: Vec<u8> = (0..8u32 << 20).map(|n| (n / 4096) as u8 ^ n as u8).collect();
+        fs::write(bed.source().join("big"), bytes).unwrap();
+    });
+    let sent = || followed.replication.shared().bytes_transmitted.load(Relaxed);
+    let file = fs::OpenOptions::new().write(true).open(followed.at("big")).unwrap();
+    file.write_all_at(b"here", 5_000_000).unwrap();
+    followed.same();
+    assert!(sent() <= 64 << 10, "{}", sent());
+    let before = sent();
+    for number in 0..100u64 {
+        file.write_all_at(&[number as u8; 100], (8 << 20) + number * 100).unwrap();
+    }
+    followed.same();
+    assert!(sent() - before <= 3 * 10_000, "{}", sent() - before);
+    file.set_len(1_000_000).unwrap();
+    followed.same();
+    file.set_len(9_000_000).unwrap();
+    followed.same();
+    fs::rename(followed.at("big"), followed.at("large")).unwrap();
+    file.write_all_at(b"there", 7_000_000).unwrap();
+    followed.same();
+    fs::write(followed.at("fresh"), vec![5; 3 << 20]).unwrap();
+    followed.same();
+}
+
+#[test]
+fn what_crosses_the_border_comes_and_goes() {
+    let followed = Followed::new(|bed| fs::write(bed.source().join("a"), b"a").unwrap());
+    fs::create_dir_all(followed.outside("tree/below")).unwrap();
+    fs::write(followed.outside("tree/below/f"), b"f").unwrap();
+    fs::rename(followed.outside("tree"), followed.at("tree")).unwrap();
+    followed.same();
+    fs::write(followed.at("tree/below/f"), b"more").unwrap();
+    followed.same();
+    fs::rename(followed.at("tree"), followed.outside("back")).unwrap();
+    fs::rename(followed.at("a"), followed.outside("a")).unwrap();
+    followed.same();
+    fs::write(followed.outside("back/below/f"), b"out of sight").unwrap();
+    followed.same();
+}
+
+#[test]
+fn ten_thousand_files_arrive() {
+    let followed = Followed::new(|_| {});
+    for number in 0..10_000 {
+        fs::write(followed.at(&format!("{number}")), number.to_string()).unwrap();
+    }
+    followed.same();
+    fs::create_dir(followed.at("d")).unwrap();
+    for number in 0..10_000 {
+        fs::rename(followed.at(&format!("{number}")), followed.at(&format!("d/{number}"))).unwrap();
+    }
+    followed.same();
+    fs::remove_dir_all(followed.at("d")).unwrap();
+    followed.same();
+    oracle::assert_same(&followed.bed.source(), &followed.bed.target());
+}
+
+/// Random operations by this process, a barrier now and then, and everything compared.
+#[test]
+fn random_operations_arrive() {
+    let (followed, operations, mut random) = random_tree();
+    for round in 0..30 {
+        for _ in 0..if round % 10 == 9 { 300 } else { 30 } {
+            operations.one(&mut random);
+        }
+        followed.same();
+    }
+}
+
+/// The same by several threads at once, which all stop for the barrier.
+#[test]
+fn random_operations_of_several_threads_arrive() {
+    let (followed, operations, mut random) = random_tree();
+    for _ in 0..12 {
+        at_once(&operations, &mut random, 40);
+        followed.same();
+    }
+}
+
+/// A mirror runs meanwhile, which shares the log.
+#[test]
+fn random_operations_during_a_mirror_arrive() {
+    let (followed, operations, mut random) = random_tree();
+    for round in 0..8 {
+        let spec = [FULL, DIFFERENT, CHECKSUM][round % 3];
+        std::thread::scope(|scope| {
+            let mirror = scope.spawn(|| {
+                let jobs = JobShared::new();
+                source::run(&followed.bed.plan(), JobKind::Mirror(spec), &jobs, Some(&followed.replication))
+            });
+            at_once(&operations, &mut random, 40);
+            let outcome = mirror.join().unwrap();
+            assert!(outcome.fatal.is_none(), "{outcome:?}");
+        });
+        followed.same();
+    }
+}
+
+/// `SEED` in the environment repeats the operations, though not their timing.
+fn random_tree() -> (Followed, Operations, Random) {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos().into()
+    });
+    println!("SEED={seed}");
+    let followed = Followed::new(|bed| tree::random(&bed.source(), seed, 60));
+    let operations = Operations::new(followed.bed.source(), followed.outside(""));
+    (followed, operations, Random::new(seed))
+}
+
+/// Operations of four threads.
+fn at_once(operations: &Operations, random: &mut Random, each: usize) {
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let mut random = Random::new(random.next());
+            scope.spawn(move || (0..each).for_each(|_| operations.one(&mut random)));
+        }
+    });
+}
