@@ -157,6 +157,22 @@ pub enum Request {
         timeout_ms: Option<u64>,
     },
 
+    // --- replication -------------------------------------------------------------------------------------
+    /// Begins to replicate, or lets what is held go on. -> `Reply::Done`, -125 if it replicates and nothing is held
+    ReplicationStart {
+        connection: ConnectionId,
+    },
+    /// -> `Reply::Done` once it has ended, -126 if it does not replicate
+    ReplicationStop {
+        connection: ConnectionId,
+    },
+    /// Blocks until all that was changed before is on the target. -> `Reply::Done`, `Reply::TimedOut`, or an error when
+    /// it can no longer happen
+    Barrier {
+        connection: ConnectionId,
+        timeout_ms: Option<u64>,
+    },
+
     // --- options -----------------------------------------------------------------------------------------
     /// -> `Reply::Setting`
     Get {
@@ -204,6 +220,7 @@ impl Request {
                 | Explain { .. }
                 | VerifyReport { .. }
                 | Wait { .. }
+                | Barrier { .. }
                 | Get { .. }
                 | GetDefault { .. }
                 | Options { .. }
@@ -229,7 +246,7 @@ pub struct ConnectSpec {
     pub map: MapSpec,
     /// None: `NOMIRROR`.
     pub mirror: Option<MirrorSpec>,
-    /// Some(true) answers -161 until real-time replication exists; None is the default (then NOREPLICATE).
+    /// None: it replicates, except to the null target, where Some(true) answers -161 (JOB-02).
     pub replicate: Option<bool>,
     /// None: as `CalculateOnConnect` says.
     pub calculate: Option<bool>,

@@ -141,6 +141,9 @@ pub(crate) fn connections(all: &[ConnectionStatus]) -> Table {
             number(queued),
             number(sent),
         ]);
+        if let ("Pending", Some(why)) = (&*status.replication, &status.last_error) {
+            table.summary.push((format!("Connection {}", status.id), text(&**why)));
+        }
     }
     table
 }

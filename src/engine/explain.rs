@@ -2,7 +2,8 @@
 
 use super::Engine;
 use super::connect::mapping::{absolute, shown};
-use super::connection::{Connection, DataState};
+use super::connection::{Connection, DataState, Stage, State};
+use super::job::sent_by;
 use super::log::escape;
 use super::repset::{RuleSet, describe};
 use super::store::judge;
@@ -12,6 +13,7 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
 
 type Rows = Vec<(String, String)>;
 
@@ -40,6 +42,10 @@ impl Engine {
             }
             row(&mut rows, "Replication set", &connection.info.repset);
             row(&mut rows, "In the set", why);
+            let elsewhere = self.elsewhere(connection.info.id, &connection.info.repset);
+            if let Some(other) = sent_by(&elsewhere, &path, directory).filter(|_| belongs) {
+                row(&mut rows, "Sent by", format!("connection {other}, which names it too (REP-34)"));
+            }
             story(&mut rows, connection, &path, belongs, &source);
         }
         if id.is_none() {
@@ -89,15 +95,36 @@ fn story(
         row(rows, "On target", compare(source, &look(&target)));
     }
     let pending = match (&state.running, state.data) {
-        _ if !belongs => "nothing",
-        (Some(running), _) if is_at(running, path) => "it is being worked on",
-        (Some(_), _) => "a job is under way",
-        (None, DataState::MirrorRequired) => "a mirror is required",
-        (None, _) => "nothing",
+        _ if !belongs => "nothing".to_owned(),
+        (Some(running), _) if is_at(running, path) => "it is being worked on".to_owned(),
+        (Some(_), _) => "a job is under way".to_owned(),
+        (None, data) => state.in_the_way().unwrap_or_else(|| match data {
+            DataState::MirrorRequired => "a mirror is required".to_owned(),
+            _ => replicated(state, path),
+        }),
     };
     row(rows, "Pending", pending);
     let failure = state.failures.iter().rev().find(|failure| failure.path == path.as_os_str().as_bytes());
-    row(rows, "Last error", failure.map_or("none".to_owned(), |failure| escape(&failure.reason)));
+    // Replication keeps its newest failure only: path and reason.
+    let newest = || {
+        let error = state.stage.shared()?.last_error()?;
+        Some(error.strip_prefix(&shown(path))?.strip_prefix(": ")?.to_owned())
+    };
+    let error = failure.map(|failure| escape(&failure.reason)).or_else(newest);
+    row(rows, "Last error", error.unwrap_or_else(|| "none".to_owned()));
+}
+
+/// What replication still has to do with a path.
+fn replicated(state: &State, path: &Path) -> String {
+    let Stage::On(replication) = &state.stage else { return "nothing".to_owned() };
+    let shared = replication.shared();
+    let queued = shared.ops_queued.load(Relaxed);
+    let retries = if shared.retrying.load(Relaxed) { ", the target tries one of them again" } else { "" };
+    match replication.is_queued(path) {
+        Some(true) => format!("a change of it is in the queue, of {queued}{retries}"),
+        None if queued > 0 => format!("{queued} changes are in the queue{retries}; it may be one of them"),
+        Some(false) | None => "nothing".to_owned(),
+    }
 }
 
 fn is_at(running: &super::connection::state::Running, path: &Path) -> bool {

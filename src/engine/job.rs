@@ -3,7 +3,7 @@
 //! A job runs on its own threads; `source::mirror::run` and `source::verify::run` block until it ended. The
 //! connection's task reads the counters and sets the control while it runs.
 
-use super::repset::RuleSet;
+use super::repset::{DirDecision, RuleSet};
 use super::settings::{MirrorSettings, VerifyLogSettings};
 use crate::api::{ConnectionId, MirrorReason, MirrorSpec, Phase, VerifySpec};
 use std::path::PathBuf;
@@ -21,6 +21,8 @@ pub struct JobPlan {
     pub paths: Vec<Mapping>,
     pub settings: MirrorSettings,
     pub verify_log: VerifyLogSettings,
+    /// Connections that send some of this data already, with the rules that say which (REP-34).
+    pub elsewhere: Vec<(ConnectionId, Arc<RuleSet>)>,
     /// Directories that never belong (the engine's own home), as device and inode.
     pub forbidden: Vec<(u64, u64)>,
     pub sink: Sink,
@@ -28,6 +30,28 @@ pub struct JobPlan {
     pub source_name: String,
     pub target_name: String,
     pub target_address: String,
+}
+
+impl JobPlan {
+    /// The connection of another set that sends this path already; a directory only with all that is in it.
+    pub fn sent_by(&self, path: &std::path::Path, directory: bool) -> Option<ConnectionId> {
+        sent_by(&self.elsewhere, path, directory)
+    }
+}
+
+/// Which of these connections sends a path: a directory counts only with all that is in it.
+pub fn sent_by(
+    others: &[(ConnectionId, Arc<RuleSet>)],
+    path: &std::path::Path,
+    directory: bool,
+) -> Option<ConnectionId> {
+    let sends = |rules: &RuleSet| match directory {
+        false => rules.includes_file(path),
+        true => {
+            matches!(rules.enter(path), DirDecision::Enter { included: true, rules } if rules.everything())
+        }
+    };
+    others.iter().find(|(_, rules)| sends(rules)).map(|(id, _)| *id)
 }
 
 /// A source root and the path it has on the target, both absolute.

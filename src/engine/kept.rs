@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Settings, log and sets.
 pub(super) struct Kept {
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     pub log: EngineLog,
     pub store: Arc<Store>,
 }
@@ -31,7 +31,7 @@ impl Kept {
         }
         make_private(&settings.data_path())?;
         let store = Arc::new(Store::open(&settings.repset_database())?);
-        Ok(Kept { settings, log, store })
+        Ok(Kept { settings: Arc::new(settings), log, store })
     }
 }
 
@@ -57,8 +57,9 @@ impl Engine {
 
     /// Device and inode of each directory that never belongs to a set.
     pub(super) fn forbidden(&self) -> Vec<(u64, u64)> {
-        let (log, data) = (self.log_dir(), self.kept.settings.data_path());
-        self.home.forbidden([log.as_path(), data.as_path()])
+        let settings = &self.kept.settings;
+        let (log, data, queue) = (self.log_dir(), settings.data_path(), settings.queue_directory());
+        self.home.forbidden([log.as_path(), data.as_path(), queue.as_path()])
     }
 
     /// Where the engine keeps its own files: no place for a replica, though the data root may lie beside them.
@@ -67,7 +68,9 @@ impl Engine {
         let etc = home.settings_file().parent();
         let places =
             [home.state_dir(), home.queue_dir(), home.log_dir(), home.run_dir()].into_iter().chain(etc);
-        places.map(PathBuf::from).chain([self.log_dir(), self.kept.settings.data_path()]).collect()
+        let settings = &self.kept.settings;
+        let own = [self.log_dir(), settings.data_path(), settings.queue_directory()];
+        places.map(PathBuf::from).chain(own).collect()
     }
 
     /// Keeps what a calculation found (RST-14). That it could not be kept is no reason to stop a mirror.

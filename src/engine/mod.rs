@@ -13,6 +13,7 @@ pub mod job;
 mod kept;
 pub mod link;
 pub mod log;
+pub mod replication;
 pub mod repset;
 pub mod settings;
 pub mod source;
@@ -45,7 +46,7 @@ pub struct Engine {
     /// Held while a way is looked for and taken.
     connecting: Mutex<()>,
     /// This target's one switch for removing orphans (ORP-03), off by default (ORP-07) and after each start.
-    orphans: AtomicBool,
+    orphans: Arc<AtomicBool>,
 }
 
 impl Engine {
@@ -73,7 +74,7 @@ impl Engine {
             clock,
             table: Mutex::default(),
             connecting: Mutex::default(),
-            orphans: AtomicBool::new(false),
+            orphans: Arc::default(),
         }))
     }
 }

@@ -1,6 +1,6 @@
 //! The connections of an engine, their numbers, the runtime they live on, and their end.
 
-use super::connection::{BEAT, Connection, DataState, Ended};
+use super::connection::{BEAT, Connection, DataState, Ended, Stage};
 use super::{Engine, lock};
 use crate::api::{ApiError, Code, ConnectionId, Event, Watch};
 use std::collections::BTreeMap;
@@ -81,7 +81,8 @@ impl Engine {
             }
         };
         // The engine was closed meanwhile; its answer is the refusal, whatever this one is.
-        let _ = connection.close(true, &Deadline(self.clock.now() + STOPPING, Arc::clone(&self.clock)));
+        let bound = Deadline(self.clock.now() + STOPPING, Arc::clone(&self.clock));
+        let _ = connection.close(true, Duration::ZERO, &bound);
         Err(refused)
     }
 
@@ -116,9 +117,15 @@ impl Engine {
     fn end(&self, connection: &Connection, deadline: Instant) -> String {
         let info = &connection.info;
         connection.settle(deadline, &*self.clock);
-        let ran = connection.view().state.running.is_some();
-        let bound = Deadline(self.clock.now() + STOPPING, Arc::clone(&self.clock));
-        let hangs = connection.close(false, &bound).is_err();
+        let before = connection.view().state;
+        let ran = before.running.is_some();
+        let replicated = !matches!(before.stage, Stage::Off);
+        let now = self.clock.now();
+        let left = deadline.saturating_duration_since(now);
+        // After the drain, and a replication's own end, which is bounded too.
+        let bound = if replicated { left + 3 * STOPPING } else { STOPPING };
+        let bound = Deadline(now + bound, Arc::clone(&self.clock));
+        let hangs = connection.close(false, left, &bound).is_err();
         let state = connection.view().state;
         tracing::info!(
             "Service has disconnected from {} ({}) for Replication Set {}",
@@ -133,7 +140,14 @@ impl Engine {
             (Some(_), DataState::Ok) => "the mirror is complete",
             (Some(_), _) => "a mirror is required",
         };
-        format!("connection {} of {} to {}: {how}", info.id, info.repset, info.target)
+        let changes = match state.left {
+            _ if !replicated || hangs => String::new(),
+            0 if state.data == DataState::Ok => ", all changes were sent".to_owned(),
+            0 => String::new(),
+            1 => ", 1 change was not sent".to_owned(),
+            left => format!(", {left} changes were not sent"),
+        };
+        format!("connection {} of {} to {}: {how}{changes}", info.id, info.repset, info.target)
     }
 }
 

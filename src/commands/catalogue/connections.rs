@@ -14,20 +14,20 @@ pub(super) const COMMANDS: &[Command] = &[
         "CONNECT <repset> TO <target> <flags>",
         ADMIN,
         "S (MAP EXACT, MAP a TO b), others R",
-        "Connects a set to a target and starts its mirror.",
+        "Connects a set to a target, starts its mirror and replicates.",
     )
     .details(
         "Returns the connection ID. MAP says where the data comes to lie: EXACT under the same paths, BASE below one \
          directory, or pairs of source and target path; without MAP it is BASE /<source>/<repset>/<volume> under the \
          target's data root. A full mirror starts unless NOMIRROR or other flags say otherwise; with NEWER or CHECKSUM \
-         alone it is a difference mirror. REPLICATE is not yet available in this version, NOREPLICATE the default until \
-         then. DRYRUN names each file that the mirror would send with the reason and connects nothing. The set must be \
+         alone it is a difference mirror. Changes are captured from before the mirror on and follow it to the target, \
+         unless NOREPLICATE is given. DRYRUN names each file that the mirror would send with the reason and connects nothing. The set must be \
          saved (-144); a target path inside the set's own data and a place another set is connected to are refused.",
     )
     .examples(&[
         "connect payroll to beta map exact",
         "connect payroll to localhost map base /backup mirror different checksum",
-        "connect payroll to beta map /srv/a to /copy/a, /srv/b to /copy/b nomirror",
+        "connect payroll to beta map /srv/a to /copy/a, /srv/b to /copy/b nomirror noreplicate",
         "$con = connect payroll to beta dryrun map exact",
     ])
     .run(connect),
@@ -39,7 +39,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "Connects a set to the null target.",
     )
     .details(
-        "Nothing is sent and all is counted, as a rehearsal. The counts go to the file, `statistic.sts` without one. A \
+        "Nothing is sent and all that a mirror would send is counted, as a rehearsal; REPLICATE is refused (-161). The counts go to the file, `statistic.sts` without one. A \
          machine of that name is quoted: `connect payroll to \"tdu\"`.",
     )
     .examples(&["connect payroll to tdu", "connect payroll to tdu \"rehearsal.sts\" mirror"])
@@ -60,12 +60,15 @@ pub(super) const COMMANDS: &[Command] = &[
     command(Links, "STATUS CONnection <con_id>", MONITOR, "S", "Shows one connection.")
         .details(
             "Ten lines that scripts may rely on. When files have failed, two more tell their number and the newest \
-             failure.",
+             failure. When replication waits for a person, the last line says why, and the command to go on.",
         )
         .examples(&["status con 1", "status connection $con", "status con *"])
     .run(status_connection),
     command(Links, "STATUS", MONITOR, "R", "Lists all connections of the current source.")
-        .details("ID, set, target, transmit mode, mirror and replication status, target data state, bytes queued and sent.")
+        .details(
+            "ID, set, target, transmit mode, mirror and replication status, target data state, bytes queued and sent. \
+             Below the table stands why a connection waits for a person, and the command to go on.",
+        )
         .examples(&["status"])
     .run(status),
     command(
@@ -75,7 +78,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "R",
         "Shows a machine's source or target module.",
     )
-    .details("Without a machine the current source, or the current target (-131 if there is none).")
+    .details("SOURCE tells for each file system of a connection how changes are captured. Without a machine the current source, or the current target (-131 if there is none).")
     .examples(&["status source", "status target beta"])
     .run(status_module),
     command(Links, "CONID <repset> [TO <target>]", MONITOR, "R", "Returns the connection ID of a set.")

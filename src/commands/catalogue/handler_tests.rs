@@ -288,6 +288,57 @@ fn waits_pass_their_time_and_return_0_when_it_ran_out() {
 }
 
 #[test]
+fn a_barrier_is_a_wait_of_its_own() {
+    let mut stage = Stage::new(|request, _| match request {
+        Request::StatusAll => Ok(Reply::Connections(vec![status(1), status(2)])),
+        Request::Barrier { connection: ConnectionId(2), .. } => Ok(Reply::TimedOut),
+        Request::Barrier { .. } => Ok(Reply::Done),
+        _ => unscripted(),
+    });
+    assert_eq!(stage.run("barrier 1"), Ok(1));
+    assert_eq!(stage.run("barrier * timeout = 30"), Ok(0));
+    let asked: Vec<_> = stage
+        .asked()
+        .into_iter()
+        .filter_map(|request| match request {
+            Request::Barrier { connection, timeout_ms } => Some((connection.0, timeout_ms.is_some())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked, [(1, false), (1, true), (2, true)]);
+}
+
+#[test]
+fn replication_is_started_and_stopped() {
+    let mut stage = Stage::new(|request, _| match request {
+        Request::ReplicationStart { .. } => Ok(Reply::Done),
+        Request::ReplicationStop { .. } => Err(ApiError::bare(Code::ConnectionIsNotReplicating)),
+        _ => unscripted(),
+    });
+    assert_eq!(stage.run("replication start 1"), Ok(1));
+    assert_eq!(stage.code("replication stop 1"), 126);
+}
+
+/// A hold is seen where one looks first.
+#[test]
+fn status_says_what_waits_for_a_person() {
+    let mut stage = Stage::new(|request, _| match request {
+        Request::StatusAll => {
+            let held = ConnectionStatus {
+                replication: "Pending".into(),
+                last_error: Some("replication is held: /srv is gone".into()),
+                ..status(2)
+            };
+            Ok(Reply::Connections(vec![status(1), held]))
+        }
+        _ => unscripted(),
+    });
+    let shown = stage.output("status");
+    let last = shown.lines().last().unwrap_or_default();
+    assert_eq!(last, "Connection 2:                     replication is held: /srv is gone", "{shown}");
+}
+
+#[test]
 fn progress_goes_to_the_person_and_is_cleared() {
     let progress = Progress {
         phase: Phase::Mirroring,
@@ -593,9 +644,9 @@ fn what_a_session_loses_is_named_once() {
 #[test]
 fn later_commands_say_so() {
     let mut stage = Stage::obedient();
-    let error = stage.run("replication start 1").unwrap_err();
+    let error = stage.run("orphans start 1").unwrap_err();
     assert_eq!(error.code, Code::OperationOrCommandIsNotSupported);
-    assert_eq!(error.message, "REPLICATION START is not yet available in this version");
+    assert_eq!(error.message, "ORPHANS START is not yet available in this version");
     assert!(stage.asked().is_empty());
 }
 

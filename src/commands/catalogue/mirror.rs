@@ -34,8 +34,16 @@ pub(super) const COMMANDS: &[Command] = &[
         "R (the name START D)",
         "Starts or stops real-time replication.",
     )
-    .details("After a start a mirror is needed; the target data state says so.")
-    .examples(&["replication stop 1"]),
+    .details(
+        "CONNECT starts it by itself. After a start by hand a mirror is needed: the target data state is Mirror \
+         Required and the replication status Pending until one has run. Where replication is held and waits for a \
+         person (most of the copy would be removed; a set's root is gone, was replaced or renamed), START lets it go on; \
+         STATUS CON says what is held and what going on does. -125 if it replicates and nothing is held. STOP sends what \
+         is queued first; later changes are not kept, so a mirror is needed then, too. -126 if it does not replicate, \
+         -108 while a mirror or verification uses its stream.",
+    )
+    .examples(&["replication start 1", "replication stop 1", "replication start *"])
+    .run(replication),
     command(
         Mirror,
         "VERIFY <con_id> [REMIRROR] [NEWER] [CHECKSUM] [ORPHANS]",
@@ -106,6 +114,17 @@ fn mirror_steer(session: &mut Session, args: &Args) -> Result<Outcome, ApiError>
             Some("STOP") => Request::MirrorStop { connection },
             Some("PAUSE") => Request::MirrorPause { connection },
             _ => Request::MirrorResume { connection },
+        };
+        session.order(machine, request)
+    })
+}
+
+fn replication(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let start = args.has("START");
+    each::connection(session, args, |session, machine, connection| {
+        let request = match start {
+            true => Request::ReplicationStart { connection },
+            false => Request::ReplicationStop { connection },
         };
         session.order(machine, request)
     })

@@ -1,7 +1,7 @@
 //! Waiting, for scripts.
 
 use super::{Command, MONITOR, command};
-use crate::api::{ApiError, Code, Reply, Request, Until};
+use crate::api::{ApiError, Code, ConnectionId, Reply, Request, Until};
 use crate::commands::Family::Waiting;
 use crate::commands::session::unexpected;
 use crate::commands::{Args, Outcome, Session, each};
@@ -17,9 +17,10 @@ pub(super) const COMMANDS: &[Command] = &[
     )
     .details(
         "WAITONMIRROR: until the mirror, or a verification with its remirror, is written on the target. WAITONQUEUE: \
-         until the queue on the source is empty. WAITONTARGET: until the target has applied all. Returns 0 when the \
-         time ran out (a failure: exit status 5), and fails at once when it can no longer happen. WAITONRESTORE is not \
-         yet available in this version.",
+         until the queue on the source is empty. WAITONTARGET: until the target has applied all that was changed up to \
+         now. Returns 0 when the time ran out (a failure: exit status 5), and fails at once when it can no longer \
+         happen. Under steady load the queue may never be empty: BARRIER ends all the same. WAITONRESTORE is not yet \
+         available in this version.",
     )
     .examples(&["waitonmirror 1", "waitonqueue $con timeout = 10 minutes", "waitontarget * timeout=30"])
     .run(wait),
@@ -30,8 +31,14 @@ pub(super) const COMMANDS: &[Command] = &[
         "X",
         "Waits until everything changed before this moment is on the target.",
     )
-    .details("At least: later changes may be there too. It ends in bounded time under any load.")
-    .examples(&["barrier 1 timeout = 30"]),
+    .details(
+        "At least: later changes may be there too. While a mirror runs it waits for the mirror first; then it ends in \
+         bounded time under any load. Returns 0 when the time ran out (a failure: exit status 5). Fails at once when it \
+         can no longer happen: -126 if the connection does not replicate, -134 if replication is held or a mirror is \
+         required and none runs.",
+    )
+    .examples(&["barrier 1 timeout = 30", "barrier *", "$r = barrier $con timeout = 2 minutes"])
+    .run(barrier),
 ];
 
 /// With `*` the time holds for all connections together.
@@ -48,11 +55,25 @@ fn wait(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
             .help("restorations come with a later version"));
         }
     };
+    wait_with(session, args, |connection, timeout_ms| Request::Wait { connection, until, timeout_ms })
+}
+
+/// With `*` one connection after the other: each barrier is at least as late as the command.
+fn barrier(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    wait_with(session, args, |connection, timeout_ms| Request::Barrier { connection, timeout_ms })
+}
+
+/// Asks with what is left of the time.
+fn wait_with(
+    session: &mut Session,
+    args: &Args,
+    request: impl Fn(ConnectionId, Option<u64>) -> Request,
+) -> Result<Outcome, ApiError> {
     let deadline = args.duration()?.map(|timeout| (Instant::now(), timeout));
     each::connection(session, args, |session, machine, connection| {
         let left = deadline.map(|(start, timeout)| timeout.saturating_sub(start.elapsed()));
         let timeout_ms = left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-        match session.ask(machine, Request::Wait { connection, until, timeout_ms })? {
+        match session.ask(machine, request(connection, timeout_ms))? {
             Reply::Done => Ok(Outcome::done()),
             Reply::TimedOut => Ok(Outcome::value(0)),
             _ => Err(unexpected()),

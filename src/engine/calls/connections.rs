@@ -2,8 +2,9 @@
 
 use crate::api::{ApiError, Code, ConnectionId, MirrorSpec, Reply, VerifySpec, Watch};
 use crate::engine::connect::address;
-use crate::engine::connection::{Connection, Order, Step, Work, no_connection, status};
-use crate::engine::job::{JobKind, JobShared};
+use crate::engine::connect::route::Route;
+use crate::engine::connection::{Connection, DRAIN, Order, Stage, Step, Work, no_connection, status};
+use crate::engine::job::{JobKind, JobPlan, JobShared};
 use crate::engine::{Engine, lock};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,7 +31,12 @@ impl Engine {
         let kind = JobKind::Mirror(mirror);
         if mirror.dry_run {
             let order = self.order(&connection, kind, false)?;
-            return self.dry_run(&order.plan, mirror, watch);
+            let stage = connection.view().state.stage;
+            let replication = match &stage {
+                Stage::On(replication) => Some(replication),
+                _ => None,
+            };
+            return self.dry_run(&order.plan, mirror, replication, watch);
         }
         self.begin(&connection, kind, mirror.calculate)
     }
@@ -57,16 +63,19 @@ impl Engine {
 
     /// A job with the rules and settings as they are now: what was saved since the connection was made counts (RST-12).
     fn order(&self, connection: &Connection, kind: JobKind, calculate: bool) -> Result<Order, ApiError> {
-        let info = &connection.info;
-        if connection.view().state.running.is_some() {
-            // Said here as well, so that a dry run gets the same answer; the task decides.
-            connection.view().state.clone().start(kind, JobShared::new())?;
-        }
-        let null = connection.is_null();
+        // Said here as well, so that a dry run gets the same answer; the task decides.
+        connection.view().state.start(kind, JobShared::new(), false)?;
+        let (plan, route) = self.way(connection)?;
+        Ok(Order { kind, plan, route, calculate, shared: JobShared::new() })
+    }
+
+    /// What a job or a replication gets, by the rules and settings as they are now.
+    pub(in crate::engine) fn way(&self, connection: &Connection) -> Result<(JobPlan, Arc<Route>), ApiError> {
+        let (info, null) = (&connection.info, connection.is_null());
         let rules = self.kept.store.rules_in_force(&info.repset)?;
         let route = Arc::new(self.route(&info.repset, rules, &info.map, null, Some(info.id))?);
         let plan = self.plan(info.id, &info.repset, &info.target, &route, null);
-        Ok(Order { kind, plan, route, calculate, shared: JobShared::new() })
+        Ok((plan, route))
     }
 
     /// `CLEAN` only where the setting `Cleaner` allows it.
@@ -112,7 +121,7 @@ impl Engine {
         watch: &dyn Watch,
     ) -> Result<Reply, ApiError> {
         let connection = self.connection(id)?;
-        connection.close(discard, watch)?;
+        connection.close(discard, DRAIN, watch)?;
         self.forget(id);
         let info = &connection.info;
         tracing::info!(

@@ -3,6 +3,7 @@
 
 use crate::api::{ApiError, Code, Event, MirrorReason, MirrorSpec, Phase, Reply, SetSize, Watch};
 use crate::engine::Engine;
+use crate::engine::connection::runner::Stream;
 use crate::engine::connection::{BEAT, interrupted, status};
 use crate::engine::job::{JobKind, JobOutcome, JobPlan, JobShared};
 use crate::engine::log::{escape, inherit};
@@ -17,6 +18,7 @@ impl Engine {
         &self,
         plan: &JobPlan,
         mirror: MirrorSpec,
+        replication: Stream<'_>,
         watch: &mut dyn Watch,
     ) -> Result<Reply, ApiError> {
         let shared = JobShared::new();
@@ -27,7 +29,7 @@ impl Engine {
             watch,
             |tell: &mut dyn FnMut((String, MirrorReason, u64))| {
                 let mut sink = |path: &[u8], reason, size| tell((escape(path), reason, size));
-                self.runner.dry_run(plan, JobKind::Mirror(mirror), &shared, &mut sink)
+                self.runner.dry_run(plan, JobKind::Mirror(mirror), &shared, replication, &mut sink)
             },
             |(path, reason, size), watch| {
                 if reason != MirrorReason::Orphan {

@@ -4,6 +4,7 @@ mod browse;
 mod connections;
 mod jobs;
 mod modules;
+mod replication;
 mod sets;
 
 use super::Engine;
@@ -67,6 +68,13 @@ impl Engine {
             Request::Wait { connection, until, timeout_ms } => {
                 let timeout = timeout_ms.map(Duration::from_millis);
                 self.connection(connection)?.wait(until, timeout, &*self.clock, watch)
+            }
+
+            Request::ReplicationStart { connection } => self.replication_start(connection, watch),
+            Request::ReplicationStop { connection } => self.replication_stop(connection, watch),
+            Request::Barrier { connection, timeout_ms } => {
+                let timeout = timeout_ms.map(Duration::from_millis);
+                self.connection(connection)?.barrier(timeout, &*self.clock, watch)
             }
 
             Request::Get { option } => settings.get(&option).map(Reply::Setting),

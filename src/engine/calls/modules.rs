@@ -26,7 +26,21 @@ impl Engine {
             }
             row(&mut rows, "Mirror skipped (bytes)", status.mirror_bytes_skipped);
             row(&mut rows, "Sent mirror (bytes)", status.mirror_bytes_transmitted);
+            row(&mut rows, "Sent replication (bytes)", status.replication_bytes_transmitted);
+            row(&mut rows, "Queued replication (bytes)", status.replication_bytes_queued);
             row(&mut rows, "Replication status", &status.replication);
+            let view = connection.view();
+            if let Some(shared) = view.state.stage.shared() {
+                row(&mut rows, "Queued replication (operations)", shared.ops_queued.load(Relaxed));
+                row(&mut rows, "Disk queue (bytes)", shared.disk_queue.load(Relaxed));
+                row(&mut rows, "Last file touched", shared.last_file());
+                for backend in shared.backends() {
+                    let by = format!("{} by {}", backend.place, backend.name);
+                    let why =
+                        backend.reason.map(|reason| format!(", not fanotify: {reason}")).unwrap_or_default();
+                    row(&mut rows, "Capture", by + &why);
+                }
+            }
             for (source, target) in &status.paths {
                 row(&mut rows, "Source Path", source);
                 row(&mut rows, "Target Path", target);

@@ -77,6 +77,7 @@ impl Engine {
             rules,
             settings: self.mirror_settings(),
             verify_log: self.kept.settings.verify_log(),
+            elsewhere: Vec::new(),
             forbidden: self.forbidden(),
             sink: Sink::Null,
             source_name: self.source.clone(),

@@ -39,6 +39,11 @@ impl Mounts {
         std::fs::read("/proc/self/mountinfo").map(|text| Mounts::parse(&text))
     }
 
+    /// The places where something is mounted.
+    pub fn points(&self) -> impl Iterator<Item = &Path> {
+        self.list.iter().map(|mount| mount.point.as_path())
+    }
+
     /// Lines that are not understood are left out: the kernel writes none.
     fn parse(text: &[u8]) -> Mounts {
         let list = text.split(|&byte| byte == b'\n').filter_map(Mount::parse).collect();

@@ -5,15 +5,18 @@ use super::mapping::{Ground, shown};
 use super::route::{Circumstances, Other, Route};
 use super::tdu::StatisticsFile;
 use crate::api::{
-    ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, MapSpec, MirrorSpec, Reply, Watch,
+    ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, MapSpec, MirrorKind, MirrorSpec, Reply,
+    Watch,
 };
-use crate::engine::connection::{Connection, Info, Means, Order};
+use crate::engine::connection::{Automatic, Begun, Capture, Connection, Info, Means, Order};
 use crate::engine::job::{JobKind, JobPlan, JobShared, Sink};
 use crate::engine::repset::RuleSet;
+use crate::engine::settings::RemirrorKind;
 use crate::engine::{Engine, lock};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// The null target's name in place of a machine's and an address.
 const TDU: &str = "TDU";
@@ -25,7 +28,7 @@ impl Engine {
         spec: &ConnectSpec,
         watch: &mut dyn Watch,
     ) -> Result<Reply, ApiError> {
-        self.refuse_what_is_not_there_yet(spec)?;
+        self.refuse_what_does_not_exist(spec)?;
         let rules = self.saved_rules(&spec.repset)?;
         let repset = self.spelled(&spec.repset)?;
         let (target, null) = match &spec.target {
@@ -60,7 +63,7 @@ impl Engine {
             // The number that the connection would get is only for the log.
             let plan = self.plan(self.next_id(), &repset, &target, &route, null);
             return match mirror {
-                Some(mirror) => self.dry_run(&plan, mirror, watch),
+                Some(mirror) => self.dry_run(&plan, mirror, None, watch),
                 None => Ok(Reply::DryRun { files: 0, bytes: 0 }),
             };
         }
@@ -87,47 +90,74 @@ impl Engine {
             runner: Arc::clone(&self.runner),
             clock: Arc::clone(&self.clock),
             counted: self.size_keeper(),
+            automatic: self.automatic(),
         };
         let connection = Connection::open(info, Arc::clone(&route), means, &handle);
         if let Some(orphans) = spec.orphans {
             self.orphans.store(orphans, Relaxed);
         }
-        if let Some(mirror) = mirror {
-            let order = Order {
-                kind: JobKind::Mirror(mirror),
-                plan: self.plan(id, &repset, &target, &route, null),
-                route,
-                calculate: mirror.calculate,
-                shared: JobShared::new(),
-            };
-            if let Err(error) = connection.start(order) {
-                // The place is not taken: nobody has seen the connection yet.
-                let _ = connection.close(true, &());
-                return Err(error);
-            }
-        }
-        self.keep(connection)?;
+        let plan = self.plan(id, &repset, &target, &route, null);
+        let order = mirror.map(|mirror| Order {
+            kind: JobKind::Mirror(mirror),
+            plan: plan.clone(),
+            route: Arc::clone(&route),
+            calculate: mirror.calculate,
+            shared: JobShared::new(),
+        });
+        // The null target is counted by mirrors alone.
+        let begun = if spec.replicate.unwrap_or(!null) {
+            connection.replicate(Capture { plan, route, then: order }).map(Some)
+        } else {
+            order.map_or(Ok(()), |order| connection.start(order)).map(|()| None)
+        };
+        // Setting up capture may take a while: the place is taken meanwhile, and others can take theirs.
+        let kept = self.keep(connection.clone());
         drop(turn);
+        kept?;
+        let result = match begun {
+            Ok(Some(Begun::Starting(begun))) => connection.captures(begun, watch),
+            Ok(Some(Begun::Released(_)) | None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            // What was asked for did not begin, so nothing of it stays.
+            let _ = connection.close(true, Duration::ZERO, &());
+            self.forget(id);
+            return Err(error);
+        }
         Ok(Reply::Connected(id))
     }
 
-    fn refuse_what_is_not_there_yet(&self, spec: &ConnectSpec) -> Result<(), ApiError> {
-        let later = |what: &str, help: &str| {
-            Err(ApiError::new(
-                Code::OperationOrCommandIsNotSupported,
-                format!("{what} is not yet available in this version"),
-            )
-            .help(help))
+    /// What a connection does by itself, as the settings say at the time.
+    fn automatic(&self) -> Arc<dyn Fn() -> Automatic + Send + Sync> {
+        let (settings, orphans) = (Arc::clone(&self.kept.settings), Arc::clone(&self.orphans));
+        Arc::new(move || {
+            let automatic = settings.auto_remirror();
+            let remirror = automatic.kind.map(|kind| {
+                let (kind, checksum, all) = match kind {
+                    RemirrorKind::Full => (MirrorKind::Full, false, false),
+                    RemirrorKind::Different => (MirrorKind::Different, false, false),
+                    RemirrorKind::Checksum { all } => (MirrorKind::Different, true, all),
+                };
+                (MirrorSpec { kind, checksum, orphans: orphans.load(Relaxed), ..MirrorSpec::default() }, all)
+            });
+            Automatic { reconnect: automatic.reconnect, remirror, retry: automatic.retry }
+        })
+    }
+
+    fn refuse_what_does_not_exist(&self, spec: &ConnectSpec) -> Result<(), ApiError> {
+        let refused = |message: &str, help: &str| {
+            Err(ApiError::new(Code::OperationOrCommandIsNotSupported, message).help(help))
         };
-        if spec.replicate == Some(true) {
-            return later(
-                "REPLICATE",
-                "leave it out: NOREPLICATE is the default until real-time replication exists",
+        if spec.replicate == Some(true) && matches!(spec.target, ConnectTarget::Tdu { .. }) {
+            return refused(
+                "REPLICATE: the null target keeps nothing, so there is nothing that changes could be applied to",
+                "leave it out: a mirror to the null target counts all that is there",
             );
         }
         if spec.compress.is_some() {
-            return later(
-                "COMPRESS",
+            return refused(
+                "COMPRESS is not yet available in this version",
                 "leave it out: what stays on this machine is not transmitted compressed",
             );
         }
@@ -210,12 +240,26 @@ impl Engine {
             paths: route.paths.clone(),
             settings: self.mirror_settings(),
             verify_log: self.kept.settings.verify_log(),
+            elsewhere: if null { Vec::new() } else { self.elsewhere(connection, repset) },
             forbidden: self.forbidden(),
             sink: if null { Sink::Null } else { Sink::Local },
             source_name: self.source.clone(),
             target_name: target.to_owned(),
             target_address: crate::engine::connection::ip_words(&self.target_address(null)),
         }
+    }
+
+    /// The connections of other sets that were made before this one: what they send, this one leaves to them (REP-34).
+    pub(in crate::engine) fn elsewhere(
+        &self,
+        id: ConnectionId,
+        repset: &str,
+    ) -> Vec<(ConnectionId, Arc<RuleSet>)> {
+        self.connections()
+            .iter()
+            .filter(|other| !other.is_null() && other.info.id < id && other.info.repset != repset)
+            .map(|other| (other.info.id, Arc::clone(&other.view().route.rules)))
+            .collect()
     }
 
     /// `<ip>:<port>`, or `TDU`.

@@ -1,14 +1,17 @@
 //! A connection: a task with an inbox that owns its state (architecture.md 7). Others hold a [`Connection`]: they send
 //! to the inbox, and read snapshots that the task publishes; a running job's counters are read where they stand.
 
+mod barrier;
+mod replicate;
 pub mod runner;
 pub mod state;
 pub mod status;
 mod task;
 pub mod wait;
 
-pub use state::{DataState, Ended, State, Step, Work};
-pub(super) use task::ip_words;
+pub use replicate::{Automatic, Begun, Capture};
+pub use state::{DataState, Ended, Stage, State, Step, Work};
+pub(super) use task::{DRAIN, ip_words};
 
 use super::clock::Clock;
 use super::connect::route::Route;
@@ -62,6 +65,8 @@ pub struct Means {
     pub runner: Arc<dyn JobRunner>,
     pub clock: Arc<dyn Clock>,
     pub counted: Counted,
+    /// What the settings say, each time it is asked.
+    pub automatic: Arc<dyn Fn() -> Automatic + Send + Sync>,
 }
 
 /// A handle on a connection.
@@ -120,9 +125,10 @@ impl Connection {
         self.ask(|answer| Message::Steer { work, step, answer }, watch)?
     }
 
-    /// Ends the connection: a running job is stopped; what it has sent is applied first, unless `discard` says so.
-    pub fn close(&self, discard: bool, watch: &dyn Watch) -> Result<(), ApiError> {
-        self.ask(|answer| Message::Close { discard, answer }, watch)
+    /// Ends the connection: a running job is stopped; what it has sent is applied first, and what replication has queued
+    /// is sent for at most `drain`, unless `discard` says so.
+    pub fn close(&self, discard: bool, drain: Duration, watch: &dyn Watch) -> Result<(), ApiError> {
+        self.ask(|answer| Message::Close { discard, drain, answer }, watch)
     }
 
     /// Sends a message and waits for its answer, or until the caller gives up.
@@ -131,8 +137,13 @@ impl Connection {
         message: impl FnOnce(oneshot::Sender<T>) -> Message,
         watch: &dyn Watch,
     ) -> Result<T, ApiError> {
-        let (answer, mut answered) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         self.inbox.send(message(answer)).map_err(|_| self.gone())?;
+        self.answer(answered, watch)
+    }
+
+    /// Waits for an answer, or until the caller gives up.
+    fn answer<T>(&self, mut answered: oneshot::Receiver<T>, watch: &dyn Watch) -> Result<T, ApiError> {
         loop {
             let waited = self.handle.block_on(async { tokio::time::timeout(BEAT, &mut answered).await });
             match waited {

@@ -1,26 +1,62 @@
-//! What carries jobs out. The engine uses [`Source`]; tests of transitions use one that they steer.
+//! What carries jobs and replication out. The engine uses [`Source`]; tests of transitions use one that they steer.
 
-use crate::api::SetSize;
+use crate::api::{ApiError, SetSize};
 use crate::engine::job::{DryRunSink, JobKind, JobOutcome, JobPlan, JobShared};
+use crate::engine::replication::{Replication, ReplicationShared};
 use crate::engine::source;
+use std::sync::Arc;
 
-/// Blocks until the job ended; called on a thread of its own.
+/// The replication whose stream a job uses: that of its connection, if it has one.
+pub type Stream<'a> = Option<&'a Arc<dyn Replication>>;
+
+/// Blocks until the work is done; called on a thread of its own.
 pub trait JobRunner: Send + Sync {
-    fn run(&self, plan: &JobPlan, kind: JobKind, shared: &JobShared) -> JobOutcome;
-    fn dry_run(&self, plan: &JobPlan, kind: JobKind, shared: &JobShared, tell: DryRunSink<'_>) -> JobOutcome;
+    /// Starts to capture changes; returns once none is missed any more. A mirror begins afterwards.
+    fn replicate(
+        &self,
+        plan: &JobPlan,
+        shared: Arc<ReplicationShared>,
+    ) -> Result<Arc<dyn Replication>, ApiError>;
+
+    fn run(&self, plan: &JobPlan, kind: JobKind, shared: &JobShared, replication: Stream<'_>) -> JobOutcome;
+
+    fn dry_run(
+        &self,
+        plan: &JobPlan,
+        kind: JobKind,
+        shared: &JobShared,
+        replication: Stream<'_>,
+        tell: DryRunSink<'_>,
+    ) -> JobOutcome;
+
     fn calculate(&self, plan: &JobPlan, shared: &JobShared) -> SetSize;
 }
 
-/// The real scan, mirror and verification.
+/// The real scan, mirror, verification and replication.
 #[derive(Clone, Copy, Debug)]
 pub struct Source;
 
 impl JobRunner for Source {
-    fn run(&self, plan: &JobPlan, kind: JobKind, shared: &JobShared) -> JobOutcome {
-        source::run(plan, kind, shared)
+    fn replicate(
+        &self,
+        plan: &JobPlan,
+        shared: Arc<ReplicationShared>,
+    ) -> Result<Arc<dyn Replication>, ApiError> {
+        source::replicate(plan, shared)
     }
 
-    fn dry_run(&self, plan: &JobPlan, kind: JobKind, shared: &JobShared, tell: DryRunSink<'_>) -> JobOutcome {
+    fn run(&self, plan: &JobPlan, kind: JobKind, shared: &JobShared, stream: Stream<'_>) -> JobOutcome {
+        source::run(plan, kind, shared, stream)
+    }
+
+    fn dry_run(
+        &self,
+        plan: &JobPlan,
+        kind: JobKind,
+        shared: &JobShared,
+        _: Stream<'_>,
+        tell: DryRunSink<'_>,
+    ) -> JobOutcome {
         source::dry_run(plan, kind, shared, tell)
     }
 

@@ -4,6 +4,11 @@
 //! `Mirroring -> OK` when a mirror is complete and written, `Mirroring -> Mirror Required` when it was stopped or
 //! something is missing. A verification leaves it as it is, with two exceptions that it has evidence for: what it found
 //! different and did not repair makes it `Mirror Required`, a remirror that repaired everything makes it `OK`.
+//! What replication adds to this stands in [`replicating`].
+
+pub mod replicating;
+
+pub use replicating::{Obstacle, Stage};
 
 use crate::api::{ApiError, Code, ConnectionId, VerifyReport};
 use crate::engine::job::{JobFailure, JobKind, JobOutcome, JobShared};
@@ -84,6 +89,12 @@ pub enum Ended {
 pub struct Running {
     pub kind: JobKind,
     pub shared: Arc<JobShared>,
+    /// Changes have been captured since before it began: it goes over the replication's stream.
+    pub over_stream: bool,
+    /// The connection began it by itself (MIR-20).
+    pub automatic: bool,
+    /// Why a mirror was required when it began.
+    required: Option<String>,
 }
 
 /// Sums over the jobs that ended. Bytes.
@@ -94,6 +105,9 @@ pub struct Totals {
     pub files: u64,
     pub files_sent: u64,
     pub directories: u64,
+    /// Bytes that replications sent which have ended.
+    pub replicated: u64,
+    pub replication_errors: u64,
 }
 
 /// A connection's state. Cheap to clone.
@@ -109,6 +123,30 @@ pub struct State {
     pub failures: Arc<Vec<JobFailure>>,
     /// The last verification's.
     pub report: Option<Arc<VerifyReport>>,
+    /// Real-time replication.
+    pub stage: Stage,
+    /// The last job that said something about the copy found or left it whole.
+    whole: bool,
+    /// A mirror has reached its end since replication began (RPL-01).
+    mirrored: bool,
+    /// Why replication needs a mirror, if so.
+    required: Option<String>,
+    /// What happens next to what is required.
+    pub remirror: Remirror,
+    /// Changes that were still in the queue when the last replication ended.
+    pub left: u64,
+}
+
+/// Who begins the mirror that replication needs (MIR-20, MIR-21).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Remirror {
+    /// A person, or none is needed.
+    #[default]
+    ByHand,
+    /// A person, who has to bring the connection back, too: `AutoReconnect` is 0.
+    Disconnected,
+    /// The connection, by itself.
+    ByItself,
 }
 
 impl State {
@@ -122,11 +160,17 @@ impl State {
             totals: Totals::default(),
             failures: Arc::default(),
             report: None,
+            stage: Stage::Off,
+            whole: false,
+            mirrored: false,
+            required: None,
+            remirror: Remirror::ByHand,
+            left: 0,
         }
     }
 
-    /// Begins a job. -113 or -108 while one runs (MIR-11).
-    pub fn start(&mut self, kind: JobKind, shared: Arc<JobShared>) -> Result<(), ApiError> {
+    /// Begins a job. -113 or -108 while one runs (MIR-11), -134 while replication begins or ends.
+    pub fn start(&mut self, kind: JobKind, shared: Arc<JobShared>, automatic: bool) -> Result<(), ApiError> {
         let work = Work::of(&kind);
         if let Some(running) = &self.running {
             let runs = Work::of(&running.kind);
@@ -144,12 +188,33 @@ impl State {
                 runs.command()
             )));
         }
-        if work == Work::Mirror {
-            self.data = DataState::Mirroring;
-        }
+        self.refuse_between_stages()?;
         self.failures = Arc::default();
-        self.running = Some(Running { kind, shared });
+        let over_stream = matches!(self.stage, Stage::On(_));
+        // What was missed up to now is this job's to bring.
+        let required = if repairs(&kind) { self.required.take() } else { None };
+        self.running = Some(Running { kind, shared, over_stream, automatic, required });
+        self.settle();
         Ok(())
+    }
+
+    /// The running job is to bring what replication missed.
+    pub fn takes_over(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.over_stream && repairs(&running.kind))
+    }
+
+    /// True when a mirror may leave out what is known to be the same: nothing else than what replication missed is wrong.
+    pub fn whole_but_for_what_was_missed(&self) -> bool {
+        self.whole && self.mirrored
+    }
+
+    /// The Target Data State that follows from what is known.
+    fn settle(&mut self) {
+        self.data = match &self.running {
+            Some(running) if Work::of(&running.kind) == Work::Mirror => DataState::Mirroring,
+            _ if self.whole && self.required.is_none() => DataState::Ok,
+            _ => DataState::MirrorRequired,
+        };
     }
 
     /// Stops, pauses or resumes the job of that kind. -121 when none runs, -117 when there is nothing to resume.
@@ -193,14 +258,26 @@ impl State {
         self.totals.files_sent += counters.files_sent.load(Relaxed);
         self.totals.directories += counters.directories.load(Relaxed);
         let end = self.judge(&running, &outcome, log);
-        self.data = match (&running.kind, &end) {
-            (JobKind::Mirror(_), Ended::Complete) => DataState::Ok,
-            (JobKind::Mirror(_), _) => DataState::MirrorRequired,
-            (JobKind::Verify(spec), Ended::Complete) if spec.remirror && !spec.newer => DataState::Ok,
-            (JobKind::Verify(_), Ended::Differs(_)) => DataState::MirrorRequired,
-            (JobKind::Verify(spec), Ended::Failed(_)) if spec.remirror => DataState::MirrorRequired,
-            (JobKind::Verify(_), _) => self.data,
+        // What began before changes were captured says nothing about those that were made meanwhile.
+        let counts = running.over_stream || matches!(self.stage, Stage::Off);
+        self.whole = match (&running.kind, &end) {
+            (JobKind::Mirror(_), Ended::Complete) => counts,
+            (JobKind::Mirror(_), _) => false,
+            (JobKind::Verify(_), Ended::Complete) if repairs(&running.kind) => counts,
+            (JobKind::Verify(_), Ended::Differs(_)) => false,
+            (JobKind::Verify(spec), Ended::Failed(_)) if spec.remirror => false,
+            (JobKind::Verify(_), _) => self.whole,
         };
+        if running.over_stream && repairs(&running.kind) {
+            let reached_the_end = outcome.fatal.is_none()
+                && matches!(end, Ended::Complete | Ended::Failed(_) | Ended::Differs(_));
+            self.mirrored |= reached_the_end;
+            if end != Ended::Complete {
+                // It was not brought, at least not whole.
+                self.required = self.required.take().or(running.required.clone());
+            }
+        }
+        self.settle();
         if let Some(report) = outcome.verify {
             self.report = Some(Arc::new(report));
         }
@@ -262,14 +339,24 @@ impl State {
         Ended::Failed(error)
     }
 
-    /// The newest failure for STATUS, escaped.
+    /// For STATUS, escaped: what a person has to see to, or else the newest failure.
     pub fn last_error(&self) -> Option<String> {
         let failed =
             self.failures.last().map(|failure| format!("{}: {}", escape(&failure.path), failure.reason));
-        failed.or_else(|| match &self.last {
+        let ended_early = || match &self.last {
             Some((_, Ended::Failed(error), _)) if self.running.is_none() => Some(error.message.clone()),
             _ => None,
-        })
+        };
+        let replicating = || self.stage.shared().and_then(|shared| shared.last_error());
+        self.in_the_way().or(failed).or_else(ended_early).or_else(replicating)
+    }
+}
+
+/// True for a job that leaves the copy whole if it is complete.
+fn repairs(kind: &JobKind) -> bool {
+    match kind {
+        JobKind::Mirror(_) => true,
+        JobKind::Verify(spec) => spec.remirror && !spec.newer,
     }
 }
 

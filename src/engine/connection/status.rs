@@ -1,11 +1,13 @@
 //! A connection's numbers and words as people and scripts read them (29.1, 25.4).
 
+use super::state::Remirror;
 use super::{Ended, Info, State, View, Work};
 use crate::api::{ConnectionStatus, Phase, Progress};
 use crate::engine::connect::mapping::shown;
 use crate::engine::job::JobShared;
+use crate::engine::replication::ReplicationShared;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What the mirror machinery does right now.
 pub fn phase(state: &State) -> Phase {
@@ -90,6 +92,11 @@ pub fn status(info: &Info, view: &View) -> ConnectionStatus {
         let done = counters.bytes_sent.load(Relaxed) + counters.bytes_skipped.load(Relaxed);
         if complete { 0 } else { counters.bytes_total.load(Relaxed).saturating_sub(done) }
     });
+    let replication = state.stage.shared();
+    let count =
+        |of: fn(&ReplicationShared) -> &AtomicU64| replication.map_or(0, |shared| of(shared).load(Relaxed));
+    let replicated = state.totals.replicated + count(|shared| &shared.bytes_transmitted);
+    let retrying = replication.is_some_and(|shared| shared.retrying.load(Relaxed));
     ConnectionStatus {
         id: info.id,
         repset: info.repset.clone(),
@@ -97,22 +104,27 @@ pub fn status(info: &Info, view: &View) -> ConnectionStatus {
         target_address: info.target_address.clone(),
         established_ms: info.established_ms,
         target_data_state: state.data.to_string(),
-        // Both sides are this process: the target is there, and the way to it is open, as long as the connection is.
-        target_status: "OK".to_owned(),
-        transmit: "Started".to_owned(),
+        // Both sides are this process: the target is there as long as the connection is.
+        target_status: if retrying { "Retrying" } else { "OK" }.to_owned(),
+        transmit: match (state.remirror, &state.running) {
+            (Remirror::Disconnected, None) => "Stopped",
+            _ => "Started",
+        }
+        .to_owned(),
         mirror: mirror_word(state),
-        // There is no replication yet.
-        replication: "Stopped".to_owned(),
+        replication: state.replication_word().to_owned(),
         // Without compression both are the same (CNX, 9.1 row 13).
         mirror_bytes_transferred: sent,
         mirror_bytes_transmitted: sent,
         mirror_bytes_queued: live(|job| job.counters.bytes_queued.load(Relaxed)),
-        replication_bytes_transferred: 0,
-        replication_bytes_transmitted: 0,
-        replication_bytes_queued: 0,
+        replication_bytes_transferred: replicated,
+        replication_bytes_transmitted: replicated,
+        replication_bytes_queued: count(|shared| &shared.bytes_queued),
         mirror_bytes_remaining: remaining,
         mirror_bytes_skipped: skipped,
-        files_failed: job.map_or(0, |job| job.counters.errors.load(Relaxed)),
+        files_failed: job.map_or(0, |job| job.counters.errors.load(Relaxed))
+            + state.totals.replication_errors
+            + count(|shared| &shared.errors),
         last_error: state.last_error(),
         paths: view.route.paths.iter().map(|path| (shown(&path.source), shown(&path.target))).collect(),
     }

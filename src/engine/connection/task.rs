@@ -1,23 +1,60 @@
 //! The task of one connection: the only place where its state changes.
 //!
-//! Jobs run on plain threads and report their end into the inbox, so a transition never races with another. The task
-//! ends when it was closed and no job runs.
+//! Jobs run on plain threads and report their end into the inbox, as do the beginning and the end of replication, so a
+//! transition never races with another, and none waits. Nothing is polled: replication's listener writes into the inbox,
+//! too. The task ends when it was closed, no job runs, and replication has ended.
 
-use super::{Info, Means, Order, State, Step, View, Work};
+mod replication;
+
+use super::replicate::{Begun, Capture};
+use super::{Info, Means, Order, Stage, State, Step, View, Work};
 use crate::api::{ApiError, Code};
 use crate::engine::job::{JobOutcome, JobPlan, JobShared};
 use crate::engine::log::inherit;
+use crate::engine::replication::{Replication, ReplicationShared};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// How long what is queued may take to be sent when a person ends replication or a connection. Whoever waits can give up,
+/// or DISCARD.
+pub(in crate::engine) const DRAIN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long the threads of a replication may take to notice that they shall end.
+const STOPPING: Duration = Duration::from_secs(10);
 
 type Answer = oneshot::Sender<Result<(), ApiError>>;
 
 pub(super) enum Message {
-    Start { order: Box<Order>, answer: Answer },
-    Steer { work: Work, step: Step, answer: Answer },
-    Close { discard: bool, answer: oneshot::Sender<()> },
+    Start {
+        order: Box<Order>,
+        answer: Answer,
+    },
+    Steer {
+        work: Work,
+        step: Step,
+        answer: Answer,
+    },
+    Replicate {
+        capture: Box<Capture>,
+        answer: oneshot::Sender<Result<Begun, ApiError>>,
+    },
+    Unreplicate {
+        answer: oneshot::Sender<Result<u64, ApiError>>,
+    },
+    Close {
+        discard: bool,
+        drain: Duration,
+        answer: oneshot::Sender<()>,
+    },
     Ended(Box<JobOutcome>),
+    /// Capture was set up, or could not be.
+    Captures(Result<Arc<dyn Replication>, ApiError>),
+    /// Replication has ended; false: something of it hangs.
+    Unreplicated(bool),
+    /// Look at what replication says, and at the clock.
+    Noticed,
 }
 
 pub(super) struct Task {
@@ -29,7 +66,23 @@ pub(super) struct Task {
     means: Means,
     /// Answered when the running job has ended.
     stops: Vec<Answer>,
+    /// Answered when replication has ended.
+    unreplicates: Vec<oneshot::Sender<Result<u64, ApiError>>>,
+    /// Replication that begins.
+    starting: Option<Starting>,
     closes: Vec<oneshot::Sender<()>>,
+    /// How the connection closes: whether what is queued is dropped, and how long it may take to be sent.
+    closing: Option<(bool, Duration)>,
+    /// What the last job or replication was made of; a mirror that begins by itself is made of it, too.
+    plan: Option<JobPlan>,
+    /// When a mirror that could not begin by itself is tried again (AutoRemirrorRetry).
+    retry: Option<Instant>,
+}
+
+/// Replication that begins: who waits for it, and the mirror that follows.
+struct Starting {
+    answer: Answer,
+    then: Option<Order>,
 }
 
 impl Task {
@@ -41,45 +94,45 @@ impl Task {
         inbox: mpsc::UnboundedSender<Message>,
         means: Means,
     ) -> Task {
-        Task { info, view, publish, messages, inbox, means, stops: Vec::new(), closes: Vec::new() }
+        Task {
+            info,
+            view,
+            publish,
+            messages,
+            inbox,
+            means,
+            stops: Vec::new(),
+            unreplicates: Vec::new(),
+            starting: None,
+            closes: Vec::new(),
+            closing: None,
+            plan: None,
+            retry: None,
+        }
     }
 
     pub(super) async fn run(mut self) {
-        while let Some(message) = self.messages.recv().await {
-            let mut answered = None;
-            match message {
-                Message::Start { order, answer } => answered = Some((answer, self.start(*order))),
-                Message::Steer { work, step, answer } => {
-                    let result = self.state().steer(work, step);
-                    if step == Step::Stop && result.is_ok() {
-                        self.stops.push(answer);
-                    } else {
-                        answered = Some((answer, result));
-                    }
-                }
-                Message::Close { discard, answer } => {
-                    if let Some(running) = &self.state().running {
-                        if discard {
-                            running.shared.discard();
-                        }
-                        running.shared.stop();
-                    }
-                    self.closes.push(answer);
-                }
-                Message::Ended(outcome) => self.ended(*outcome),
-            }
+        while let Some(message) = self.next().await {
             // A snapshot before the answers: who was answered sees what was answered.
+            let answer = self.take_up(message);
+            self.remirror();
             self.publish.send_replace(self.view.clone());
-            if let Some((answer, result)) = answered {
-                reply(answer, result);
+            if let Some(answer) = answer {
+                answer();
             }
             if self.state().running.is_none() {
                 for answer in self.stops.drain(..) {
                     reply(answer, Ok(()));
                 }
-                if !self.closes.is_empty() {
-                    break;
+            }
+            if matches!(self.state().stage, Stage::Off) {
+                let left = self.state().left;
+                for answer in self.unreplicates.drain(..) {
+                    reply(answer, Ok(left));
                 }
+            }
+            if self.closing.is_some() && self.has_come_to_rest() {
+                break;
             }
         }
         self.write_statistics();
@@ -91,17 +144,86 @@ impl Task {
         }
     }
 
+    /// The next message. A mirror that is to be tried again makes one when its time has come.
+    async fn next(&mut self) -> Option<Message> {
+        let Some(at) = self.retry else { return self.messages.recv().await };
+        let left = at.saturating_duration_since(self.means.clock.now());
+        tokio::time::timeout(left, self.messages.recv()).await.unwrap_or(Some(Message::Noticed))
+    }
+
+    /// Does what a message says; gives back the answer that is to follow the snapshot.
+    fn take_up(&mut self, message: Message) -> Option<Box<dyn FnOnce() + Send>> {
+        match message {
+            Message::Start { order, answer } => {
+                let result = self.start(*order, false);
+                return Some(Box::new(move || reply(answer, result)));
+            }
+            Message::Steer { work, step, answer } => {
+                let result = self.state().steer(work, step);
+                if step == Step::Stop && result.is_ok() {
+                    self.stops.push(answer);
+                } else {
+                    return Some(Box::new(move || reply(answer, result)));
+                }
+            }
+            Message::Replicate { capture, answer } => {
+                let result = self.replicate(*capture);
+                return Some(Box::new(move || reply(answer, result)));
+            }
+            Message::Unreplicate { answer } => {
+                let mut next = self.view.state.clone();
+                match next.unreplicate() {
+                    Ok(replication) => {
+                        self.move_to(next);
+                        self.unreplicates.push(answer);
+                        self.end_replication(replication, false, DRAIN);
+                    }
+                    Err(error) => return Some(Box::new(move || reply(answer, Err(error)))),
+                }
+            }
+            Message::Close { discard, drain, answer } => self.close(discard, drain, answer),
+            Message::Ended(outcome) => self.ended(*outcome),
+            Message::Captures(result) => {
+                let answer = self.captures(result);
+                return answer.map(|(answer, result)| -> Box<dyn FnOnce() + Send> {
+                    Box::new(move || reply(answer, result))
+                });
+            }
+            Message::Unreplicated(whole) => self.unreplicated(whole),
+            Message::Noticed => {
+                let mut next = self.view.state.clone();
+                next.notice();
+                self.move_to(next);
+            }
+        }
+        None
+    }
+
     fn state(&self) -> &State {
         &self.view.state
     }
 
-    fn start(&mut self, order: Order) -> Result<(), ApiError> {
-        if !self.closes.is_empty() {
+    /// Begins a job. `automatic`: by itself, of what replication missed.
+    fn start(&mut self, order: Order, automatic: bool) -> Result<(), ApiError> {
+        if self.closing.is_some() {
             return Err(super::no_connection(self.info.id));
         }
         let Order { kind, plan, route, calculate, shared } = order;
+        let dirty_only = automatic && self.state().whole_but_for_what_was_missed();
         let mut next = self.view.state.clone();
-        next.start(kind, Arc::clone(&shared))?;
+        next.start(kind, Arc::clone(&shared), automatic)?;
+        let replication = match &next.stage {
+            Stage::On(replication) => Some(Arc::clone(replication)),
+            _ => None,
+        };
+        let takes_over = if next.takes_over() { replication.clone() } else { None };
+        let missed = takes_over.as_ref().map(|replication| {
+            let shared = replication.shared();
+            let missed = (shared.mirror_required(), shared.auto_remirror_due());
+            shared.begin_mirror(dirty_only);
+            missed
+        });
+        let kept = plan.clone();
         let inbox = self.inbox.clone();
         let runner = Arc::clone(&self.means.runner);
         let counted = Arc::clone(&self.means.counted);
@@ -113,33 +235,80 @@ impl Task {
                         return JobOutcome { stopped: true, ..JobOutcome::default() };
                     }
                 }
-                runner.run(&plan, kind, &shared)
+                runner.run(&plan, kind, &shared, replication.as_ref())
             };
-            let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| JobOutcome {
-                fatal: Some(
-                    ApiError::new(Code::UnknownError, "an internal error stopped it")
-                        .help("standard error has the details; please report them"),
-                ),
-                ..JobOutcome::default()
-            });
+            let outcome = catch_unwind(AssertUnwindSafe(run))
+                .unwrap_or_else(|_| JobOutcome { fatal: Some(internal_error()), ..JobOutcome::default() });
             // The task outlives its jobs, except when the whole engine is dropped.
             let _ = inbox.send(Message::Ended(Box::new(outcome)));
         };
-        let name = format!("connection {}", self.info.id);
-        if let Err(error) = std::thread::Builder::new().name(name).spawn(inherit(work)) {
-            return Err(ApiError::new(Code::MemoryIsLow, format!("no thread could be started: {error}"))
-                .help("end other work on this machine and try again"));
+        if let Err(error) = self.spawn("connection", work) {
+            if let (Some(replication), Some((Some(why), due))) = (takes_over, missed) {
+                give_back(replication.shared(), why, due);
+            }
+            return Err(error);
         }
         self.move_to(next);
         self.view.route = route;
+        self.plan = Some(kept);
         Ok(())
     }
 
     fn ended(&mut self, outcome: JobOutcome) {
+        let automatic = self.state().running.as_ref().is_some_and(|running| running.automatic);
+        let fatal = outcome.fatal.is_some();
         let mut next = self.view.state.clone();
         next.ended(outcome, &self.info.log_dir);
+        if let Some(why) = next.required()
+            && let Stage::On(replication) = &next.stage
+            && replication.shared().mirror_required().is_none()
+        {
+            // What it was to bring it did not bring. One that could not begin by itself is tried again.
+            give_back(replication.shared(), why.to_owned(), automatic && fatal);
+        }
+        if automatic && fatal {
+            self.retry_later();
+        }
         self.move_to(next);
         self.write_statistics();
+        self.go_on_closing();
+    }
+
+    /// Ends the job, then replication, then the task. A second call may be in more of a hurry.
+    fn close(&mut self, discard: bool, drain: Duration, answer: oneshot::Sender<()>) {
+        if let Some(running) = &self.state().running {
+            if discard {
+                running.shared.discard();
+            }
+            running.shared.stop();
+        }
+        self.closes.push(answer);
+        self.closing = Some((discard, drain));
+        match self.state().stage.clone() {
+            Stage::Stopping(replication) if discard => self.end_replication(replication, true, STOPPING),
+            _ => self.go_on_closing(),
+        }
+    }
+
+    /// Replication ends once no job uses its stream.
+    fn go_on_closing(&mut self) {
+        let Some((discard, drain)) = self.closing else { return };
+        let mut next = self.view.state.clone();
+        if next.running.is_none()
+            && let Ok(replication) = next.unreplicate()
+        {
+            self.end_replication(replication, discard, drain);
+            self.view.state = next;
+        }
+    }
+
+    fn has_come_to_rest(&self) -> bool {
+        self.state().running.is_none() && matches!(self.state().stage, Stage::Off)
+    }
+
+    fn spawn(&self, what: &str, work: impl FnOnce() + Send + 'static) -> Result<(), ApiError> {
+        let thread = std::thread::Builder::new().name(format!("{what} {}", self.info.id));
+        thread.spawn(inherit(work)).map(drop).map_err(|error| no_thread(&error))
     }
 
     /// Takes the next state, and logs when the target's data state changed.
@@ -187,7 +356,26 @@ fn count(
     counted(&plan.repset, &size);
 }
 
-fn reply(answer: Answer, result: Result<(), ApiError>) {
+fn internal_error() -> ApiError {
+    ApiError::new(Code::UnknownError, "an internal error stopped it")
+        .help("standard error has the details; please report them")
+}
+
+fn no_thread(error: &std::io::Error) -> ApiError {
+    ApiError::new(Code::MemoryIsLow, format!("no thread could be started: {error}"))
+        .help("end other work on this machine and try again")
+}
+
+/// What was missed is still missed.
+fn give_back(shared: &ReplicationShared, why: String, due: bool) {
+    if due {
+        shared.require_remirror(why);
+    } else {
+        shared.require_mirror(Some(why));
+    }
+}
+
+fn reply<T>(answer: oneshot::Sender<T>, result: T) {
     // The caller may have given up waiting.
     let _ = answer.send(result);
 }

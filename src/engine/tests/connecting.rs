@@ -47,9 +47,9 @@ fn the_target_must_be_this_machine() {
 fn what_is_not_there_yet_is_said() {
     let bench = Bench::new();
     let none = Code::OperationOrCommandIsNotSupported;
-    assert_eq!(code(&bench, ConnectSpec { replicate: Some(true), ..bench.spec() }), none);
     assert_eq!(code(&bench, ConnectSpec { compress: Some("AUTO".into()), ..bench.spec() }), none);
-    bench.connect(ConnectSpec { replicate: Some(false), ..bench.spec() });
+    let tdu = ConnectTarget::Tdu { file: None };
+    assert_eq!(code(&bench, ConnectSpec { replicate: Some(true), target: tdu, ..bench.spec() }), none);
 }
 
 #[test]

@@ -148,10 +148,7 @@ fn the_log_tells_what_happened() {
     bench.runner.complete();
     bench.wait(Until::Mirror).unwrap();
     bench.ask(Request::Disconnect { connection: ONE, discard: false }).unwrap();
-    let mut text = String::new();
-    for entry in std::fs::read_dir(bench.path("home/log")).unwrap() {
-        text.push_str(&std::fs::read_to_string(entry.unwrap().path()).unwrap());
-    }
+    let text = bench.log();
     let mut rest = text.as_str();
     for line in [
         &format!("{} --> Inc, Rec (1)", bench.text("data")),

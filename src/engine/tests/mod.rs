@@ -5,4 +5,6 @@ mod connecting;
 mod jobs;
 mod looking;
 mod real;
+mod remirroring;
+mod replicating;
 mod support;

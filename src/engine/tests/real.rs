@@ -52,7 +52,7 @@ impl Place {
             target: ConnectTarget::Machine("localhost".into()),
             map: MapSpec::Pairs(vec![(text(from), text(to))]),
             mirror: None,
-            replicate: None,
+            replicate: Some(false),
             calculate: None,
             orphans: None,
             route: None,
@@ -137,6 +137,8 @@ fn what_stands_in_the_way_on_the_target_is_said() {
 #[test]
 fn the_home_is_left_out_of_its_own_parent() {
     let place = Place::new();
+    // Else the first connection's data would be left to it (REP-34).
+    place.ask(Request::Disconnect { connection: ONE, discard: false }).unwrap();
     place.set("all", "");
     place.connect("all", "", "home/data/all").unwrap();
     let start = Request::MirrorStart { connection: ConnectionId(2), mirror: MirrorSpec::default() };

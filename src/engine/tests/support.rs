@@ -6,9 +6,11 @@ use crate::api::{
 };
 use crate::engine::Engine;
 use crate::engine::clock::Clock;
-use crate::engine::connection::runner::JobRunner;
+use crate::engine::connection::Stage;
+use crate::engine::connection::runner::{JobRunner, Stream};
 use crate::engine::home::Home;
 use crate::engine::job::{DryRunSink, JobKind, JobOutcome, JobPlan, JobShared};
+use crate::engine::replication::{Activity, Replication, ReplicationShared};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,8 +23,73 @@ pub struct Steered {
     ends: Mutex<Vec<JobOutcome>>,
     changed: Condvar,
     pub plans: Mutex<Vec<(JobPlan, JobKind)>>,
+    /// Which of the jobs went over a replication's stream, as many as there are plans.
+    pub over_stream: Mutex<Vec<bool>>,
     /// A job that hangs: it hears no stop.
     pub deaf: AtomicBool,
+    /// Each replication that was begun, the newest last.
+    pub followers: Mutex<Vec<Arc<Follower>>>,
+    /// The next replication is refused with this.
+    pub refusal: Mutex<Option<ApiError>>,
+    /// Setting up capture waits until the test lets it go on.
+    slow: AtomicBool,
+}
+
+/// Capture is not set up before this is dropped, also by a test that fails.
+pub struct Slow<'a>(&'a Steered);
+
+impl Drop for Slow<'_> {
+    fn drop(&mut self) {
+        self.0.slow.store(false, Relaxed);
+    }
+}
+
+/// A replication in the test's hand: it does nothing but answer.
+#[derive(Debug)]
+pub struct Follower {
+    pub shared: Arc<ReplicationShared>,
+    /// Answers to barriers, the next one last; without one they pass.
+    pub barriers: Mutex<Vec<Result<bool, ApiError>>>,
+    /// Each end that was asked for: is what is queued dropped?
+    pub stops: Mutex<Vec<bool>>,
+    /// What is queued cannot be sent.
+    pub clogged: AtomicBool,
+    pub plan: JobPlan,
+}
+
+impl Follower {
+    pub fn queue(&self, operations: u64) {
+        self.shared.ops_queued.store(operations, Relaxed);
+    }
+}
+
+impl Replication for Follower {
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+
+    fn shared(&self) -> &ReplicationShared {
+        &self.shared
+    }
+
+    fn barrier(&self, _: Option<Duration>, _: &mut dyn Watch) -> Result<bool, ApiError> {
+        self.barriers.lock().unwrap().pop().unwrap_or(Ok(true))
+    }
+
+    fn release(&self) -> bool {
+        let held = self.shared.hold().is_some();
+        self.shared.set_hold(None);
+        held
+    }
+
+    fn stop(&self, discard: bool, _: Duration) -> bool {
+        self.stops.lock().unwrap().push(discard);
+        let sends = !discard && !self.clogged.load(Relaxed);
+        if sends {
+            self.queue(0);
+        }
+        sends || discard
+    }
 }
 
 impl Steered {
@@ -32,13 +99,42 @@ impl Steered {
         self.changed.notify_all();
     }
 
+    pub fn slow(&self) -> Slow<'_> {
+        self.slow.store(true, Relaxed);
+        Slow(self)
+    }
+
     pub fn complete(&self) {
         self.end(JobOutcome { complete: true, ..JobOutcome::default() });
     }
 }
 
 impl JobRunner for Steered {
-    fn run(&self, plan: &JobPlan, kind: JobKind, shared: &JobShared) -> JobOutcome {
+    fn replicate(
+        &self,
+        plan: &JobPlan,
+        shared: Arc<ReplicationShared>,
+    ) -> Result<Arc<dyn Replication>, ApiError> {
+        while self.slow.load(Relaxed) {
+            std::thread::yield_now();
+        }
+        if let Some(refusal) = self.refusal.lock().unwrap().take() {
+            return Err(refusal);
+        }
+        shared.set_activity(Activity::Ready);
+        let follower = Arc::new(Follower {
+            shared,
+            barriers: Mutex::default(),
+            stops: Mutex::default(),
+            clogged: AtomicBool::default(),
+            plan: plan.clone(),
+        });
+        self.followers.lock().unwrap().push(Arc::clone(&follower));
+        Ok(follower)
+    }
+
+    fn run(&self, plan: &JobPlan, kind: JobKind, shared: &JobShared, stream: Stream<'_>) -> JobOutcome {
+        self.over_stream.lock().unwrap().push(stream.is_some());
         self.plans.lock().unwrap().push((plan.clone(), kind));
         shared.set_phase(if matches!(kind, JobKind::Verify(_)) {
             Phase::Verifying
@@ -58,7 +154,14 @@ impl JobRunner for Steered {
         }
     }
 
-    fn dry_run(&self, _: &JobPlan, _: JobKind, _: &JobShared, tell: DryRunSink<'_>) -> JobOutcome {
+    fn dry_run(
+        &self,
+        _: &JobPlan,
+        _: JobKind,
+        _: &JobShared,
+        _: Stream<'_>,
+        tell: DryRunSink<'_>,
+    ) -> JobOutcome {
         tell(b"/a\nb", MirrorReason::Missing, 7);
         tell(b"/old", MirrorReason::Orphan, 0);
         JobOutcome { complete: true, ..JobOutcome::default() }
@@ -142,6 +245,19 @@ impl Bench {
         bench
     }
 
+    /// The same home after its engine was closed and opened anew.
+    pub fn again(self) -> Bench {
+        self.engine.close(Duration::ZERO);
+        let engine = Engine::open_with(Home::at(self.path("home")), self.runner.clone(), self.clock.clone());
+        Bench { engine: engine.unwrap(), ..self }
+    }
+
+    /// The whole log.
+    pub fn log(&self) -> String {
+        let files = std::fs::read_dir(self.path("home/log")).unwrap();
+        files.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect()
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -165,6 +281,12 @@ impl Bench {
         }
     }
 
+    /// Number, message and remedy of what is refused.
+    pub fn refusal(&self, request: Request) -> String {
+        let error = self.ask(request).unwrap_err();
+        format!("{} {} | {}", error.code, error.message, error.help.unwrap_or_default())
+    }
+
     /// A saved set that includes one path.
     pub fn set(&self, name: &str, path: &Path) {
         self.ask(Request::RepsetCreate { repset: name.into() }).unwrap();
@@ -177,14 +299,14 @@ impl Bench {
         self.ask(Request::RuleAdd { repset: name.into(), rule }).unwrap();
     }
 
-    /// `CONNECT payroll TO localhost MAP BASE <dir>/copy NOMIRROR NOCALCULATE`, to be changed.
+    /// `CONNECT payroll TO localhost MAP BASE <dir>/copy NOMIRROR NOREPLICATE NOCALCULATE`, to be changed.
     pub fn spec(&self) -> ConnectSpec {
         ConnectSpec {
             repset: "payroll".into(),
             target: ConnectTarget::Machine("localhost".into()),
             map: MapSpec::Base(self.text("copy")),
             mirror: None,
-            replicate: None,
+            replicate: Some(false),
             calculate: Some(false),
             orphans: None,
             route: None,
@@ -203,6 +325,52 @@ impl Bench {
     /// Connects and begins a full mirror, which runs until the test ends it.
     pub fn mirroring(&self) -> ConnectionId {
         self.connect(ConnectSpec { mirror: Some(MirrorSpec::default()), ..self.spec() })
+    }
+
+    /// Connects as CONNECT does by itself: with replication and a full mirror, which runs until the test ends it.
+    pub fn replicating(&self) -> Arc<Follower> {
+        let spec = ConnectSpec { mirror: Some(MirrorSpec::default()), replicate: None, ..self.spec() };
+        assert_eq!(self.connect(spec), ONE);
+        self.until_jobs(1);
+        self.follower()
+    }
+
+    /// As `replicating`, with the mirror complete.
+    pub fn following(&self) -> Arc<Follower> {
+        let follower = self.replicating();
+        self.runner.complete();
+        self.wait(Until::Mirror).unwrap();
+        follower
+    }
+
+    /// The newest replication.
+    pub fn follower(&self) -> Arc<Follower> {
+        Arc::clone(self.runner.followers.lock().unwrap().last().unwrap())
+    }
+
+    /// Blocks until the connection's snapshot is so.
+    pub fn until(&self, id: ConnectionId, so: impl Fn(&ConnectionStatus) -> bool) -> ConnectionStatus {
+        loop {
+            let status = self.status(id);
+            if so(&status) {
+                return status;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Target data state and replication status.
+    pub fn replication(&self, id: ConnectionId) -> (String, String) {
+        let status = self.status(id);
+        (status.target_data_state, status.replication)
+    }
+
+    pub fn stage(&self, id: ConnectionId) -> Stage {
+        self.engine.connection(id).unwrap().view().state.stage
+    }
+
+    pub fn set_option(&self, option: &str, value: &str) {
+        self.ask(Request::Set { option: option.into(), value: value.into() }).unwrap();
     }
 
     pub fn status(&self, id: ConnectionId) -> ConnectionStatus {
