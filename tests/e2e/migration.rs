@@ -30,7 +30,11 @@ impl Migration {
 
     /// The beginning of a script: connects, does nothing yet.
     pub fn connect(&self) -> String {
-        format!("connect t to localhost map {} to {} nomirror\n", q(&self.source), q(&self.target))
+        format!(
+            "connect t to localhost map {} to {} nomirror noreplicate\n",
+            q(&self.source),
+            q(&self.target)
+        )
     }
 
     /// A script that begins connected.

@@ -3,6 +3,7 @@
 //! Each test runs the real binary on a `DTCL_HOME` in a temporary directory, so tests never meet.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod engine;
 pub mod golden;
 pub mod oracle;
 pub mod pty;
