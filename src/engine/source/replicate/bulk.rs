@@ -536,7 +536,7 @@ impl Bulk {
             if left > 0 {
                 emit.push(&Op::FileWrite { file: job.number, offset: at, patch: Patch::Local(left) })?;
             }
-            self.common.sent(&mut emit, left);
+            self.common.sent(left);
             drop(emit);
             job.length = at + left;
             job.index.grown_unknown(job.length);
@@ -564,7 +564,7 @@ impl Bulk {
             emit.push(&Op::FileWrite { file: job.number, offset, patch: Patch::Bytes(piece) })?;
             offset += piece.len() as u64;
         }
-        self.common.sent(&mut emit, got);
+        self.common.sent(got);
         drop(emit);
         job.index.appended(buffer);
         job.length = at + got;
@@ -621,7 +621,7 @@ impl Bulk {
                     emit.push(&Op::FileWrite { file: job.number, offset, patch: Patch::Bytes(piece) })?;
                     offset += piece.len() as u64;
                 }
-                self.common.sent(&mut emit, bytes.len() as u64);
+                self.common.sent(bytes.len() as u64);
             }
             emit.flush()?;
         }

@@ -299,7 +299,7 @@ impl Looker {
             }
             Place::Directory { dir } => {
                 if let Some(node) = self.directory_of(model, dir) {
-                    self.directory_meta(model, node);
+                    self.queue_directory_meta(model, node);
                 }
             }
             Place::Object { key } => self.object(model, key, look.change),
@@ -1090,7 +1090,7 @@ impl Looker {
             FileKind::File if change.has(Change::CONTENT) || stat.size != model.entry(node).size => {
                 self.queue_content(model, &id, stat.size);
             }
-            FileKind::Directory => self.directory_meta(model, node),
+            FileKind::Directory => self.queue_directory_meta(model, node),
             _ => self.queue_meta(model, node),
         }
     }
@@ -1140,10 +1140,6 @@ impl Looker {
             let (root, path, name) = model.place(node);
             self.log(&Record::Meta { node, id, at: At { root, path: &path, name: &name } }, 0);
         }
-    }
-
-    fn directory_meta(&mut self, model: &mut Model, node: NodeId) {
-        self.queue_directory_meta(model, node);
     }
 
     fn queue_directory_meta(&mut self, model: &mut Model, node: NodeId) {

@@ -4,7 +4,7 @@
 //! is passed over, as its removal stands later in the log. Its flag in the model is taken back before it is read, so
 //! what happens to it from then on is logged anew: no reading has to be repeated.
 
-use super::super::emit::{Emit, REPLICATION, TargetGone};
+use super::super::emit::{REPLICATION, TargetGone};
 use super::super::queue::Popped;
 use super::super::walk::source_path;
 use super::bulk::Bulk;
@@ -16,6 +16,7 @@ use crate::engine::log::escape;
 use crate::engine::source::mirror::{device, remapped};
 use crate::sys::{self, Dir, FileKind, Stat, Xattrs};
 use crate::wire::{CONTENT_MAX, FileMode, Op, Patch};
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -327,7 +328,7 @@ impl Transmitter {
             let sent = emit.frame.len() - start;
             length = sent as u64;
             Op::end_put(&mut emit.frame, start);
-            self.common.sent(&mut emit, sent as u64);
+            self.common.sent(sent as u64);
             emit.full()?;
             drop(emit);
             if state != State::Nothing
@@ -349,7 +350,7 @@ impl Transmitter {
                 offset += piece.len() as u64;
             }
             emit.push(&Op::FileEnd { file: number, length: offset, meta: stat.meta, xattrs })?;
-            self.common.sent(&mut emit, offset);
+            self.common.sent(offset);
             length = offset;
         }
         let shown = self.common.shown(now.root, &now.path, &now.name);
@@ -358,16 +359,22 @@ impl Transmitter {
         Ok(())
     }
 
-    /// Metadata of a file, link or special file.
-    fn meta(&mut self, node: NodeId, id: &Identity, at: &At<'_>) -> Result<(), Failed> {
-        let Some(now) = self.now(node, id, flag::META) else { return Ok(()) };
+    /// An entry that is not opened: its directory and name, what it is, its attributes. An error when it is another by now.
+    fn entry(&mut self, now: &Now, id: &Identity) -> io::Result<(Arc<Dir>, CString, Stat, Xattrs)> {
         let dir = self.open_dir(now.root, &now.path)?;
         let name = sys::c_string(&now.name)?;
         let stat = dir.stat(&name)?;
         if Identity::of(&stat) != *id {
-            return Err(elsewhere().into());
+            return Err(elsewhere());
         }
         let xattrs = self.xattrs_of_entry(&dir, &name)?;
+        Ok((dir, name, stat, xattrs))
+    }
+
+    /// Metadata of a file, link or special file.
+    fn meta(&mut self, node: NodeId, id: &Identity, at: &At<'_>) -> Result<(), Failed> {
+        let Some(now) = self.now(node, id, flag::META) else { return Ok(()) };
+        let (_, _, stat, xattrs) = self.entry(&now, id)?;
         let op = Op::SetMeta { name: at.name, kind: stat.kind, meta: stat.meta, xattrs };
         self.push(at, &op)?;
         let mut model = self.common.model();
@@ -392,13 +399,7 @@ impl Transmitter {
     /// A link or special file.
     fn other(&mut self, node: NodeId, id: &Identity, at: &At<'_>) -> Result<(), Failed> {
         let Some(now) = self.now(node, id, flag::META) else { return Ok(()) };
-        let dir = self.open_dir(now.root, &now.path)?;
-        let name = sys::c_string(&now.name)?;
-        let stat = dir.stat(&name)?;
-        if Identity::of(&stat) != *id {
-            return Err(elsewhere().into());
-        }
-        let xattrs = self.xattrs_of_entry(&dir, &name)?;
+        let (dir, name, stat, xattrs) = self.entry(&now, id)?;
         let text;
         let op = if stat.kind == FileKind::Symlink {
             let top = self.common.roots.get(&now.root).map(|place| place.path.clone()).unwrap_or_default();
@@ -424,7 +425,7 @@ fn elsewhere() -> io::Error {
 
 impl Common {
     /// Counts content that was put into the stream.
-    pub(super) fn sent(&self, _emit: &mut Emit, bytes: u64) {
+    pub(super) fn sent(&self, bytes: u64) {
         self.shared.bytes_transmitted.fetch_add(bytes, Relaxed);
     }
 }
