@@ -136,6 +136,7 @@ fn killed_under_load_and_started_again() {
         tree::random(&m.source, seed, 120);
         let mut f = Following::of(m, &[]);
         let root = f.m.source.clone();
+        let killed = f.engine.process();
         writing(&root, seed, || {
             for _ in 0..2 + seed {
                 f.barrier();
@@ -152,7 +153,22 @@ fn killed_under_load_and_started_again() {
         engine.ok(&format!("waitonmirror {c}"));
         let mut f = Following { m, engine, connection: c };
         tree::change(&f.m.source, &mut Random::new(seed), 25);
+        forget_unfinished(&f.m.target, killed);
         f.assert_same();
+    }
+}
+
+/// Removes what a killed engine had under way; a mirror does so only when nobody has touched it for a minute.
+fn forget_unfinished(dir: &Path, process: u32) {
+    let own = format!(".dtcl-unfinished-{process}-");
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        let directory = entry.file_type().unwrap().is_dir();
+        if entry.file_name().as_encoded_bytes().starts_with(own.as_bytes()) {
+            if directory { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+        } else if directory {
+            forget_unfinished(&path, process);
+        }
     }
 }
 

@@ -203,7 +203,7 @@ fn ten_thousand_files_arrive() {
 #[test]
 fn random_operations_arrive() {
     let (followed, operations, mut random) = random_tree();
-    for round in 0..30 {
+    for round in 0..rounds(30) {
         for _ in 0..if round % 10 == 9 { 300 } else { 30 } {
             operations.one(&mut random);
         }
@@ -215,7 +215,7 @@ fn random_operations_arrive() {
 #[test]
 fn random_operations_of_several_threads_arrive() {
     let (followed, operations, mut random) = random_tree();
-    for _ in 0..12 {
+    for _ in 0..rounds(12) {
         at_once(&operations, &mut random, 40);
         followed.same();
     }
@@ -225,7 +225,7 @@ fn random_operations_of_several_threads_arrive() {
 #[test]
 fn random_operations_during_a_mirror_arrive() {
     let (followed, operations, mut random) = random_tree();
-    for round in 0..8 {
+    for round in 0..rounds(8) {
         let spec = [FULL, DIFFERENT, CHECKSUM][round % 3];
         std::thread::scope(|scope| {
             let mirror = scope.spawn(|| {
@@ -238,6 +238,11 @@ fn random_operations_during_a_mirror_arrive() {
         });
         followed.same();
     }
+}
+
+/// `ROUNDS` in the environment asks for more.
+fn rounds(usual: usize) -> usize {
+    std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usual)
 }
 
 /// `SEED` in the environment repeats the operations, though not their timing.

@@ -140,6 +140,11 @@ impl Engine {
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
 
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// As a power cut would.
     pub fn kill(&mut self) {
         let _ = self.child.kill();

@@ -638,7 +638,7 @@ impl Bulk {
             self.lock().news += 1;
             return Ok(());
         }
-        let file = Arc::clone(&job.file);
+        let (file, number) = (Arc::clone(&job.file), job.number);
         // What it has grown by since it began was no pass's.
         self.common.set_size(&key.0, key.1, job.length);
         drop(job);
@@ -653,7 +653,8 @@ impl Bulk {
             state.news += 1;
             return Ok(());
         };
-        if job.due && !job.failed {
+        // Another may have taken its place meanwhile, of which nothing is sent yet.
+        if job.number != number || job.due && !job.failed {
             state.news += 1;
             return Ok(());
         }
@@ -665,7 +666,7 @@ impl Bulk {
         if let Some(asked) = job.asked {
             state.questions.remove(&asked.question);
         }
-        let (number, length) = (job.number, job.length);
+        let length = job.length;
         let offered = job.offered;
         let whole = !job.failed && !job.index.is_unknown() && key.1.is_none();
         let index = std::mem::replace(&mut job.index, FileIndex::unknown(0, 0));

@@ -9,6 +9,7 @@ use super::super::emit::{Emit, REPLICATIONS, TargetGone};
 use super::super::queue::{Popped, Queue};
 use super::bulk::Bulk;
 use super::model::{Identity, Model, NodeId, Stamps, flag};
+use super::moves::{Moves, Place};
 use super::record::{At, Record};
 use crate::engine::connect::mounts::Mounts;
 use crate::engine::job::JobPlan;
@@ -68,6 +69,7 @@ pub(in crate::engine::source) struct Common {
     rescans: Mutex<Vec<(u64, u64)>>,
     /// Files whose content it is asked to have compared.
     contents: Mutex<Vec<(u64, u64)>>,
+    moves: Mutex<Moves>,
     /// What is to be looked at again, and barriers on their way.
     desk: Mutex<Desk>,
     told: Condvar,
@@ -169,6 +171,7 @@ impl Common {
             guard: Mutex::new(Guard { percent, peak: 0, since: Instant::now() }),
             rescans: Mutex::default(),
             contents: Mutex::default(),
+            moves: Mutex::default(),
             desk: Mutex::default(),
             told: Condvar::new(),
             line: Mutex::default(),
@@ -522,6 +525,18 @@ impl Common {
     pub(super) fn has_missed(&self) -> bool {
         let desk = self.desk();
         !desk.missed.is_empty() || !desk.heals.is_empty()
+    }
+
+    /// A rename was logged.
+    pub(super) fn note_move(&self, from: Place, to: Place) {
+        self.moves.lock().unwrap_or_else(PoisonError::into_inner).note(from, to);
+    }
+
+    /// The entries that may be what stood at a place when an operation that has failed since was sent.
+    pub(super) fn now_at(&self, place: Place) -> Vec<NodeId> {
+        let places = self.moves.lock().unwrap_or_else(PoisonError::into_inner).since(place);
+        let model = self.model();
+        places.iter().filter_map(|(root, path)| model.at(*root, path)).collect()
     }
 
     /// Asks for a place of the target to be sent anew. False: it was, often enough.

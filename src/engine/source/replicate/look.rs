@@ -29,8 +29,6 @@ const CHUNK: usize = 256;
 const OPEN: usize = 64;
 /// How often a directory that cannot be found is tried to be listed.
 const LISTINGS: u8 = 20;
-/// Renames of one file in a batch that are followed back.
-const MOVES: usize = 16;
 /// How often a look waits for its directory to be found again.
 const TRIES: u8 = 3;
 
@@ -51,7 +49,7 @@ pub(super) struct Looker {
     unsent: Vec<Vec<u8>>,
     listed_late: HashMap<NodeId, u8>,
     /// Held only while a batch is looked at: a descriptor would keep a file system from being unmounted.
-    open: HashMap<NodeId, Arc<Dir>>,
+    open: HashMap<NodeId, (Identity, Arc<Dir>)>,
     /// Where inodes were seen in this chunk.
     seen: HashMap<Identity, (NodeId, Box<[u8]>)>,
     names: Names,
@@ -63,8 +61,9 @@ pub(super) struct Looker {
     let_go: HashSet<u16>,
     /// It was said that some processes cannot be looked at.
     told_hidden: bool,
-    /// What renames of this batch brought: to which directory, which object, and from where.
-    arrivals: HashMap<(Key, Key), Option<Key>>,
+    /// The directories in which events of this batch, and of the one before it, named an object.
+    named: HashMap<Key, HashSet<Key>>,
+    named_before: HashMap<Key, HashSet<Key>>,
 }
 
 /// What an event told of a name, where it tells objects.
@@ -112,7 +111,8 @@ impl Looker {
             above,
             let_go: HashSet::new(),
             told_hidden: false,
-            arrivals: HashMap::new(),
+            named: HashMap::new(),
+            named_before: HashMap::new(),
         }
     }
 
@@ -171,7 +171,7 @@ impl Looker {
         for gap in batch.gaps.drain(..) {
             self.gap(gap);
         }
-        self.note_arrivals(&looks);
+        self.note_names(&looks);
         self.list_late();
         for chunk in looks.chunks(CHUNK) {
             let common = Arc::clone(&self.common);
@@ -220,35 +220,30 @@ impl Looker {
         self.open.clear();
     }
 
-    /// Notes what renames brought, for [`Self::comes_from_outside`].
-    fn note_arrivals(&mut self, looks: &[(Look, u8)]) {
-        self.arrivals.clear();
+    /// Notes where events named objects, for [`Self::comes_from_outside`].
+    fn note_names(&mut self, looks: &[(Look, u8)]) {
+        self.named_before = std::mem::take(&mut self.named);
         for (look, _) in looks {
-            if let (Place::Name { dir, .. }, Some(object)) = (&look.place, &look.object)
-                && look.change.has(Change::MOVED)
-            {
-                self.arrivals.insert((dir.clone(), object.clone()), look.from.clone());
+            if let (Place::Name { dir, .. }, Some(object)) = (&look.place, &look.object) {
+                let dirs = self.named.entry(object.clone()).or_default();
+                dirs.insert(dir.clone());
+                dirs.extend(look.from.clone());
             }
         }
     }
 
     /// A name that came by a rename from inside the set is a move, from wherever it is looked at (REP-24); one whose old name
-    /// was in a directory that is known to be outside has come from there (REP-23). Without that it counts as inside: then
-    /// the target's names are one file as the source's are.
-    fn comes_from_outside(&self, model: &Model, told: Told<'_>) -> bool {
-        let (Some(object), Some(mut from)) = (told.object, told.from) else { return false };
-        for _ in 0..MOVES {
-            if !self.is_outside(model, from) {
-                // It may have come there only a moment before.
-                match self.arrivals.get(&(from.clone(), object.clone())) {
-                    Some(Some(before)) if before != from => from = before,
-                    _ => return false,
-                }
-            } else {
-                return true;
-            }
-        }
-        false
+    /// was in a directory that is known to be outside has come from there (REP-23). An object that other directories of late
+    /// had names of may have come by several steps: it counts as inside. Then the target's names are one file as the source's
+    /// are.
+    fn comes_from_outside(&self, model: &Model, dir: NodeId, told: Told<'_>) -> bool {
+        let (Some(object), Some(from)) = (told.object, told.from) else { return false };
+        let here = model.key(dir);
+        let known = [&self.named, &self.named_before];
+        // The directory that it came from may have been moved out only since.
+        let moved = known.iter().any(|named| named.contains_key(from));
+        let mut places = known.into_iter().filter_map(|named| named.get(object)).flatten();
+        !moved && places.all(|dir| dir == from || Some(dir) == here) && self.is_outside(model, from)
     }
 
     /// Is the directory below none of the roots? One that is gone may have been.
@@ -376,16 +371,16 @@ impl Looker {
 
     /// Opens a directory that the model has, and makes sure that it is the one.
     fn open_dir(&mut self, model: &Model, node: NodeId) -> Result<Arc<Dir>, Unreachable> {
-        if let Some(dir) = self.open.get(&node) {
-            return Ok(Arc::clone(dir));
+        if let Some(dir) = self.held_open(model, node) {
+            return Ok(dir);
         }
         let (root, path) = model.path(node);
         let Some(top) = model.root(root) else { return Err(Unreachable::Elsewhere) };
-        let top_dir = match self.open.get(&top) {
-            Some(dir) => Arc::clone(dir),
+        let top_dir = match self.held_open(model, top) {
+            Some(dir) => dir,
             None => {
                 let found = self.open_top(model, root, top)?;
-                self.open.insert(top, Arc::clone(&found));
+                self.open.insert(top, (model.entry(top).id, Arc::clone(&found)));
                 found
             }
         };
@@ -406,8 +401,14 @@ impl Looker {
         if self.open.len() >= OPEN {
             self.open.retain(|node, _| model.is_used(*node) && model.is_root(*node));
         }
-        self.open.insert(node, Arc::clone(&dir));
+        self.open.insert(node, (model.entry(node).id, Arc::clone(&dir)));
         Ok(dir)
+    }
+
+    /// The directory, if it is open. The number may have been another's, which is gone.
+    fn held_open(&self, model: &Model, node: NodeId) -> Option<Arc<Dir>> {
+        let (id, dir) = self.open.get(&node)?;
+        (*id == model.entry(node).id).then(|| Arc::clone(dir))
     }
 
     /// Opens a root. Another directory in its place, or none, holds everything up.
@@ -475,14 +476,7 @@ impl Looker {
         let mut model = common.turn();
         for bytes in missed {
             let Ok(record) = Record::decode(&bytes) else { continue };
-            let id = match record {
-                Record::Directory { id, .. }
-                | Record::DirectoryMeta { id, .. }
-                | Record::Content { id, .. }
-                | Record::Meta { id, .. }
-                | Record::Other { id, .. } => id,
-                _ => continue,
-            };
+            let Some((own, id)) = record.subject() else { continue };
             let fresh =
                 matches!(record, Record::Content { state: State::Nothing, .. } | Record::Other { .. });
             // A name that is no more, and that no event told of, must not come round again and again.
@@ -491,6 +485,7 @@ impl Looker {
             let (mut there, mut unknown) = (None, false);
             for node in names {
                 match self.standing(&model, node) {
+                    Standing::There if there == Some(own) => {}
                     Standing::There => there = Some(node),
                     Standing::Gone => {
                         self.displace(&mut model, node);
@@ -528,12 +523,15 @@ impl Looker {
                 self.touched.insert(model.parent(node));
             }
         }
-        for (root, path) in heals {
-            if let Some(node) = model.at(root, &path) {
+        drop(model);
+        for place in heals {
+            let nodes = common.now_at(place);
+            let mut model = common.turn();
+            for node in nodes.into_iter().filter(|node| model.is_used(*node)).collect::<Vec<_>>() {
                 self.heal(&mut model, node);
             }
         }
-        self.flush_touched(&mut model);
+        self.flush_touched(&mut common.turn());
     }
 
     /// Sends an entry, and all below it, as if the target had nothing of it.
@@ -788,7 +786,7 @@ impl Looker {
             FileKind::File if dirty => self.queue_content(model, &entry.id, stat.size),
             FileKind::File => {
                 let moved = ctime != entry.ctime;
-                let compare = moved && (change.has(Change::LISTED) || change == Change::NAME);
+                let compare = moved && (change.has(Change::LISTED) || change.has(Change::NAME));
                 if change.has(Change::CONTENT) || stat.size != entry.size || compare {
                     self.queue_content(model, &entry.id, stat.size);
                 } else if change.has(Change::META) || moved {
@@ -884,7 +882,7 @@ impl Looker {
             Belongs::File => {
                 // A name that was moved in from outside is a file of its own (REP-23), one that was made is a link (REP-22).
                 let apart =
-                    linked.is_some() && change.has(Change::MOVED) && self.comes_from_outside(model, told);
+                    linked.is_some() && change.has(Change::MOVED) && self.comes_from_outside(model, dir, told);
                 if let (Some(first), false) = (linked, apart) {
                     let (root, path, from) = model.place(first);
                     let first = model.entry(first);
@@ -899,7 +897,9 @@ impl Looker {
                     );
                     self.touched.insert(dir);
                     // Links have a size, too, but no content.
-                    let written = change.has(Change::CONTENT) || first.size != stat.size;
+                    let written = change.has(Change::CONTENT)
+                        || first.size != stat.size
+                        || first.mtime != super::model::stamps(stat).1;
                     if written && stat.kind == FileKind::File {
                         self.queue_content(model, &id, stat.size);
                     } else {
@@ -1469,6 +1469,10 @@ impl Looker {
 
     /// Puts a record into the queue.
     fn log(&mut self, record: &Record<'_>, bytes: u64) {
+        if let Record::Rename { at, from, .. } = record {
+            let place = |at: &At<'_>| (at.root, super::super::folder::join(at.path, at.name));
+            self.common.note_move(place(from), place(at));
+        }
         self.record.clear();
         record.encode(&mut self.record);
         self.common.log(&self.record, bytes);

@@ -16,6 +16,7 @@ mod gate;
 mod line;
 mod look;
 mod model;
+mod moves;
 mod record;
 mod run;
 mod start;

@@ -156,6 +156,18 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// The entry of the source that it is about, where there is one to look at when its turn comes.
+    pub(super) fn subject(&self) -> Option<(NodeId, Identity)> {
+        match self {
+            Record::Directory { node, id, .. }
+            | Record::DirectoryMeta { node, id, .. }
+            | Record::Content { node, id, .. }
+            | Record::Meta { node, id, .. }
+            | Record::Other { node, id, .. } => Some((*node, *id)),
+            _ => None,
+        }
+    }
+
     /// The name that is free on the target when the record is applied.
     pub(super) fn leaves(&self) -> Option<(u16, Vec<u8>, Vec<u8>)> {
         match self {

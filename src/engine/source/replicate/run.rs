@@ -389,7 +389,9 @@ impl Common {
         );
         if stale || matches!(kind, FailureKind::Missing | FailureKind::Mismatch) {
             tracing::debug!("{shown}: cannot {what} on the target: {error}; it is compared");
-            if self.ask_heal(root, path, name) {
+            let place = (root, super::super::folder::join(path, name));
+            // What is gone since needs nothing; a later record removes what the target may have of it.
+            if self.now_at(place).is_empty() || self.ask_heal(root, path, name) {
                 return;
             }
         }

@@ -293,8 +293,9 @@ impl Transmitter {
     }
 
     fn content(&mut self, node: NodeId, id: &Identity, at: &At<'_>, state: State) -> Result<(), Failed> {
-        if self.common.is_busy(id) {
-            // A mirror sends it at this moment; it is looked at again when that is over.
+        if self.common.is_busy(id) && state != State::Nothing {
+            // A mirror sends it at this moment; it is looked at again when that is over. What the target has nothing of is
+            // sent all the same: records that follow may be about its name.
             self.now(node, id, flag::CONTENT | flag::META);
             return Ok(());
         }
