@@ -1,0 +1,97 @@
+//! What was renamed of late: an operation that failed on the target names the place that its entry had when it was sent, and
+//! that may be elsewhere by the time the failure is told.
+
+use std::collections::VecDeque;
+
+/// Renames that are remembered.
+const MOST: usize = 1024;
+/// Places that one is followed to.
+const PLACES: usize = 16;
+
+/// A place of the target: number of the root, path below it.
+pub(super) type Place = (u16, Vec<u8>);
+
+/// The last renames that were logged, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Moves {
+    renames: VecDeque<(Place, Place)>,
+}
+
+impl Moves {
+    /// A rename was logged.
+    pub(super) fn note(&mut self, from: Place, to: Place) {
+        if self.renames.len() >= MOST {
+            self.renames.pop_front();
+        }
+        self.renames.push_back((from, to));
+    }
+
+    /// The place itself, and all to which what stood there may have been moved by a rename that is remembered. Which of these
+    /// renames came before it stood there is not known.
+    pub(super) fn since(&self, place: Place) -> Vec<Place> {
+        let mut places = vec![place];
+        for (from, to) in &self.renames {
+            for at in 0..places.len() {
+                if places.len() >= PLACES {
+                    return places;
+                }
+                if let Some(moved) = moved(&places[at], from, to)
+                    && !places.contains(&moved)
+                {
+                    places.push(moved);
+                }
+            }
+        }
+        places
+    }
+}
+
+/// Where a rename brings a place at or below `from`.
+fn moved(place: &Place, from: &Place, to: &Place) -> Option<Place> {
+    if place.0 != from.0 {
+        return None;
+    }
+    let rest = place.1.strip_prefix(from.1.as_slice())?;
+    let below = rest.is_empty() || rest.starts_with(b"/");
+    below.then(|| (to.0, [&to.1, rest].concat()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(path: &str) -> Place {
+        (0, path.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn a_place_is_followed_through_renames_of_it_and_of_what_it_is_in() {
+        let mut moves = Moves::default();
+        moves.note(place("a"), place("b"));
+        moves.note(place("b/f"), place("g"));
+        moves.note(place("x"), place("y"));
+        assert_eq!(moves.since(place("a/f")), [place("a/f"), place("b/f"), place("g")]);
+        assert_eq!(moves.since(place("ab")), [place("ab")]);
+        assert_eq!(moves.since((1, b"a".to_vec())), [(1, b"a".to_vec())]);
+    }
+
+    #[test]
+    fn a_circle_of_renames_ends() {
+        let mut moves = Moves::default();
+        for _ in 0..10 {
+            moves.note(place("a"), place("b"));
+            moves.note(place("b"), place("a"));
+        }
+        assert_eq!(moves.since(place("a")), [place("a"), place("b")]);
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_and_the_places_are_few() {
+        let mut moves = Moves::default();
+        for n in 0..2 * MOST {
+            moves.note(place(&n.to_string()), place(&(n + 1).to_string()));
+        }
+        assert_eq!(moves.since(place("5")), [place("5")]);
+        assert_eq!(moves.since(place(&MOST.to_string())).len(), PLACES);
+    }
+}
