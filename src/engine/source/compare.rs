@@ -198,7 +198,7 @@ impl Comparer<'_> {
             }
         };
         sys::advise_sequential(&file);
-        let patch = InPlace { item, number: None, gate: self.gate };
+        let patch = InPlace { item, number: None, gate: self.gate, id: before.id() };
         self.gate.begins(before.id());
         let result = if self.sums.is_here(patch.item.question) {
             self.compare_beside(patch, &file, &before)
@@ -367,6 +367,7 @@ struct InPlace<'a> {
     item: &'a Compare,
     number: Option<u64>,
     gate: &'a Gate,
+    id: (u64, u64),
 }
 
 impl InPlace<'_> {
@@ -402,8 +403,9 @@ impl InPlace<'_> {
             }
             None => {}
         }
-        if let Some(sending) = sending {
-            sending.done(before);
+        match sending {
+            Some(sending) => sending.done(before),
+            None => self.mixed(),
         }
         Ok(())
     }
@@ -412,6 +414,14 @@ impl InPlace<'_> {
         if let Some(file) = self.number {
             // A target that has ended needs no word.
             let _ = emitter.send_numbered(&Op::FileDrop { file });
+            self.mixed();
+        }
+    }
+
+    /// Some of its blocks were sent, and may be of another time than the rest.
+    fn mixed(&self) {
+        if self.number.is_some() {
+            self.gate.leave_content(self.id);
         }
     }
 }

@@ -5,19 +5,17 @@
 //! the order. `HPQueueRatio` says how many operations of replication may pass before a waiting mirror gets its turn.
 
 use super::super::capture::Capture;
-use super::super::emit::{Emit, REPLICATIONS, TargetGone};
 use super::super::queue::{Popped, Queue};
 use super::bulk::Bulk;
+use super::desk::Desk;
 use super::model::{Identity, Model, NodeId, Stamps, flag};
-use super::moves::{Moves, Place};
 use super::record::{At, Record};
 use crate::engine::connect::mounts::Mounts;
 use crate::engine::job::JobPlan;
 use crate::engine::log::escape;
 use crate::engine::replication::{Activity, Hold, ReplicationShared};
 use crate::sys::{self, Dir};
-use crate::wire::Op;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -65,63 +63,21 @@ pub(in crate::engine::source) struct Common {
     /// A mirror has come to its end: the model is all that the copy has, and the guard can count.
     whole: AtomicBool,
     guard: Mutex<Guard>,
-    /// Directories (device, inode) that the looker is asked to list.
-    rescans: Mutex<Vec<(u64, u64)>>,
-    /// Files whose content it is asked to have compared.
-    contents: Mutex<Vec<(u64, u64)>>,
-    moves: Mutex<Moves>,
-    /// What is to be looked at again, and barriers on their way.
+    /// Its lock is the last one taken.
     desk: Mutex<Desk>,
-    told: Condvar,
+    /// A barrier has been reached, or never will be.
+    pub(super) told: Condvar,
     /// The stream is up; another flag for each stream.
     line: Mutex<Arc<AtomicBool>>,
     looking: AtomicBool,
     /// A mirror has begun since the start.
     active: AtomicBool,
-    asked: AtomicU64,
+    /// A mirror is on its way.
+    mirroring: AtomicBool,
+    /// Questions for what is applied that were sent.
+    pub(super) asked: AtomicU64,
     bulk: Mutex<Weak<Bulk>>,
 }
-
-/// What threads ask of each other, outside the order of the log.
-#[derive(Debug, Default)]
-struct Desk {
-    /// Barriers that the looker has not taken yet, and how often each was sent back.
-    marks: Vec<u64>,
-    returned: HashMap<u64, u32>,
-    reached: HashSet<u64>,
-    /// Records whose file had moved when their turn came.
-    missed: Vec<Vec<u8>>,
-    /// Places of the target that are not as the model has them: to be sent anew.
-    heals: Vec<(u16, Vec<u8>)>,
-    healed: HashMap<(u16, Vec<u8>), u32>,
-    /// Files that a mirror sends at the moment, and whether they were changed meanwhile.
-    busy: HashMap<(u64, u64), bool>,
-    /// Names that are gone or moved, whose operation is not applied yet, by the question that follows it.
-    leaving: VecDeque<(u64, Lost)>,
-    /// Of these, the ones whose operation was dropped: they may still stand on the target.
-    lost: Vec<Lost>,
-    /// Which they are is not known.
-    lost_all: bool,
-    /// Sent bytes at each question, to know what is applied.
-    asks: VecDeque<(u64, u64)>,
-    /// Files with several names of which a mirror and replication may both have sent some: to be sent whole, with all names.
-    regroups: Vec<Identity>,
-    regrouped: HashSet<Identity>,
-    /// Names under which a job sent a file whole that has others.
-    links: Vec<(NodeId, Identity)>,
-    /// What a mirror sent with metadata that may be older than what replication had sent.
-    times: Vec<Identity>,
-}
-
-/// A name of the target: root, directory, name.
-pub(super) type Lost = (u16, Vec<u8>, Vec<u8>);
-
-/// A question whose answer says that all before it is applied.
-const ASK: u64 = 1 << 62;
-/// How often a barrier is sent back because a file had just moved.
-const RETURNS: u32 = 5;
-/// How often one place is sent anew before that is a failure.
-const HEALS: u32 = 3;
 
 /// The largest copy of late, and since when it is so.
 #[derive(Debug)]
@@ -169,20 +125,18 @@ impl Common {
             given_up: AtomicBool::new(false),
             whole: AtomicBool::new(false),
             guard: Mutex::new(Guard { percent, peak: 0, since: Instant::now() }),
-            rescans: Mutex::default(),
-            contents: Mutex::default(),
-            moves: Mutex::default(),
             desk: Mutex::default(),
             told: Condvar::new(),
             line: Mutex::default(),
             looking: AtomicBool::new(false),
             active: AtomicBool::new(false),
+            mirroring: AtomicBool::new(false),
             asked: AtomicU64::new(0),
             bulk: Mutex::default(),
         }
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
+    pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -260,7 +214,13 @@ impl Common {
     }
 
     pub(super) fn mirror_ends(&self) {
+        self.mirroring.store(false, Relaxed);
         self.whole.store(true, Relaxed);
+    }
+
+    /// A mirror is on its way: what the target has may not be what the model says.
+    pub(super) fn is_mirroring(&self) -> bool {
+        self.mirroring.load(Relaxed)
     }
 
     /// The looking thread has ended by itself: nothing is followed any more.
@@ -280,6 +240,7 @@ impl Common {
     /// whatever only the target has has to go.
     pub(super) fn mirror_begins(&self) -> bool {
         self.active.store(true, Relaxed);
+        self.mirroring.store(true, Relaxed);
         let degraded = self.degraded.swap(self.has_given_up(), Relaxed);
         if degraded {
             self.model().clear_all(flag::CONTENT | flag::META);
@@ -302,11 +263,8 @@ impl Common {
 
     /// A mirror or verification begins: what replication sends from now on it leaves alone.
     pub(super) fn job_begins(&self) {
-        self.model().clear_all(flag::FOLLOWED | flag::TIMED);
-        let mut desk = self.desk();
-        desk.regrouped.clear();
-        desk.times.clear();
-        drop(desk);
+        self.model().clear_all(flag::FOLLOWED | flag::TIMED | flag::PASSED);
+        self.clear_requests();
         let Some(bulk) = self.bulk.lock().unwrap_or_else(PoisonError::into_inner).upgrade() else { return };
         // What is under way goes on, into the file that the target has now. One that ends meanwhile leaves sums, which are of
         // no use once the job has sent the file.
@@ -322,44 +280,6 @@ impl Common {
     /// The thread that sends large files, for as long as the stream lasts.
     pub(super) fn set_bulk(&self, bulk: Weak<Bulk>) {
         *self.bulk.lock().unwrap_or_else(PoisonError::into_inner) = bulk;
-    }
-
-    /// Asks for a file to be sent anew with all its names, once in a job.
-    pub(super) fn ask_regroup(&self, id: Identity) {
-        let mut desk = self.desk();
-        if desk.regrouped.insert(id) {
-            desk.regroups.push(id);
-        }
-        drop(desk);
-        self.capture.looks().wake();
-    }
-
-    /// A job has sent a file whole under this name: asks for its other names to be linked to it.
-    pub(super) fn ask_links(&self, node: NodeId, id: Identity) {
-        self.desk().links.push((node, id));
-        self.capture.looks().wake();
-    }
-
-    pub(super) fn take_links(&self) -> Vec<(NodeId, Identity)> {
-        std::mem::take(&mut self.desk().links)
-    }
-
-    pub(super) fn take_regroups(&self) -> Vec<Identity> {
-        std::mem::take(&mut self.desk().regroups)
-    }
-
-    /// Asks for metadata to be sent anew.
-    pub(super) fn ask_time(&self, id: Identity) {
-        let mut desk = self.desk();
-        if desk.times.last() != Some(&id) {
-            desk.times.push(id);
-        }
-        drop(desk);
-        self.capture.looks().wake();
-    }
-
-    pub(super) fn take_times(&self) -> Vec<Identity> {
-        std::mem::take(&mut self.desk().times)
     }
 
     /// Ends all threads' waiting.
@@ -447,29 +367,6 @@ impl Common {
         over.then_some(Hold::MassDeletion { entries: lost, of: guard.peak })
     }
 
-    /// Asks the looker to list a directory again.
-    pub(super) fn ask_rescan(&self, id: (u64, u64)) {
-        let mut rescans = self.rescans.lock().unwrap_or_else(PoisonError::into_inner);
-        if !rescans.contains(&id) {
-            rescans.push(id);
-        }
-        drop(rescans);
-        self.capture.looks().wake();
-    }
-
-    pub(super) fn take_rescans(&self) -> Vec<(u64, u64)> {
-        std::mem::take(&mut *self.rescans.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(super) fn has_rescans(&self) -> bool {
-        !self.rescans.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-            || !self.contents.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-            || {
-                let desk = self.desk();
-                !desk.regroups.is_empty() || !desk.times.is_empty() || !desk.links.is_empty()
-            }
-    }
-
     /// Empties the log; names whose removal or move is dropped with it are remembered.
     fn drop_log(&self) {
         let mut record = Vec::new();
@@ -481,114 +378,11 @@ impl Common {
                     self.queue.done(position);
                 }
                 Ok(Popped::Nothing | Popped::Closed) => break,
-                Err(_) => self.desk().lost_all = true,
+                Err(_) => self.lose_all(),
             }
         }
-        let mut desk = self.desk();
-        let leaving = std::mem::take(&mut desk.leaving);
-        desk.lost.extend(leaving.into_iter().map(|(_, lost)| lost));
-        desk.lost.extend(lost);
-        desk.asks.clear();
-        desk.missed.clear();
-        desk.heals.clear();
-        drop(desk);
+        self.drop_debts(lost);
         self.told.notify_all();
-    }
-
-    /// Records were damaged: which names they were about is not known.
-    pub(super) fn lose_all(&self) {
-        self.desk().lost_all = true;
-    }
-
-    /// The names that may stand on the target though they are gone; true: there may be others.
-    pub(super) fn take_lost(&self) -> (Vec<Lost>, bool) {
-        let mut desk = self.desk();
-        (std::mem::take(&mut desk.lost), std::mem::take(&mut desk.lost_all))
-    }
-
-    /// A name is leaving the target: the operation is sent, and not yet applied.
-    pub(super) fn leaves(&self, lost: Lost) {
-        let asked = self.asked.load(Relaxed) + 1;
-        self.desk().leaving.push_back((asked, lost));
-    }
-
-    /// A record whose file was not where it had been a moment before.
-    pub(super) fn miss(&self, record: &[u8]) {
-        self.desk().missed.push(record.to_vec());
-        self.capture.looks().wake();
-    }
-
-    pub(super) fn take_missed(&self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.desk().missed)
-    }
-
-    pub(super) fn has_missed(&self) -> bool {
-        let desk = self.desk();
-        !desk.missed.is_empty() || !desk.heals.is_empty()
-    }
-
-    /// A rename was logged.
-    pub(super) fn note_move(&self, from: Place, to: Place) {
-        self.moves.lock().unwrap_or_else(PoisonError::into_inner).note(from, to);
-    }
-
-    /// The entries that may be what stood at a place when an operation that has failed since was sent.
-    pub(super) fn now_at(&self, place: Place) -> Vec<NodeId> {
-        let places = self.moves.lock().unwrap_or_else(PoisonError::into_inner).since(place);
-        let model = self.model();
-        places.iter().filter_map(|(root, path)| model.at(*root, path)).collect()
-    }
-
-    /// Asks for a place of the target to be sent anew. False: it was, often enough.
-    pub(super) fn ask_heal(&self, root: u16, path: &[u8], name: &[u8]) -> bool {
-        let place = (root, super::super::folder::join(path, name));
-        let mut desk = self.desk();
-        let count = desk.healed.entry(place.clone()).or_default();
-        *count += 1;
-        if *count > HEALS {
-            return false;
-        }
-        if !desk.heals.contains(&place) {
-            desk.heals.push(place);
-        }
-        drop(desk);
-        self.capture.looks().wake();
-        true
-    }
-
-    pub(super) fn take_heals(&self) -> Vec<(u16, Vec<u8>)> {
-        std::mem::take(&mut self.desk().heals)
-    }
-
-    /// A mirror sends this file from now on; replication leaves it alone until [`Common::end_busy`].
-    pub(super) fn begin_busy(&self, id: (u64, u64)) {
-        self.desk().busy.insert(id, false);
-    }
-
-    /// The mirror has sent it. What came meanwhile is looked at.
-    pub(super) fn end_busy(&self, id: (u64, u64)) {
-        let again = self.desk().busy.remove(&id) == Some(true);
-        if again {
-            self.ask_content(id);
-        }
-    }
-
-    pub(super) fn is_busy(&self, id: &Identity) -> bool {
-        let mut desk = self.desk();
-        let busy = desk.busy.get_mut(&(id.dev, id.ino));
-        busy.map(|again| *again = true).is_some()
-    }
-
-    /// Asks for a file's content to be compared.
-    pub(super) fn ask_content(&self, id: (u64, u64)) {
-        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
-        contents.push(id);
-        drop(contents);
-        self.capture.looks().wake();
-    }
-
-    pub(super) fn take_contents(&self) -> Vec<(u64, u64)> {
-        std::mem::take(&mut *self.contents.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A new stream; the flag says whether it is up.
@@ -602,97 +396,10 @@ impl Common {
         self.line.lock().unwrap_or_else(PoisonError::into_inner).load(Relaxed)
     }
 
-    // --- barriers --------------------------------------------------------------------------------------------
-
-    /// A barrier begins: the looker takes it when it has looked at everything that was changed before.
-    pub(super) fn ask_mark(&self, number: u64) {
-        self.desk().marks.push(number);
-        self.capture.looks().wake();
-    }
-
-    pub(super) fn take_marks(&self) -> Vec<u64> {
-        std::mem::take(&mut self.desk().marks)
-    }
-
-    pub(super) fn has_marks(&self) -> bool {
-        !self.desk().marks.is_empty()
-    }
-
-    /// The barrier's place in the log.
-    pub(super) fn log_mark(&self, number: u64) {
-        let mut record = Vec::new();
-        Record::Mark { number }.encode(&mut record);
-        self.log(&record, 0);
-    }
-
-    /// Its turn has come, but a file that was changed before it had just moved: it goes round once more.
-    pub(super) fn return_mark(&self, number: u64) -> bool {
-        let mut desk = self.desk();
-        if desk.missed.is_empty() && desk.heals.is_empty() {
-            return false;
-        }
-        let returned = desk.returned.entry(number).or_default();
-        *returned += 1;
-        let again = *returned <= RETURNS;
-        if again {
-            desk.marks.push(number);
-        } else {
-            desk.returned.remove(&number);
-        }
-        drop(desk);
-        self.capture.looks().wake();
-        again
-    }
-
-    /// Waits a while; true: everything before the barrier is applied.
-    pub(super) fn wait_mark(&self, number: u64, time: Duration) -> bool {
-        let desk = self.desk();
-        let (mut desk, _) = self
-            .told
-            .wait_timeout_while(desk, time, |desk| !desk.reached.contains(&number) && !self.is_stopping())
-            .unwrap_or_else(PoisonError::into_inner);
-        desk.reached.remove(&number)
-    }
-
-    pub(super) fn wake_barriers(&self) {
-        self.told.notify_all();
-    }
-
-    /// Appends a question for when all before it is applied.
-    pub(super) fn ask_applied(&self, emit: &mut Emit) -> Result<(), TargetGone> {
-        let number = self.asked.fetch_add(1, Relaxed) + 1;
-        let sent = self.shared.bytes_transmitted.load(Relaxed);
-        self.desk().asks.push_back((number, sent));
-        emit.push(&Op::Barrier { barrier: number | ASK | REPLICATIONS })
-    }
-
-    /// The target has applied everything before a barrier or question. `idle`: no large file is under way.
-    pub(super) fn reached(&self, number: u64, idle: bool) {
-        let mut desk = self.desk();
-        if number & ASK == 0 {
-            desk.reached.insert(number);
-            desk.returned.remove(&number);
-            drop(desk);
-            self.told.notify_all();
-            return;
-        }
-        let number = number & !ASK;
-        while let Some((asked, sent)) = desk.asks.front().copied()
-            && asked <= number
-        {
-            self.shared.bytes_applied.store(sent, Relaxed);
-            desk.asks.pop_front();
-        }
-        while desk.leaving.front().is_some_and(|(asked, _)| *asked <= number) {
-            desk.leaving.pop_front();
-        }
-        let all = desk.asks.is_empty();
-        if all {
-            desk.healed.clear();
-        }
-        drop(desk);
+    /// The target has told what it has applied; `all`: nothing is under way.
+    pub(super) fn is_applied(&self, all: bool) {
         self.show_queue();
-        if all && idle && self.is_quiet() {
+        if all && self.is_quiet() {
             self.show(Activity::Ready);
         }
     }
@@ -712,7 +419,7 @@ impl Common {
     /// The looker has something to do, or has done it.
     pub(super) fn set_busy_looking(&self, busy: bool) {
         self.looking.store(busy, Relaxed);
-        if !busy && self.is_quiet() && self.desk().asks.is_empty() {
+        if !busy && self.is_quiet() && self.is_all_applied() {
             self.show(Activity::Ready);
         }
     }

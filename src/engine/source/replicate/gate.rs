@@ -198,6 +198,13 @@ impl Gate {
         }
     }
 
+    /// What the job sent of a file is not all, or not of one time: replication sees to it.
+    pub(in crate::engine::source) fn leave_content(&self, id: (u64, u64)) {
+        if let Gate::Follow(common) = self {
+            common.ask_content(id);
+        }
+    }
+
     /// A file that keeps changing is replication's work. False: there is none.
     pub(in crate::engine::source) fn hand_over(&self, folder: &Folder, name: &CStr, id: (u64, u64)) -> bool {
         let Gate::Follow(common) = self else { return false };
@@ -230,6 +237,7 @@ impl Sending<'_> {
         let sent = match model.child(folder, self.name) {
             Some(node) => {
                 model.set_stamps(node, entry.size, (entry.ctime, entry.mtime));
+                model.set(node, flag::PASSED);
                 node
             }
             None => {
@@ -238,7 +246,7 @@ impl Sending<'_> {
                 {
                     return;
                 }
-                model.insert(folder, self.name, &entry, flag::MADE)
+                model.insert(folder, self.name, &entry, flag::MADE | flag::PASSED)
             }
         };
         if entry.kind != FileKind::Directory && model.group(sent).len() > 1 && !self.linked.get() {

@@ -9,6 +9,7 @@ use super::super::capture::{Batch, Change, Gap, Key, Look, Place};
 use super::super::walk::source_path;
 use super::super::writers::{Found, How, Silent};
 use super::common::{Common, follow};
+use super::desk::{Debts, Requests};
 use super::model::{Belongs, Entry, Identity, Model, NONE, NodeId, Scope, flag};
 use super::record::{At, Record, State};
 use crate::engine::log::escape;
@@ -129,39 +130,7 @@ impl Looker {
         if self.common.is_released() {
             self.release_roots();
         }
-        for id in self.common.take_rescans() {
-            let model = self.common.model();
-            let found = model.names_of_number(id.0, id.1).next();
-            self.scans.extend(found.map(|node| (node, model.entry(node).id)));
-        }
-        for (dev, ino) in self.common.take_contents() {
-            self.silent(dev, ino);
-        }
-        let (regroups, times) = (self.common.take_regroups(), self.common.take_times());
-        let links = self.common.take_links();
-        if !regroups.is_empty() || !times.is_empty() || !links.is_empty() {
-            let common = Arc::clone(&self.common);
-            let mut model = common.turn();
-            for (node, id) in links {
-                if model.is(node, &id) && !model.has(node, flag::SEPARATE) {
-                    self.link_names(&mut model, node);
-                } else {
-                    self.send_names(&mut model, &id);
-                }
-            }
-            for id in regroups {
-                self.send_names(&mut model, &id);
-                follow(&mut model, &id);
-            }
-            for id in times {
-                let Some(node) = model.names_of(&id).next() else { continue };
-                if model.entry(node).kind == FileKind::Directory {
-                    self.touched.insert(node);
-                } else {
-                    self.queue_meta(&mut model, node);
-                }
-            }
-        }
+        self.grant(self.common.take_requests());
         let mut looks: Vec<(Look, u8)> = batch.looks.drain(..).map(|look| (look, 0)).collect();
         // What waited comes after what was found since, which may bring its directory back.
         looks.append(&mut self.deferred);
@@ -192,6 +161,43 @@ impl Looker {
         self.flush_touched(&mut model);
         drop(model);
         self.open.clear();
+    }
+
+    /// Does what a mirror left to replication, or asks of it.
+    fn grant(&mut self, requests: Requests) {
+        let Requests { rescans, contents, regroups, links, times } = requests;
+        for id in rescans {
+            let model = self.common.model();
+            let found = model.names_of_number(id.0, id.1).next();
+            self.scans.extend(found.map(|node| (node, model.entry(node).id)));
+        }
+        for (dev, ino) in contents {
+            self.silent(dev, ino);
+        }
+        if regroups.is_empty() && times.is_empty() && links.is_empty() {
+            return;
+        }
+        let common = Arc::clone(&self.common);
+        let mut model = common.turn();
+        for (node, id) in links {
+            if model.is(node, &id) && !model.has(node, flag::SEPARATE) {
+                self.link_names(&mut model, node);
+            } else {
+                self.send_names(&mut model, &id);
+            }
+        }
+        for id in regroups {
+            self.send_names(&mut model, &id);
+            follow(&mut model, &id);
+        }
+        for id in times {
+            let Some(node) = model.names_of(&id).next() else { continue };
+            if model.entry(node).kind == FileKind::Directory {
+                self.touched.insert(node);
+            } else {
+                self.queue_meta(&mut model, node);
+            }
+        }
     }
 
     /// What could not be listed, as it or a directory above it had moved, is listed once those are found.
@@ -462,7 +468,7 @@ impl Looker {
 
     /// Sends anew what was not where it had been when its turn came, or what the target did not have as it should.
     pub(super) fn missed(&mut self, batch: &mut Batch) {
-        let (mut missed, heals) = (self.common.take_missed(), self.common.take_heals());
+        let Debts { mut missed, heals } = self.common.take_debts();
         missed.append(&mut self.unsent);
         if missed.is_empty() && heals.is_empty() {
             return;
@@ -1024,14 +1030,35 @@ impl Looker {
         }
         model.relocate(node, dir, name);
         model.clear(node, flag::DISPLACED | flag::PARKED);
+        // What a mirror knows of either name may be from before.
+        model.set(node, flag::FOLLOWED);
         self.touched.insert(old_parent);
         self.touched.insert(dir);
+        if self.common.is_mirroring() {
+            self.compare_below(model, node);
+        }
         if let Belongs::Directory(included, scope) = belongs {
             let all = matches!((model.scope(node), &scope), (Some(Scope::Everything), Scope::Everything));
             if !all {
                 // Other rules hold here: what they leave out goes, what they let in comes.
                 model.set_scope(node, included, scope);
                 self.rescope(model, node);
+            }
+        }
+    }
+
+    /// Something has moved while a mirror is on its way, which may not come to where it is now: what it has not passed yet is
+    /// compared here.
+    fn compare_below(&mut self, model: &mut Model, node: NodeId) {
+        for below in model.all_below(node) {
+            let Entry { id, kind, size, .. } = model.entry(below);
+            if model.has(below, flag::PASSED) || below != node && model.has(below, flag::FOLLOWED) {
+                continue;
+            }
+            match kind {
+                FileKind::Directory => self.queue_directory_meta(model, below),
+                FileKind::File => self.queue_content(model, &id, size),
+                _ => self.queue_meta(model, below),
             }
         }
     }

@@ -12,6 +12,7 @@
 
 mod bulk;
 mod common;
+mod desk;
 mod gate;
 mod line;
 mod look;

@@ -92,6 +92,8 @@ pub(super) mod flag {
     pub(in super::super) const UNSEEN: u16 = 1024;
     /// Replication has sent its metadata alone since the present mirror began.
     pub(in super::super) const TIMED: u16 = 2048;
+    /// The present mirror has sent or compared it.
+    pub(in super::super) const PASSED: u16 = 4096;
 }
 
 #[derive(Debug)]

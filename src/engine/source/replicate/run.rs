@@ -26,6 +26,9 @@ use std::time::{Duration, Instant};
 const BEAT: Duration = Duration::from_millis(100);
 /// How often files that are written without events are looked at.
 const TICK: Duration = Duration::from_secs(5);
+/// A barrier gets its place in the log when nothing is waiting for events any more, or after so many looks: each brings what was
+/// displaced before it to its end.
+const TURNS: u32 = 4;
 /// Memory for what is known of the target's blocks.
 const INDEX: usize = 64 << 20;
 
@@ -238,10 +241,16 @@ impl Replication for Follow {
             if let Some(error) = self.impossible() {
                 return Err(error);
             }
+            if !self.common.has_mark(number) {
+                // It went with a log that was dropped, and a mirror has begun since.
+                self.common.ask_mark(number);
+            }
             if left(deadline).is_zero() {
+                self.common.forget_mark(number);
                 return Ok(false);
             }
             if watch.cancelled() {
+                self.common.forget_mark(number);
                 return Err(ApiError::new(Code::UnknownError, "interrupted; what was started goes on"));
             }
             if told.elapsed() > 10 * BEAT && self.common.shared.retrying.load(Relaxed) {
@@ -310,13 +319,15 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
     let mut silent = Silent::new(Path::new("/proc"));
     let mut batch = Batch::default();
     let mut next = Instant::now() + TICK;
+    // Barriers that have no place in the log yet, and the turns that they have waited.
+    let mut marks: Vec<(u64, u32)> = Vec::new();
     while !common.is_stopping() {
         if common.is_held() {
             common.wait_release();
             continue;
         }
         let released = common.is_released();
-        let marks = common.take_marks();
+        let fresh = common.take_marks();
         let now = Instant::now();
         if now >= next {
             if let Some(alert) = common.queue.alert() {
@@ -326,24 +337,24 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
                 return common.give_up(&format!("changes are captured no longer: {why}"));
             }
         }
-        if !marks.is_empty() || now >= next {
-            looker.look_for_silent(&mut silent, !marks.is_empty());
+        if !fresh.is_empty() || now >= next {
+            looker.look_for_silent(&mut silent, !fresh.is_empty());
             next = now + TICK;
         }
-        if !marks.is_empty() {
+        if !fresh.is_empty() {
             common.capture.drain();
         }
+        marks.extend(fresh.into_iter().map(|number| (number, 0)));
         let took = common.capture.looks().take(&mut batch);
         looker.missed(&mut batch);
-        if took || common.has_rescans() || !marks.is_empty() || released {
+        if took || common.has_requests() || !marks.is_empty() || released {
             common.set_busy_looking(true);
             looker.look(&mut batch);
         }
         if looker.is_waiting() && !common.is_held() {
             // Whether it is gone or has moved: what was queued before this moment tells.
             common.capture.drain();
-            if !marks.is_empty() || !common.capture.looks().is_empty() {
-                common.capture.looks().take(&mut batch);
+            if common.capture.looks().take(&mut batch) {
                 looker.look(&mut batch);
             } else {
                 looker.settle();
@@ -352,15 +363,21 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         if released {
             common.end_release();
         }
-        for mark in marks {
-            common.log_mark(mark);
-        }
-        if looker.is_waiting() || common.has_rescans() || common.has_missed() {
+        let settled = !looker.is_waiting();
+        marks.retain_mut(|(number, turns)| {
+            *turns += 1;
+            let due = settled || *turns >= TURNS;
+            if due {
+                common.log_mark(*number);
+            }
+            !due
+        });
+        if looker.is_waiting() || common.has_requests() || common.has_debts() || !marks.is_empty() {
             continue;
         }
         common.set_busy_looking(false);
         let wait = next.saturating_duration_since(Instant::now());
-        if common.capture.looks().is_empty() && !common.has_marks() {
+        if common.capture.looks().is_empty() && !common.has_new_marks() {
             common.capture.looks().wait(Some(wait));
         }
     }

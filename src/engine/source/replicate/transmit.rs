@@ -50,6 +50,8 @@ struct Now {
 
 enum Failed {
     Gone,
+    /// It is a mirror's at the moment.
+    Busy,
     Io(io::Error),
 }
 
@@ -166,8 +168,12 @@ impl Transmitter {
             Record::Mark { number } => return self.bulk.mark(number),
         };
         match result {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.common.pay(&record);
+                Ok(())
+            }
             Err(Failed::Gone) => Err(TargetGone),
+            Err(Failed::Busy) => Ok(()),
             // It has moved or gone since it was looked up: its event tells, and then it is its turn again.
             Err(Failed::Io(error))
                 if matches!(
@@ -297,7 +303,7 @@ impl Transmitter {
             // A mirror sends it at this moment; it is looked at again when that is over. What the target has nothing of is
             // sent all the same: records that follow may be about its name.
             self.now(node, id, flag::CONTENT | flag::META);
-            return Ok(());
+            return Err(Failed::Busy);
         }
         let Some(now) = self.now(node, id, flag::CONTENT | flag::META) else { return Ok(()) };
         follow(&mut self.common.model(), id);
