@@ -1,0 +1,499 @@
+//! What the threads of a replication ask of each other outside the order of the log: barriers on their way, records to be
+//! logged anew, places of the target to be mended, what a mirror left to replication.
+//!
+//! A barrier is a mark in the log. It may be passed on only when nothing that stood before it is *owed*: a record is owed when
+//! its file had moved by the time its turn came, until it has been sent; a place is, when an operation on it failed on the
+//! target, until it was sent anew. Only what was owed before the mark's turn first came counts, so that what others do
+//! meanwhile does not hold it up.
+
+use super::super::emit::{Emit, REPLICATIONS, TargetGone};
+use super::super::folder::join;
+use super::common::Common;
+use super::model::{Identity, NodeId};
+use super::moves::{Moves, Place};
+use super::record::Record;
+use crate::wire::Op;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// A name of the target: root, directory, name.
+pub(super) type Lost = (u16, Vec<u8>, Vec<u8>);
+
+/// A question whose answer says that all before it is applied.
+const ASK: u64 = 1 << 62;
+/// How often a barrier goes round because of what is owed. Each time something before it has moved again, or failed again.
+const ROUNDS: u32 = 12;
+/// How often one place is sent anew before that is a failure.
+const HEALS: u32 = 6;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    /// Barriers that the looker has not taken yet.
+    asked: Vec<u64>,
+    marks: HashMap<u64, Mark>,
+    reached: HashSet<u64>,
+    /// Marks whose turn has come, and whose answer has come, for the first time each.
+    passed: u64,
+    answered: u64,
+    /// What could not be sent when its turn came, by the marks that had passed by then.
+    owed: HashMap<Owed, u64>,
+    /// Records whose file had moved when their turn came.
+    missed: Vec<Vec<u8>>,
+    /// Places of the target that are not as the model has them: to be sent anew.
+    heals: Vec<Place>,
+    healed: HashMap<Place, Healed>,
+    /// When places were asked to be sent anew: how many such there were, and how many marks were answered.
+    failures: Vec<(u64, u64)>,
+    failed: u64,
+    /// Of these, what the looker has taken.
+    taken: u64,
+    /// Files that a mirror sends at the moment, and whether they were changed meanwhile.
+    busy: HashMap<(u64, u64), bool>,
+    /// Barriers that wait for one of these.
+    parked: Vec<u64>,
+    /// Names that are gone or moved, whose operation is not applied yet, by the question that follows it.
+    leaving: VecDeque<(u64, Lost)>,
+    /// Of these, the ones whose operation was dropped: they may still stand on the target.
+    lost: Vec<Lost>,
+    /// Which they are is not known.
+    lost_all: bool,
+    /// Sent bytes at each question, to know what is applied.
+    asks: VecDeque<(u64, u64)>,
+    /// The last question that was answered.
+    applied: u64,
+    /// Files with several names of which a mirror and replication may both have sent some: to be sent whole, with all names.
+    regroups: Vec<Identity>,
+    regrouped: HashSet<Identity>,
+    /// Names under which a job sent a file whole that has others.
+    links: Vec<(NodeId, Identity)>,
+    /// What a mirror sent with metadata that may be older than what replication had sent.
+    times: Vec<Identity>,
+    /// Directories (device, inode) that the looker is asked to list.
+    rescans: Vec<(u64, u64)>,
+    /// Files whose content it is asked to have compared.
+    contents: Vec<(u64, u64)>,
+    moves: Moves,
+}
+
+/// A barrier on its way.
+#[derive(Debug, Default)]
+struct Mark {
+    rounds: u32,
+    /// Failures that were taken up before it was logged last.
+    taken: u64,
+    passed: Option<u64>,
+    answered: Option<u64>,
+}
+
+/// An inode, and whether its content is owed or its metadata alone.
+type Owed = (Identity, bool);
+
+#[derive(Debug, Default)]
+struct Healed {
+    count: u32,
+    /// The question that was asked last when it was counted: failures of what was sent before tell nothing new.
+    after: u64,
+}
+
+/// What is to be done by the looker before it goes on.
+#[derive(Debug, Default)]
+pub(super) struct Debts {
+    pub missed: Vec<Vec<u8>>,
+    pub heals: Vec<Place>,
+}
+
+/// What a mirror left to replication, or asks of it.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    pub rescans: Vec<(u64, u64)>,
+    pub contents: Vec<(u64, u64)>,
+    pub regroups: Vec<Identity>,
+    pub links: Vec<(NodeId, Identity)>,
+    pub times: Vec<Identity>,
+}
+
+impl Desk {
+    fn has_debts(&self) -> bool {
+        !self.missed.is_empty() || !self.heals.is_empty()
+    }
+
+    fn has_requests(&self) -> bool {
+        let empty = [self.rescans.is_empty(), self.contents.is_empty(), self.regroups.is_empty()];
+        empty.contains(&false) || !self.links.is_empty() || !self.times.is_empty()
+    }
+
+    /// Sends a mark round once more, if it was not too often. True: so it is.
+    fn again(&mut self, number: u64) -> bool {
+        let Some(mark) = self.marks.get_mut(&number) else { return false };
+        mark.rounds += 1;
+        let again = mark.rounds <= ROUNDS;
+        if again {
+            self.asked.push(number);
+        }
+        again
+    }
+}
+
+fn owed(record: &Record<'_>) -> Option<Owed> {
+    let content = matches!(record, Record::Directory { .. } | Record::Content { .. } | Record::Other { .. });
+    record.subject().map(|(_, id)| (id, content))
+}
+
+/// What mirrors and verifications ask for.
+impl Common {
+    fn ask(&self, what: impl FnOnce(&mut Desk)) {
+        what(&mut self.desk());
+        self.capture.looks().wake();
+    }
+
+    /// Asks for a file to be sent anew with all its names, once in a job.
+    pub(super) fn ask_regroup(&self, id: Identity) {
+        self.ask(|desk| {
+            if desk.regrouped.insert(id) {
+                desk.regroups.push(id);
+            }
+        });
+    }
+
+    /// A job has sent a file whole under this name: asks for its other names to be linked to it.
+    pub(super) fn ask_links(&self, node: NodeId, id: Identity) {
+        self.ask(|desk| desk.links.push((node, id)));
+    }
+
+    /// Asks for metadata to be sent anew.
+    pub(super) fn ask_time(&self, id: Identity) {
+        self.ask(|desk| {
+            if desk.times.last() != Some(&id) {
+                desk.times.push(id);
+            }
+        });
+    }
+
+    /// Asks for a directory to be listed again.
+    pub(super) fn ask_rescan(&self, id: (u64, u64)) {
+        self.ask(|desk| {
+            if !desk.rescans.contains(&id) {
+                desk.rescans.push(id);
+            }
+        });
+    }
+
+    /// Asks for a file's content to be compared.
+    pub(super) fn ask_content(&self, id: (u64, u64)) {
+        self.ask(|desk| desk.contents.push(id));
+    }
+
+    pub(super) fn take_requests(&self) -> Requests {
+        let mut desk = self.desk();
+        Requests {
+            rescans: std::mem::take(&mut desk.rescans),
+            contents: std::mem::take(&mut desk.contents),
+            regroups: std::mem::take(&mut desk.regroups),
+            links: std::mem::take(&mut desk.links),
+            times: std::mem::take(&mut desk.times),
+        }
+    }
+
+    pub(super) fn has_requests(&self) -> bool {
+        self.desk().has_requests()
+    }
+
+    /// A job begins: what earlier ones asked for once may be asked for again.
+    pub(super) fn clear_requests(&self) {
+        let mut desk = self.desk();
+        desk.regrouped.clear();
+        desk.times.clear();
+    }
+
+    /// A mirror sends this file from now on; replication leaves it alone until [`Common::end_busy`].
+    pub(super) fn begin_busy(&self, id: (u64, u64)) {
+        self.desk().busy.insert(id, false);
+    }
+
+    /// The mirror has sent it. What came meanwhile is looked at.
+    pub(super) fn end_busy(&self, id: (u64, u64)) {
+        let mut desk = self.desk();
+        if desk.busy.remove(&id) == Some(true) {
+            desk.contents.push(id);
+        }
+        let mut parked = std::mem::take(&mut desk.parked);
+        desk.asked.append(&mut parked);
+        drop(desk);
+        self.capture.looks().wake();
+    }
+
+    /// Does a mirror send it? Then it is looked at again when that is over, and is owed until then.
+    pub(super) fn is_busy(&self, id: &Identity) -> bool {
+        let mut desk = self.desk();
+        let passed = desk.passed;
+        let Some(again) = desk.busy.get_mut(&(id.dev, id.ino)) else { return false };
+        *again = true;
+        desk.owed.entry((*id, true)).or_insert(passed);
+        true
+    }
+}
+
+/// What is owed.
+impl Common {
+    /// A record whose file was not where it had been a moment before.
+    pub(super) fn miss(&self, bytes: &[u8]) {
+        self.ask(|desk| {
+            let passed = desk.passed;
+            if let Some(owed) = Record::decode(bytes).ok().and_then(|record| owed(&record)) {
+                desk.owed.entry(owed).or_insert(passed);
+            }
+            desk.missed.push(bytes.to_vec());
+        });
+    }
+
+    /// A record was sent.
+    pub(super) fn pay(&self, record: &Record<'_>) {
+        let mut desk = self.desk();
+        if desk.owed.is_empty() {
+            return;
+        }
+        if let Some((id, content)) = owed(record) {
+            desk.owed.remove(&(id, false));
+            if content {
+                desk.owed.remove(&(id, true));
+            }
+        }
+    }
+
+    /// Asks for a place of the target to be sent anew. False: it was, often enough.
+    pub(super) fn ask_heal(&self, root: u16, path: &[u8], name: &[u8]) -> bool {
+        let place = (root, join(path, name));
+        let asked = self.asked.load(Relaxed);
+        let mut desk = self.desk();
+        let (applied, answered) = (desk.applied, desk.answered);
+        if !desk.heals.contains(&place) {
+            let healed = desk.healed.entry(place.clone()).or_default();
+            if applied >= healed.after {
+                healed.count += 1;
+            }
+            if healed.count > HEALS {
+                return false;
+            }
+            healed.after = asked + 1;
+            desk.heals.push(place);
+            desk.failed += 1;
+            let failed = desk.failed;
+            desk.failures.push((failed, answered));
+        }
+        drop(desk);
+        self.capture.looks().wake();
+        true
+    }
+
+    /// What is to be logged anew; it has to be before any mark that is taken before this call.
+    pub(super) fn take_debts(&self) -> Debts {
+        let mut desk = self.desk();
+        desk.taken = desk.failed;
+        if desk.asked.is_empty() && desk.marks.is_empty() {
+            desk.failures.clear();
+        }
+        Debts { missed: std::mem::take(&mut desk.missed), heals: std::mem::take(&mut desk.heals) }
+    }
+
+    pub(super) fn has_debts(&self) -> bool {
+        self.desk().has_debts()
+    }
+
+    /// A rename was logged.
+    pub(super) fn note_move(&self, from: Place, to: Place) {
+        self.desk().moves.note(from, to);
+    }
+
+    /// The entries that may be what stood at a place when an operation that has failed since was sent.
+    pub(super) fn now_at(&self, place: Place) -> Vec<NodeId> {
+        let places = self.desk().moves.since(place);
+        let model = self.model();
+        places.iter().filter_map(|(root, path)| model.at(*root, path)).collect()
+    }
+
+    /// The log was dropped: `lost` are the names that it would have removed.
+    pub(super) fn drop_debts(&self, lost: Vec<Lost>) {
+        let mut desk = self.desk();
+        let leaving = std::mem::take(&mut desk.leaving);
+        desk.lost.extend(leaving.into_iter().map(|(_, lost)| lost));
+        desk.lost.extend(lost);
+        desk.asks.clear();
+        desk.missed.clear();
+        desk.heals.clear();
+        desk.owed.clear();
+        desk.marks.clear();
+        desk.parked.clear();
+    }
+
+    /// Records were damaged: which names they were about is not known.
+    pub(super) fn lose_all(&self) {
+        self.desk().lost_all = true;
+    }
+
+    /// The names that may stand on the target though they are gone; true: there may be others.
+    pub(super) fn take_lost(&self) -> (Vec<Lost>, bool) {
+        let mut desk = self.desk();
+        (std::mem::take(&mut desk.lost), std::mem::take(&mut desk.lost_all))
+    }
+
+    /// A name is leaving the target: the operation is sent, and not yet applied.
+    pub(super) fn leaves(&self, lost: Lost) {
+        let asked = self.asked.load(Relaxed) + 1;
+        self.desk().leaving.push_back((asked, lost));
+    }
+}
+
+/// Barriers.
+impl Common {
+    /// A barrier begins: the looker takes it when it has looked at everything that was changed before.
+    pub(super) fn ask_mark(&self, number: u64) {
+        self.ask(|desk| {
+            desk.marks.insert(number, Mark::default());
+            desk.asked.push(number);
+        });
+    }
+
+    pub(super) fn take_marks(&self) -> Vec<u64> {
+        std::mem::take(&mut self.desk().asked)
+    }
+
+    pub(super) fn has_new_marks(&self) -> bool {
+        !self.desk().asked.is_empty()
+    }
+
+    /// The barrier's place in the log.
+    pub(super) fn log_mark(&self, number: u64) {
+        let mut desk = self.desk();
+        let taken = desk.taken;
+        if let Some(mark) = desk.marks.get_mut(&number) {
+            mark.taken = taken;
+        }
+        drop(desk);
+        let mut record = Vec::new();
+        Record::Mark { number }.encode(&mut record);
+        self.log(&record, 0);
+    }
+
+    /// Its turn has come. True: something before it is still owed, and it goes round once more.
+    pub(super) fn return_mark(&self, number: u64) -> bool {
+        let mut desk = self.desk();
+        let next = desk.passed + 1;
+        let Some(mark) = desk.marks.get_mut(&number) else { return false };
+        let passed = *mark.passed.get_or_insert(next);
+        desk.passed = desk.passed.max(passed);
+        let before = |(id, since): (&Owed, &u64)| (*since < passed).then_some(*id);
+        let mut owing: Vec<Owed> = desk.owed.iter().filter_map(before).collect();
+        if owing.is_empty() {
+            return false;
+        }
+        drop(desk);
+        // What is no more is owed no more.
+        let model = self.model();
+        owing.retain(|(id, _)| model.names_of(id).next().is_none());
+        drop(model);
+        let mut desk = self.desk();
+        for gone in &owing {
+            desk.owed.remove(gone);
+        }
+        let Desk { owed, busy, .. } = &*desk;
+        let mut owed = owed.iter().filter(|(_, since)| **since < passed).map(|((id, _), _)| id);
+        let again = if owed.clone().any(|id| busy.contains_key(&(id.dev, id.ino))) {
+            desk.parked.push(number);
+            true
+        } else {
+            owed.next().is_some() && desk.again(number)
+        };
+        drop(desk);
+        self.capture.looks().wake();
+        again
+    }
+
+    /// Waits a while; true: everything before the barrier is applied.
+    pub(super) fn wait_mark(&self, number: u64, time: Duration) -> bool {
+        let desk = self.desk();
+        let (mut desk, _) = self
+            .told
+            .wait_timeout_while(desk, time, |desk| !desk.reached.contains(&number) && !self.is_stopping())
+            .unwrap_or_else(PoisonError::into_inner);
+        desk.reached.remove(&number)
+    }
+
+    /// False: it was dropped with the log.
+    pub(super) fn has_mark(&self, number: u64) -> bool {
+        let desk = self.desk();
+        desk.marks.contains_key(&number) || desk.reached.contains(&number)
+    }
+
+    /// Nobody waits for the barrier any more.
+    pub(super) fn forget_mark(&self, number: u64) {
+        let mut desk = self.desk();
+        desk.marks.remove(&number);
+        desk.reached.remove(&number);
+        desk.asked.retain(|asked| *asked != number);
+    }
+
+    pub(super) fn wake_barriers(&self) {
+        self.told.notify_all();
+    }
+
+    /// Appends a question for when all before it is applied.
+    pub(super) fn ask_applied(&self, emit: &mut Emit) -> Result<(), TargetGone> {
+        let number = self.asked.fetch_add(1, Relaxed) + 1;
+        let sent = self.shared.bytes_transmitted.load(Relaxed);
+        self.desk().asks.push_back((number, sent));
+        emit.push(&Op::Barrier { barrier: number | ASK | REPLICATIONS })
+    }
+
+    /// The target has applied everything before a barrier or question. `idle`: no large file is under way.
+    pub(super) fn reached(&self, number: u64, idle: bool) {
+        if number & ASK == 0 {
+            return self.mark_reached(number);
+        }
+        let number = number & !ASK;
+        let mut desk = self.desk();
+        desk.applied = number;
+        while let Some((asked, sent)) = desk.asks.front().copied()
+            && asked <= number
+        {
+            self.shared.bytes_applied.store(sent, Relaxed);
+            desk.asks.pop_front();
+        }
+        while desk.leaving.front().is_some_and(|(asked, _)| *asked <= number) {
+            desk.leaving.pop_front();
+        }
+        let all = desk.asks.is_empty();
+        if all {
+            desk.healed.clear();
+        }
+        drop(desk);
+        self.is_applied(all && idle);
+    }
+
+    /// All before a barrier is applied, but for what has failed.
+    fn mark_reached(&self, number: u64) {
+        let mut desk = self.desk();
+        let next = desk.answered + 1;
+        // One that nobody waits for, or that was dropped with the log.
+        let Some(mark) = desk.marks.get_mut(&number) else { return };
+        let answered = *mark.answered.get_or_insert(next);
+        let taken = mark.taken;
+        desk.answered = desk.answered.max(answered);
+        let failed = desk.failures.iter().any(|(failure, before)| *failure > taken && *before < answered);
+        if failed && desk.again(number) {
+            drop(desk);
+            return self.capture.looks().wake();
+        }
+        desk.marks.remove(&number);
+        desk.reached.insert(number);
+        drop(desk);
+        self.told.notify_all();
+    }
+
+    /// Is nothing asked that was not answered yet?
+    pub(super) fn is_all_applied(&self) -> bool {
+        self.desk().asks.is_empty()
+    }
+}

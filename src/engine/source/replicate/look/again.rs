@@ -1,0 +1,188 @@
+//! What is logged anew: records that came too late or failed, and what a mirror left to replication.
+
+use super::super::super::capture::Batch;
+use super::super::common::follow;
+use super::super::desk::{Debts, Requests};
+use super::super::model::{Entry, Identity, Model, NONE, NodeId, flag};
+use super::super::record::{At, Record, State};
+use super::{Looker, Standing};
+use crate::sys::FileKind;
+use std::sync::Arc;
+
+impl Looker {
+    /// Does what a mirror left to replication, or asks of it.
+    pub(super) fn grant(&mut self, requests: Requests) {
+        let Requests { rescans, contents, regroups, links, times } = requests;
+        for id in rescans {
+            let model = self.common.model();
+            let found = model.names_of_number(id.0, id.1).next();
+            self.scans.extend(found.map(|node| (node, model.entry(node).id)));
+        }
+        for (dev, ino) in contents {
+            self.silent(dev, ino);
+        }
+        if regroups.is_empty() && times.is_empty() && links.is_empty() {
+            return;
+        }
+        let common = Arc::clone(&self.common);
+        let mut model = common.turn();
+        for (node, id) in links {
+            if model.is(node, &id) && !model.has(node, flag::SEPARATE) {
+                self.link_names(&mut model, node);
+            } else {
+                self.send_names(&mut model, &id);
+            }
+        }
+        for id in regroups {
+            self.send_names(&mut model, &id);
+            follow(&mut model, &id);
+        }
+        for id in times {
+            let Some(node) = model.names_of(&id).next() else { continue };
+            if model.entry(node).kind == FileKind::Directory {
+                self.touched.insert(node);
+            } else {
+                self.queue_meta(&mut model, node);
+            }
+        }
+    }
+
+    /// Sends anew what was not where it had been when its turn came, or what the target did not have as it should.
+    pub(in super::super) fn missed(&mut self, batch: &mut Batch) {
+        let Debts { mut missed, heals } = self.common.take_debts();
+        missed.append(&mut self.unsent);
+        if missed.is_empty() && heals.is_empty() {
+            return;
+        }
+        // What was taken before comes first, else what it would find counts as gone. The move is known to the kernel by now.
+        self.look(batch);
+        self.common.capture.drain();
+        self.common.capture.looks().take(batch);
+        self.look(batch);
+        let common = Arc::clone(&self.common);
+        let mut model = common.turn();
+        for bytes in missed {
+            let Ok(record) = Record::decode(&bytes) else { continue };
+            let Some((own, id)) = record.subject() else { continue };
+            let fresh =
+                matches!(record, Record::Content { state: State::Nothing, .. } | Record::Other { .. });
+            // A name that is no more, and that no event told of, must not come round again and again.
+            let names: Vec<NodeId> =
+                model.names_of(&id).filter(|node| model.has(*node, flag::MADE)).collect();
+            let (mut there, mut unknown) = (None, false);
+            for node in names {
+                match self.standing(&model, node) {
+                    Standing::There if there == Some(own) => {}
+                    Standing::There => there = Some(node),
+                    Standing::Gone => {
+                        self.displace(&mut model, node);
+                        model.set(node, if fresh { flag::LACKING } else { flag::DIRTY });
+                    }
+                    Standing::Unknown => {
+                        let parent = model.parent(node);
+                        self.displace(&mut model, parent);
+                        unknown = true;
+                    }
+                }
+            }
+            if unknown && there.is_none() {
+                // Once its directory is found, or is known to be gone.
+                self.unsent.push(bytes);
+                continue;
+            }
+            let Some(node) = there else { continue };
+            model.clear(node, flag::LACKING | flag::DIRTY);
+            let (root, path, name) = model.place(node);
+            let at = At { root, path: &path, name: &name };
+            if fresh {
+                // Links to it that were logged since have found nothing.
+                self.send_names(&mut model, &id);
+                continue;
+            }
+            let again = match record {
+                Record::Directory { .. } => Record::Directory { node, id, at },
+                Record::DirectoryMeta { .. } => Record::DirectoryMeta { node, id, at },
+                Record::Content { .. } => Record::Content { node, id, at, state: State::of(&model, node) },
+                _ => Record::Meta { node, id, at },
+            };
+            self.log(&again, 0);
+            if !model.is_root(node) {
+                self.touched.insert(model.parent(node));
+            }
+        }
+        drop(model);
+        for place in heals {
+            let nodes = common.now_at(place);
+            let mut model = common.turn();
+            for node in nodes.into_iter().filter(|node| model.is_used(*node)).collect::<Vec<_>>() {
+                self.heal(&mut model, node);
+            }
+        }
+        self.flush_touched(&mut common.turn());
+    }
+
+    /// Sends an entry, and all below it, as if the target had nothing of it.
+    pub(super) fn heal(&mut self, model: &mut Model, node: NodeId) {
+        for node in model.all_below(node) {
+            if model.has(node, flag::MADE) && model.parent(node) != NONE {
+                self.heal_one(model, node);
+            }
+        }
+    }
+
+    /// Sends one entry as if the target had nothing of it.
+    pub(super) fn heal_one(&mut self, model: &mut Model, node: NodeId) {
+        let entry = model.entry(node);
+        let id = entry.id;
+        let (root, path, name) = model.place(node);
+        let at = At { root, path: &path, name: &name };
+        match entry.kind {
+            FileKind::Directory => self.log(&Record::Directory { node, id, at }, 0),
+            _ => self.send_names(model, &id),
+        }
+        self.touched.insert(model.parent(node));
+    }
+
+    /// Sends a file, link or special file as if the target had nothing of it, and links its other names to it.
+    pub(super) fn send_names(&mut self, model: &mut Model, id: &Identity) {
+        let names: Vec<NodeId> = model.names_of(id).filter(|node| model.has(*node, flag::MADE)).collect();
+        let mut first: Option<(u16, Vec<u8>, Vec<u8>)> = None;
+        for node in names {
+            let (root, path, name) = model.place(node);
+            let at = At { root, path: &path, name: &name };
+            self.touched.insert(model.parent(node));
+            let separate = model.has(node, flag::SEPARATE);
+            match &first {
+                Some((root, path, name)) if !separate => {
+                    let from = At { root: *root, path, name };
+                    self.log(&Record::Link { at, from }, 0);
+                }
+                _ => {
+                    let Entry { kind, size, .. } = model.entry(node);
+                    if kind == FileKind::File {
+                        model.set(node, flag::CONTENT);
+                        self.log(&Record::Content { node, id: *id, at, state: State::Nothing }, size);
+                    } else {
+                        self.log(&Record::Other { node, id: *id, at }, 0);
+                    }
+                    if !separate {
+                        first = Some((root, path, name));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Links the other names of a file to this one.
+    pub(super) fn link_names(&mut self, model: &mut Model, node: NodeId) {
+        let (root, path, name) = model.place(node);
+        let from = At { root, path: &path, name: &name };
+        for other in model.group(node).into_iter().filter(|other| *other != node) {
+            if model.has(other, flag::MADE) {
+                let (root, path, name) = model.place(other);
+                self.log(&Record::Link { at: At { root, path: &path, name: &name }, from }, 0);
+                self.touched.insert(model.parent(other));
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What is not where the model has it: displaced, parked, found to be gone, removed.
+
+use super::super::super::capture::Change;
+use super::super::model::{Identity, Model, NONE, NodeId, flag};
+use super::super::record::{At, Record};
+use super::{Looker, Standing, Told};
+use crate::engine::replication::Hold;
+use crate::engine::target::unfinished_name;
+use crate::sys::{self, FileKind};
+use std::io;
+use std::sync::Arc;
+
+impl Looker {
+    /// Gives an entry a name of the engine's own, directly below its root, until it is known where it went.
+    pub(super) fn park(&mut self, model: &mut Model, node: NodeId) {
+        let (root, path, name) = model.place(node);
+        let Some(top) = model.root(root) else { return };
+        let aside = unfinished_name();
+        if model.has(node, flag::MADE) {
+            let directory = model.entry(node).kind == FileKind::Directory;
+            self.log(
+                &Record::Rename {
+                    at: At { root, path: b"", name: aside.to_bytes() },
+                    from: At { root, path: &path, name: &name },
+                    directory,
+                },
+                0,
+            );
+        }
+        self.touched.insert(model.parent(node));
+        self.touched.insert(top);
+        model.relocate(node, top, aside.to_bytes());
+        model.set(node, flag::PARKED);
+    }
+
+    /// It is not where the model has it.
+    pub(super) fn displace(&mut self, model: &mut Model, node: NodeId) {
+        if !model.is_root(node) && !model.has(node, flag::DISPLACED) {
+            model.set(node, flag::DISPLACED);
+            self.displaced.push((node, model.entry(node).id, self.batch));
+        }
+    }
+
+    /// Does its name still lead to it?
+    pub(super) fn standing(&mut self, model: &Model, node: NodeId) -> Standing {
+        if model.has(node, flag::PARKED) {
+            return Standing::Gone;
+        }
+        let parent = model.parent(node);
+        if parent == NONE {
+            return Standing::There;
+        }
+        let Ok(handle) = self.open_dir(model, parent) else { return Standing::Unknown };
+        let Ok(name) = sys::c_string(model.name(node)) else { return Standing::Gone };
+        match handle.stat(&name) {
+            Ok(stat) if Identity::of(&stat) == model.entry(node).id => Standing::There,
+            Ok(_) => Standing::Gone,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Standing::Gone,
+            Err(_) => Standing::Unknown,
+        }
+    }
+
+    /// Removes what was displaced in a batch up to this one and not found since.
+    pub(super) fn flush_displaced(&mut self, model: &mut Model, upto: u64) {
+        let mut due = Vec::new();
+        self.displaced.retain(|(node, id, batch)| {
+            if *batch <= upto {
+                due.push((*node, *id));
+            }
+            *batch > upto
+        });
+        due.retain(|(node, id)| model.is(*node, id) && model.has(*node, flag::DISPLACED));
+        // Nothing goes that is there, whatever was concluded before.
+        let mut gone = Vec::with_capacity(due.len());
+        for (node, id) in due {
+            if !model.is(node, &id) {
+                continue;
+            }
+            match self.standing(model, node) {
+                Standing::Gone => gone.push((node, id)),
+                Standing::There => {
+                    let parent = model.parent(node);
+                    let name = model.name(node).to_vec();
+                    match self.open_dir(model, parent) {
+                        Ok(handle) => {
+                            self.settle_name(model, parent, &handle, &name, Change::LISTED, Told::default())
+                        }
+                        Err(_) => model.clear(node, flag::DISPLACED),
+                    }
+                }
+                Standing::Unknown => {
+                    // Its directory comes first.
+                    let parent = model.parent(node);
+                    self.displaced.push((node, id, self.batch));
+                    self.displace(model, parent);
+                }
+            }
+        }
+        let due = gone;
+        if due.is_empty() {
+            return;
+        }
+        if let Some(hold) = self.refuse(model, &due) {
+            // They stay displaced until somebody decides.
+            let batch = self.batch;
+            self.displaced.extend(due.into_iter().map(|(node, id)| (node, id, batch)));
+            self.common.hold(hold);
+            return;
+        }
+        for (node, id) in due {
+            // One may have gone with the directory that it was in.
+            if model.is(node, &id) {
+                self.remove(model, node);
+            }
+        }
+    }
+
+    /// Something that no event stream should do without a person.
+    pub(super) fn refuse(&self, model: &Model, due: &[(NodeId, Identity)]) -> Option<Hold> {
+        if self.common.is_released() {
+            return None;
+        }
+        for (node, id) in due {
+            let parent = model.parent(*node);
+            if parent == NONE {
+                let path = self.shown_node(model, *node);
+                return Some(Hold::RootRenamed { path });
+            }
+            if !model.has(*node, flag::PARKED) && id.dev != model.entry(parent).id.dev {
+                return Some(Hold::RootGone { path: self.shown_node(model, *node) });
+            }
+        }
+        let total = model.len() as u64;
+        let count: u64 = due.iter().map(|(node, _)| model.count(*node, total)).sum();
+        self.common.guard(count, total)
+    }
+
+    pub(super) fn remove(&mut self, model: &mut Model, node: NodeId) {
+        let entry = model.entry(node);
+        let (root, path, name) = model.place(node);
+        let parent = model.parent(node);
+        let parked = model.has(node, flag::PARKED);
+        let capture = Arc::clone(&self.common.capture);
+        if model.has(node, flag::MADE) {
+            if self.common.ignore_deletes && !parked {
+                tracing::info!(
+                    "Kept on the target, as IgnoreDeleteOps is 1: {}",
+                    self.shown_node(model, node)
+                );
+            } else {
+                let directory = entry.kind == FileKind::Directory;
+                self.log(&Record::Remove { at: At { root, path: &path, name: &name }, directory }, 0);
+            }
+        }
+        model.remove(node, &mut |model, node| {
+            if let Some(key) = model.key(node) {
+                capture.forget(key);
+            }
+        });
+        self.open.remove(&node);
+        self.touched.insert(parent);
+    }
+}

@@ -1,0 +1,239 @@
+//! Looking: what capture names is compared with the model, and the difference goes to the log.
+//!
+//! Events are places to look, never operations (architecture.md 3): what counts is what is there after the event was read.
+//! An entry that is not where the model has it is *displaced*: it is removed only when every event that was queued before
+//! it was missed has been looked at, as it may have moved. A place that is needed before is cleared by *parking* its entry
+//! under a name of the engine's own. So any order, folding or repetition of events leads to the same end.
+
+mod again;
+mod changed;
+mod entries;
+mod listing;
+mod missing;
+mod places;
+
+use super::super::capture::{Batch, Change, Key, Look, Place};
+use super::super::folder::join;
+use super::super::walk::source_path;
+use super::common::Common;
+use super::model::{Identity, Model, NONE, NodeId};
+use super::record::{At, Record};
+use crate::engine::log::escape;
+use crate::sys::{Dir, Names};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::Arc;
+
+/// Looks that are settled while the model is held: others get their turn in between.
+const CHUNK: usize = 256;
+/// Directories that are held open at a time.
+const OPEN: usize = 64;
+/// How often a directory that cannot be found is tried to be listed.
+const LISTINGS: u8 = 20;
+/// How often a look waits for its directory to be found again.
+const TRIES: u8 = 3;
+
+/// The looking side's own state. Used by one thread.
+pub(super) struct Looker {
+    common: Arc<Common>,
+    /// Counts batches.
+    batch: u64,
+    displaced: Vec<(NodeId, Identity, u64)>,
+    deferred: Vec<(Look, u8)>,
+    /// Directories whose own times an operation in them has moved on the target.
+    touched: HashSet<NodeId>,
+    /// Directories to list, last first.
+    scans: Vec<(NodeId, Identity)>,
+    /// Directories that had moved when they were to be listed, and how often that was so.
+    unlisted: Vec<(NodeId, Identity, u8)>,
+    /// Records whose file could not be found, as its directory had moved.
+    unsent: Vec<Vec<u8>>,
+    listed_late: HashMap<NodeId, u8>,
+    /// Held only while a batch is looked at: a descriptor would keep a file system from being unmounted.
+    open: HashMap<NodeId, (Identity, Arc<Dir>)>,
+    /// Where inodes were seen in this chunk.
+    seen: HashMap<Identity, (NodeId, Box<[u8]>)>,
+    names: Names,
+    buffer: Vec<u8>,
+    record: Vec<u8>,
+    /// The directories above the roots.
+    above: HashSet<Key>,
+    /// Roots that were renamed or removed, and whose copies were let go.
+    let_go: HashSet<u16>,
+    /// It was said that some processes cannot be looked at.
+    told_hidden: bool,
+    /// The directories in which events of this batch, and of the one before it, named an object.
+    named: HashMap<Key, HashSet<Key>>,
+    named_before: HashMap<Key, HashSet<Key>>,
+}
+
+/// What an event told of a name, where it tells objects.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told<'a> {
+    object: Option<&'a Key>,
+    from: Option<&'a Key>,
+}
+
+/// Whether an entry is where the model has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    There,
+    Gone,
+    /// Its directory is not where the model has that.
+    Unknown,
+}
+
+/// Why a directory could not be opened.
+enum Unreachable {
+    /// It is not where the model has it: its own event will tell.
+    Elsewhere,
+    /// The root is not the one that was connected.
+    Root,
+    Failed(io::Error),
+}
+
+impl Looker {
+    pub(super) fn new(common: Arc<Common>, above: HashSet<Key>) -> Self {
+        Self {
+            common,
+            batch: 0,
+            displaced: Vec::new(),
+            deferred: Vec::new(),
+            touched: HashSet::new(),
+            scans: Vec::new(),
+            unlisted: Vec::new(),
+            unsent: Vec::new(),
+            listed_late: HashMap::new(),
+            open: HashMap::new(),
+            seen: HashMap::new(),
+            names: Names::default(),
+            buffer: Vec::new(),
+            record: Vec::new(),
+            above,
+            let_go: HashSet::new(),
+            told_hidden: false,
+            named: HashMap::new(),
+            named_before: HashMap::new(),
+        }
+    }
+
+    /// True while something waits for the events that are still to be read.
+    pub(super) fn is_waiting(&self) -> bool {
+        let lists = [self.displaced.is_empty(), self.deferred.is_empty(), self.unlisted.is_empty()];
+        lists.contains(&false) || !self.unsent.is_empty()
+    }
+
+    /// Looks at everything that a batch names. An empty batch: no event came since the last one.
+    pub(super) fn look(&mut self, batch: &mut Batch) {
+        self.batch += 1;
+        let number = self.batch;
+        if self.common.is_released() {
+            self.release_roots();
+        }
+        self.grant(self.common.take_requests());
+        let mut looks: Vec<(Look, u8)> = batch.looks.drain(..).map(|look| (look, 0)).collect();
+        // What waited comes after what was found since, which may bring its directory back.
+        looks.append(&mut self.deferred);
+        if batch.mounts_changed {
+            self.mounts();
+        }
+        for gap in batch.gaps.drain(..) {
+            self.gap(gap);
+        }
+        self.note_names(&looks);
+        self.list_late();
+        for chunk in looks.chunks(CHUNK) {
+            let common = Arc::clone(&self.common);
+            let mut model = common.turn();
+            self.prepare(&model, chunk);
+            for (look, tries) in chunk {
+                self.one(&mut model, look, *tries);
+            }
+            self.seen.clear();
+            drop(model);
+            self.scan();
+        }
+        self.scan();
+        let common = Arc::clone(&self.common);
+        let mut model = common.turn();
+        // Whatever was missed before this batch was read would have been found by now.
+        self.flush_displaced(&mut model, number - 1);
+        self.flush_touched(&mut model);
+        drop(model);
+        self.open.clear();
+    }
+
+    /// Removes everything displaced: capture was read empty, and nothing came.
+    pub(super) fn settle(&mut self) {
+        let common = Arc::clone(&self.common);
+        let mut model = common.turn();
+        let deferred = std::mem::take(&mut self.deferred);
+        for (look, _) in deferred {
+            self.one(&mut model, &look, TRIES);
+        }
+        self.list_late();
+        let all = self.batch;
+        self.flush_displaced(&mut model, all);
+        drop(model);
+        self.scan();
+        self.flush_touched(&mut common.turn());
+        self.open.clear();
+    }
+
+    /// One place.
+    fn one(&mut self, model: &mut Model, look: &Look, tries: u8) {
+        match &look.place {
+            Place::Name { dir, .. } if self.above.contains(dir) && model.by_key(dir).is_none() => {
+                if look.change.has(Change::NAME) {
+                    self.check_roots(model);
+                }
+            }
+            Place::Name { dir, name } => {
+                if let Some(node) = self.directory_of(model, dir) {
+                    self.name(model, node, name, look, tries);
+                }
+            }
+            Place::Directory { dir } => {
+                if let Some(node) = self.directory_of(model, dir) {
+                    self.queue_directory_meta(model, node);
+                }
+            }
+            Place::Object { key } => self.object(model, key, look.change),
+        }
+    }
+
+    fn fail(&self, model: &Model, dir: NodeId, name: &[u8], error: &io::Error) {
+        let shown = self.shown(model, dir, name);
+        tracing::warn!("{shown}: it cannot be looked at on the source: {error}");
+        self.common.shared.fail(&shown, &format!("it cannot be looked at on the source: {error}"));
+    }
+
+    fn shown(&self, model: &Model, dir: NodeId, name: &[u8]) -> String {
+        let (root, path) = model.path(dir);
+        let top = self.common.roots.get(&root).map(|place| place.path.clone()).unwrap_or_default();
+        escape(source_path(&top, &path, name))
+    }
+
+    fn shown_node(&self, model: &Model, node: NodeId) -> String {
+        if model.parent(node) == NONE {
+            return self.shown(model, node, b"");
+        }
+        self.shown(model, model.parent(node), model.name(node))
+    }
+
+    /// Puts a record into the queue.
+    fn log(&mut self, record: &Record<'_>, bytes: u64) {
+        if let Record::Rename { at, from, .. } = record {
+            let place = |at: &At<'_>| (at.root, join(at.path, at.name));
+            self.common.note_move(place(from), place(at));
+        }
+        self.record.clear();
+        record.encode(&mut self.record);
+        self.common.log(&self.record, bytes);
+    }
+}
+
+/// The inode of a file without a name (`O_TMPFILE`), as the kernel names it in events.
+fn unnamed_inode(name: &[u8]) -> Option<u64> {
+    std::str::from_utf8(name.strip_prefix(b"#")?).ok()?.parse().ok()
+}

@@ -1,0 +1,264 @@
+//! Where events point to: directories by their keys, roots, and what lies outside.
+
+use super::super::super::capture::{Change, Key, Look, Place};
+use super::super::super::walk::source_path;
+use super::super::model::{Identity, Model, NONE, NodeId, flag};
+use super::{Looker, OPEN, TRIES, Told, Unreachable};
+use crate::engine::log::escape;
+use crate::engine::replication::Hold;
+use crate::engine::repset::pseudo_magic;
+use crate::sys::{self, Dir, FileKind, Stat};
+use crate::wire::{NAME_MAX, PATH_MAX};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+impl Looker {
+    /// Notes where events named objects, for [`Self::comes_from_outside`].
+    pub(super) fn note_names(&mut self, looks: &[(Look, u8)]) {
+        self.named_before = std::mem::take(&mut self.named);
+        for (look, _) in looks {
+            if let (Place::Name { dir, .. }, Some(object)) = (&look.place, &look.object) {
+                let dirs = self.named.entry(object.clone()).or_default();
+                dirs.insert(dir.clone());
+                dirs.extend(look.from.clone());
+            }
+        }
+    }
+
+    /// A name that came by a rename from inside the set is a move, from wherever it is looked at (REP-24); one whose old name
+    /// was in a directory that is known to be outside has come from there (REP-23). An object that other directories of late
+    /// had names of may have come by several steps: it counts as inside. Then the target's names are one file as the source's
+    /// are.
+    pub(super) fn comes_from_outside(&self, model: &Model, dir: NodeId, told: Told<'_>) -> bool {
+        let (Some(object), Some(from)) = (told.object, told.from) else { return false };
+        let here = model.key(dir);
+        let known = [&self.named, &self.named_before];
+        // The directory that it came from may have been moved out only since.
+        let moved = known.iter().any(|named| named.contains_key(from));
+        let mut places = known.into_iter().filter_map(|named| named.get(object)).flatten();
+        !moved && places.all(|dir| dir == from || Some(dir) == here) && self.is_outside(model, from)
+    }
+
+    /// Is the directory below none of the roots? One that is gone may have been.
+    pub(super) fn is_outside(&self, model: &Model, key: &Key) -> bool {
+        if model.by_key(key).is_some() {
+            return false;
+        }
+        let Ok(Some((_, path))) = self.common.capture.resolve(key) else { return false };
+        let path = Path::new(std::ffi::OsStr::from_bytes(&path));
+        !path.as_os_str().is_empty() && !self.common.roots.values().any(|root| path.starts_with(&root.path))
+    }
+
+    /// The directory that events name so; None when it lies outside, or is gone, or the mirror has not come to it yet.
+    pub(super) fn directory_of(&mut self, model: &mut Model, key: &Key) -> Option<NodeId> {
+        if let Some(node) = model.by_key(key) {
+            return model.has(node, flag::WALKED).then_some(node);
+        }
+        let capture = Arc::clone(&self.common.capture);
+        let (stat, path) = match capture.resolve(key) {
+            Ok(Some(found)) => found,
+            // Gone before its events were read: its nearest living parent's event removes it.
+            Ok(None) | Err(_) => return None,
+        };
+        let id = Identity::of(&stat);
+        let known = model.names_of(&id).find(|node| model.entry(*node).kind == FileKind::Directory);
+        if let Some(node) = known {
+            if !model.has(node, flag::WALKED) {
+                return None;
+            }
+            model.set_key(node, key.clone());
+            return Some(node);
+        }
+        // Somewhere above it may be a directory that is known: what lies between is new.
+        let known_as = path.clone();
+        let path = Path::new(std::ffi::OsStr::from_bytes(&path));
+        for above in path.ancestors().skip(1) {
+            let Ok(dir) = Dir::open_root(above) else { continue };
+            let Ok(stat) = Stat::of(&dir) else { continue };
+            let id = Identity::of(&stat);
+            let Some(node) = model.names_of(&id).find(|node| model.key(*node).is_some()) else { continue };
+            drop(dir);
+            let below = path.strip_prefix(above).ok()?.components().next()?;
+            let name = below.as_os_str().as_bytes().to_vec();
+            if model.has(node, flag::WALKED) {
+                let look = Look {
+                    place: Place::Directory { dir: key.clone() },
+                    change: Change::NAME,
+                    object: None,
+                    from: None,
+                };
+                self.name(model, node, &name, &look, TRIES);
+            }
+            // A subtree that was found so is listed whole; what a rule leaves out is as good as outside.
+            return None;
+        }
+        // A path that has changed meanwhile proves nothing.
+        if capture.resolve(key).is_ok_and(|again| again.is_some_and(|(_, again)| again == known_as)) {
+            capture.looks().ignore(key);
+        }
+        None
+    }
+
+    /// Opens a directory that the model has, and makes sure that it is the one.
+    pub(super) fn open_dir(&mut self, model: &Model, node: NodeId) -> Result<Arc<Dir>, Unreachable> {
+        if let Some(dir) = self.held_open(model, node) {
+            return Ok(dir);
+        }
+        let (root, path) = model.path(node);
+        let Some(top) = model.root(root) else { return Err(Unreachable::Elsewhere) };
+        let top_dir = match self.held_open(model, top) {
+            Some(dir) => dir,
+            None => {
+                let found = self.open_top(model, root, top)?;
+                self.open.insert(top, (model.entry(top).id, Arc::clone(&found)));
+                found
+            }
+        };
+        if top == node {
+            return Ok(top_dir);
+        }
+        let dir = sys::c_string(&path).and_then(|path| top_dir.descend(&path));
+        let dir = match dir.and_then(|dir| Ok((Identity::of(&Stat::of(&dir)?), dir))) {
+            Ok((id, dir)) if id == model.entry(node).id => Arc::new(dir),
+            Ok(_) => return Err(Unreachable::Elsewhere),
+            Err(error) => {
+                return Err(match error.raw_os_error() {
+                    Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => Unreachable::Elsewhere,
+                    _ => Unreachable::Failed(error),
+                });
+            }
+        };
+        if self.open.len() >= OPEN {
+            self.open.retain(|node, _| model.is_used(*node) && model.is_root(*node));
+        }
+        self.open.insert(node, (model.entry(node).id, Arc::clone(&dir)));
+        Ok(dir)
+    }
+
+    /// The directory, if it is open. The number may have been another's, which is gone.
+    pub(super) fn held_open(&self, model: &Model, node: NodeId) -> Option<Arc<Dir>> {
+        let (id, dir) = self.open.get(&node)?;
+        (*id == model.entry(node).id).then(|| Arc::clone(dir))
+    }
+
+    /// Opens a root. Another directory in its place, or none, holds everything up.
+    pub(super) fn open_top(
+        &mut self,
+        model: &Model,
+        root: u16,
+        top: NodeId,
+    ) -> Result<Arc<Dir>, Unreachable> {
+        let Some(path) = self.common.roots.get(&root).map(|place| place.path.clone()) else {
+            return Err(Unreachable::Root);
+        };
+        match Dir::open_root(&path).and_then(|dir| Ok((Identity::of(&Stat::of(&dir)?), dir))) {
+            Ok((id, dir)) if id == model.entry(top).id => Ok(Arc::new(dir)),
+            // A person knows already.
+            Ok(_) | Err(_) if self.let_go.contains(&root) => Err(Unreachable::Root),
+            Ok(_) | Err(_) => {
+                self.root_gone(&path);
+                Err(Unreachable::Root)
+            }
+        }
+    }
+
+    pub(super) fn root_gone(&self, path: &Path) {
+        self.common.hold(Hold::RootGone { path: escape(path.as_os_str().as_bytes()) });
+    }
+
+    /// Each root must still be what was connected.
+    pub(super) fn check_roots(&mut self, model: &Model) -> bool {
+        for root in model.roots() {
+            let (number, _) = model.path(*root);
+            if self.open_top(model, number, *root).is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A person has said that the copy of a root that was renamed or removed shall go: exactly that is removed.
+    pub(super) fn release_roots(&mut self) {
+        let common = Arc::clone(&self.common);
+        let mut model = common.turn();
+        for root in model.roots().to_vec() {
+            let (number, _) = model.path(root);
+            let Some(place) = common.roots.get(&number) else { continue };
+            let missing = std::fs::symlink_metadata(&place.path)
+                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            if missing && place.above.is_some() {
+                self.let_go.insert(number);
+                for child in model.children(root).collect::<Vec<_>>() {
+                    self.remove(&mut model, child);
+                }
+            }
+        }
+    }
+
+    /// Another set's connection sends it already (REP-34).
+    pub(super) fn is_sent_elsewhere(&self, model: &Model, dir: NodeId, name: &[u8], directory: bool) -> bool {
+        if self.common.plan.elsewhere.is_empty() {
+            return false;
+        }
+        let (root, path) = model.path(dir);
+        let Some(place) = self.common.roots.get(&root) else { return false };
+        let path = source_path(&place.path, &path, name);
+        self.common.plan.sent_by(Path::new(std::ffi::OsStr::from_bytes(&path)), directory).is_some()
+    }
+
+    /// Is something mounted there? A directory that shows at two places is, at one of them.
+    pub(super) fn is_mount_point(&self, model: &Model, dir: NodeId, name: &[u8]) -> bool {
+        let (root, path) = model.path(dir);
+        let Some(place) = self.common.roots.get(&root) else { return false };
+        let path = source_path(&place.path, &path, name);
+        let path = Path::new(std::ffi::OsStr::from_bytes(&path));
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        self.common.mount_points().contains(&real)
+    }
+
+    pub(super) fn is_mount_point_of(&self, model: &Model, node: NodeId) -> bool {
+        let parent = model.parent(node);
+        parent != NONE && self.is_mount_point(model, parent, model.name(node))
+    }
+
+    pub(super) fn reason_to_leave_out(
+        &self,
+        model: &Model,
+        dir: NodeId,
+        handle: &Dir,
+        name: &[u8],
+        stat: &Stat,
+    ) -> Option<String> {
+        if self.common.plan.forbidden.contains(&stat.id()) {
+            return Some("it is the engine's own directory".to_string());
+        }
+        if stat.dev == model.entry(dir).id.dev {
+            return None;
+        }
+        let mut at = dir;
+        while at != NONE {
+            let id = model.entry(at).id;
+            if (id.dev, id.ino) == stat.id() {
+                return Some("it is mounted inside itself (REP-03)".to_string());
+            }
+            at = model.parent(at);
+        }
+        let magic = sys::c_string(name).and_then(|name| handle.dir(&name)).and_then(sys::file_system_magic);
+        magic.ok().and_then(pseudo_magic).map(|name| format!("it is a pseudo or stacked file system, {name}"))
+    }
+
+    /// REP-37.
+    pub(super) fn is_too_long(&self, model: &Model, dir: NodeId, name: &[u8]) -> bool {
+        let (root, path) = model.path_with(dir, name);
+        let top = self.common.roots.get(&root).map_or(0, |place| place.path.as_os_str().len());
+        let long = name.len() > NAME_MAX || top + 1 + path.len() > PATH_MAX;
+        if long {
+            let shown = self.shown(model, dir, name);
+            sys::system_log(&format!("DTCL: path longer than {PATH_MAX} bytes is not replicated: {shown}"));
+            self.common.shared.fail(&shown, "its path is longer than 4094 bytes (REP-37)");
+        }
+        long
+    }
+}
