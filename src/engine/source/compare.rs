@@ -130,12 +130,12 @@ impl From<io::Error> for Failed {
 }
 
 impl Comparer<'_> {
-    /// Works until the queue ends, a stop is asked for, or the target ends.
-    pub(super) fn run(mut self, queue: &Receiver<Compare>) {
+    /// Works until the queue ends, a stop is asked for, or the target ends. False: it has ended.
+    pub(super) fn run(mut self, queue: &Receiver<Compare>) -> bool {
         let mut buffer = Vec::new();
         for mut item in queue {
             if !self.shared.go_on() {
-                return;
+                return true;
             }
             let result = self.compare(&mut item, &mut buffer);
             if let Some(local) = &self.emitter.local {
@@ -161,7 +161,7 @@ impl Comparer<'_> {
                         findings.compared(*finding, &found, &spot());
                     }
                 }
-                Err(Failed::Gone) => return,
+                Err(Failed::Gone) => return !self.shared.go_on(),
                 Err(Failed::Source(error)) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(Failed::Source(error)) => {
                     let errno = error.raw_os_error().unwrap_or(libc::EIO);
@@ -179,39 +179,37 @@ impl Comparer<'_> {
                 && let Some(_turn) = self.gate.stands(&item.folder)
                 && self.emitter.send_folder_meta(&item.folder).is_err()
             {
-                return;
+                return false;
             }
         }
+        true
     }
 
     fn compare(&mut self, item: &mut Compare, buffer: &mut Vec<u8>) -> Result<Found, Failed> {
         let opened = item.dir.read(&item.name).and_then(|file| Ok((Before::look(&file)?, file)));
         let (before, file) = match opened {
             Ok((stat, file)) if stat.kind == FileKind::File => (stat, file),
-            Ok(_) => {
-                self.sums.skip(item.question);
-                return Err(Failed::Changed);
-            }
-            Err(error) => {
-                self.sums.skip(item.question);
-                return Err(error.into());
-            }
+            Ok(_) => return Err(Failed::Changed),
+            Err(error) => return Err(error.into()),
         };
         sys::advise_sequential(&file);
-        let patch = InPlace { item, number: None, gate: self.gate, id: before.id() };
+        let mut patch = InPlace { item, number: None, gate: self.gate, id: before.id() };
         self.gate.begins(before.id());
         let result = if self.sums.is_here(patch.item.question) {
-            self.compare_beside(patch, &file, &before)
+            self.compare_beside(&mut patch, &file, &before)
         } else {
-            self.compare_sums(patch, &file, &before, buffer)
+            self.compare_sums(&mut patch, &file, &before, buffer)
         };
+        if result.is_err() {
+            patch.drop_file(self.emitter);
+        }
         self.gate.ends(before.id());
         result
     }
 
     fn compare_sums(
         &mut self,
-        mut patch: InPlace<'_>,
+        patch: &mut InPlace<'_>,
         file: &File,
         before: &Before,
         buffer: &mut Vec<u8>,
@@ -224,23 +222,17 @@ impl Comparer<'_> {
         let mut sums = Vec::new();
         let mut at = 0;
         loop {
-            let got = sys::read_exact_at(file, &mut buffer[..span], at).map_err(|error| {
-                if target_ended.is_none() {
-                    self.sums.skip(patch.item.question);
-                }
-                patch.drop_file(self.emitter);
-                Failed::Source(error)
-            })?;
+            let got = sys::read_exact_at(file, &mut buffer[..span], at)?;
             sums.clear();
             sys::block_sums(&buffer[..got], block, &mut sums);
             found.compared += got as u64;
             self.shared.counters.bytes_compared.fetch_add(got as u64, Relaxed);
             for (bytes, ours) in buffer[..got].chunks(block).zip(&sums) {
-                let theirs = self.their_sum(&patch, &mut target_ended)?;
+                let theirs = self.their_sum(patch, &mut target_ended)?;
                 if theirs.as_ref() != Some(ours) {
                     found.differing += bytes.len() as u64;
                     if patch.item.act == Act::Send {
-                        found.sent += self.send_block(&mut patch, before, at, bytes)?;
+                        found.sent += self.send_block(patch, before, at, bytes)?;
                     }
                 }
                 at += bytes.len() as u64;
@@ -249,22 +241,18 @@ impl Comparer<'_> {
                 break;
             }
             if !self.shared.go_on() {
-                patch.drop_file(self.emitter);
                 return Err(Failed::Gone);
             }
         }
         let their_size = match target_ended {
             Some(size) => size,
-            None => match self.sums_end(patch.item.question) {
-                Some(size) => size,
-                None => return Err(Failed::Gone),
-            },
+            None => self.their_end(patch.item.question)?,
         };
-        self.conclude(&mut patch, file, before, found, (at, their_size))
+        self.conclude(patch, file, before, found, (at, their_size))
     }
 
     /// The same without checksums, for a file of the target that this process may read.
-    fn compare_beside(&self, mut patch: InPlace<'_>, file: &File, before: &Before) -> Result<Found, Failed> {
+    fn compare_beside(&self, patch: &mut InPlace<'_>, file: &File, before: &Before) -> Result<Found, Failed> {
         let local = self.emitter.local.as_ref();
         let theirs = local.and_then(|local| local.get(patch.item.question)).ok_or(Failed::Gone)?;
         let their_size = Stat::of(&*theirs)?.size;
@@ -273,14 +261,13 @@ impl Comparer<'_> {
         let mut found = Found { compared: before.size, ..Found::default() };
         let mut bytes = vec![0; block];
         for at in blocks {
-            let got =
-                sys::read_exact_at(file, &mut bytes, at).inspect_err(|_| patch.drop_file(self.emitter))?;
+            let got = sys::read_exact_at(file, &mut bytes, at)?;
             found.differing += got as u64;
             if patch.item.act == Act::Send && got > 0 {
-                found.sent += self.send_block(&mut patch, before, at, &bytes[..got])?;
+                found.sent += self.send_block(patch, before, at, &bytes[..got])?;
             }
         }
-        self.conclude(&mut patch, file, before, found, (before.size, their_size))
+        self.conclude(patch, file, before, found, (before.size, their_size))
     }
 
     /// What follows when all blocks were compared: `sizes` are the bytes read here and there.
@@ -298,7 +285,6 @@ impl Comparer<'_> {
         // What only a second read could settle is compared anew at the mirror's end.
         let settled = settle(file, before, || Ok(false))?;
         if settled == Settled::No || at != before.size {
-            patch.drop_file(self.emitter);
             return Err(Failed::Changed);
         }
         if patch.item.act == Act::Send {
@@ -343,20 +329,19 @@ impl Comparer<'_> {
                 *ended = Some(size);
                 Ok(None)
             }
-            Piece::Unreadable(errno) => {
-                patch.drop_file(self.emitter);
-                Err(Failed::Target(errno))
-            }
+            Piece::Unreadable(errno) => Err(Failed::Target(errno)),
             Piece::Here | Piece::Gone => Err(Failed::Gone),
         }
     }
 
-    fn sums_end(&mut self, question: u64) -> Option<u64> {
+    /// The bytes that the target has in all.
+    fn their_end(&mut self, question: u64) -> Result<u64, Failed> {
         loop {
             match self.sums.next(question) {
                 Piece::Sum(_) => {}
-                Piece::End(size) => return Some(size),
-                Piece::Unreadable(_) | Piece::Here | Piece::Gone => return None,
+                Piece::End(size) => return Ok(size),
+                Piece::Unreadable(errno) => return Err(Failed::Target(errno)),
+                Piece::Here | Piece::Gone => return Err(Failed::Gone),
             }
         }
     }
@@ -410,7 +395,8 @@ impl InPlace<'_> {
         Ok(())
     }
 
-    fn drop_file(&self, emitter: &Emitter) {
+    /// Leaves the file as it is; what was written stands.
+    fn drop_file(&mut self, emitter: &Emitter) {
         if let Some(file) = self.number {
             // A target that has ended needs no word.
             let _ = emitter.send_numbered(&Op::FileDrop { file });

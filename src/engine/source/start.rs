@@ -103,7 +103,7 @@ pub(super) fn spawn_comparer<'scope, 'env>(
     scope: &'scope std::thread::Scope<'scope, 'env>,
     comparer: Comparer<'scope>,
     queue: Receiver<Compare>,
-) -> Result<std::thread::ScopedJoinHandle<'scope, ()>, ApiError> {
+) -> Result<std::thread::ScopedJoinHandle<'scope, bool>, ApiError> {
     std::thread::Builder::new()
         .name("compare".to_string())
         .spawn_scoped(scope, move || comparer.run(&queue))

@@ -76,7 +76,7 @@ pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way
         walked &= !verify.gone && emitter.lock().flush().is_ok();
         let Verify { listing, compare, orphans, .. } = verify;
         drop(compare);
-        walked &= comparing.join().is_ok();
+        walked &= comparing.join().unwrap_or(false);
         // Afterwards what was found different is sent whole by the mirror's own code.
         let mut mirror = Mirror {
             plan,

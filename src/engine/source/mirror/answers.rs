@@ -31,6 +31,14 @@ impl Mirror<'_> {
             }
             Answer::Written { file } => self.written(file)?,
             Answer::Reached { barrier } => self.reached = barrier,
+            Answer::Failed {
+                who: 0,
+                kind: FailureKind::Missing | FailureKind::Mismatch,
+                root,
+                path,
+                name,
+                ..
+            } if self.gate.heals(root, path, name) => {}
             Answer::Failed { who: 0, kind, errno, root, path, name, what } => {
                 let spot = Spot { root, path: path.to_vec(), name: name.to_vec() };
                 let what = String::from_utf8_lossy(what);

@@ -97,7 +97,7 @@ pub(in crate::engine::source) fn run(
         mirror.compare = None;
         walked &= mirror.flush().is_ok();
         if let Some(comparing) = comparing {
-            walked &= comparing.join().is_ok();
+            walked &= comparing.join().unwrap_or(false);
         }
         let listed = mirror.finish_listing();
         if is_dry && !clean {

@@ -124,8 +124,20 @@ impl Gate {
         let node = place_of(&model, folder)?;
         let id = Identity::of(stat);
         let ours = model.child(node, name);
-        if ours.is_none() && !common.stands_at(&id, folder.root, &folder.path, name) {
-            // Its removal may have been looked at already, and would not be again.
+        if ours.is_none() {
+            if !common.stands_at(&id, folder.root, &folder.path, name) {
+                // Its removal may have been looked at already, and would not be again.
+                return None;
+            }
+            let moved = stat.links == 1 && model.names_of(&id).next().is_some();
+            if moved || has_moved(&model, node) {
+                // Its event may not have been looked at yet.
+                common.ask_rescan(folder.id);
+                return None;
+            }
+        }
+        if has_moved(&model, node) {
+            // The target's listing may be of what was there before; replication has compared what has moved.
             return None;
         }
         if let Some(ours) = ours {
@@ -198,6 +210,14 @@ impl Gate {
         }
     }
 
+    /// What the job sent could not be done, as the target is not as its listing was. True: replication sends it anew.
+    pub(in crate::engine::source) fn heals(&self, root: u16, path: &[u8], name: &[u8]) -> bool {
+        match self {
+            Gate::Open => false,
+            Gate::Follow(common) => common.ask_heal(root, path, name),
+        }
+    }
+
     /// What the job sent of a file is not all, or not of one time: replication sees to it.
     pub(in crate::engine::source) fn leave_content(&self, id: (u64, u64)) {
         if let Gate::Follow(common) = self {
@@ -223,6 +243,17 @@ fn place_of(model: &Model, folder: &Folder) -> Option<NodeId> {
     let node = model.at(folder.root, &folder.path)?;
     let id = model.entry(node).id;
     ((id.dev, id.ino) == folder.id && !model.has(node, flag::DISPLACED)).then_some(node)
+}
+
+/// Was the directory, or one above it, made or moved by replication since the job began?
+fn has_moved(model: &Model, mut node: NodeId) -> bool {
+    while node != super::model::NONE {
+        if model.has(node, flag::FOLLOWED) {
+            return true;
+        }
+        node = model.parent(node);
+    }
+    false
 }
 
 impl Sending<'_> {

@@ -40,7 +40,14 @@ impl Looker {
                 let told = Told { object: look.object.as_ref(), from: look.from.as_ref() };
                 self.settle_name(model, dir, &handle, name, look.change, told);
             }
-            Err(Unreachable::Elsewhere) if tries < TRIES => self.deferred.push((look.clone(), tries + 1)),
+            Err(Unreachable::Elsewhere) if tries < TRIES => {
+                if tries == 0 {
+                    // The directory may have left the set with this name; the file may have others.
+                    let told = Told { object: look.object.as_ref(), from: look.from.as_ref() };
+                    self.elsewhere(model, model.child(dir, name), look.change, told);
+                }
+                self.deferred.push((look.clone(), tries + 1));
+            }
             Err(Unreachable::Elsewhere) => {
                 // Nothing else has told where it is: look at its own name.
                 model.set(dir, flag::UNSEEN);
