@@ -168,9 +168,12 @@ impl Dir {
             .map(drop)
     }
 
-    /// The text of the symbolic link of this name.
+    /// The text of the symbolic link of this name. What is none, or no longer one, is ENOENT.
     pub fn link_text(&self, name: &CStr) -> io::Result<Vec<u8>> {
-        let text = nix::fcntl::readlinkat(self.as_fd(), name)?;
+        let text = nix::fcntl::readlinkat(self.as_fd(), name).map_err(|errno| match errno {
+            nix::Error::EINVAL => nix::Error::ENOENT,
+            other => other,
+        })?;
         Ok(std::os::unix::ffi::OsStringExt::into_vec(text))
     }
 

@@ -229,7 +229,9 @@ impl Queue {
     pub fn done(&self, position: u64) {
         let mut state = lock(&self.shared.state);
         state.done(&self.shared.counters, position);
-        self.shared.settle(&state);
+        if self.shared.counters.done.load(Acquire) >= state.wanted {
+            self.shared.settle(&mut state);
+        }
     }
 
     /// Nothing waits, and all that was given out is done.
@@ -241,8 +243,16 @@ impl Queue {
 
     /// Waits until [`Queue::is_idle`].
     pub fn wait_idle(&self, timeout: Option<Duration>, cancelled: impl Fn() -> bool) -> Waited {
+        let pushed = || self.shared.counters.pushed.load(Acquire);
         // A closed queue is empty because all was dropped.
-        self.wait(timeout, cancelled, |state| (!state.closed && self.is_idle()).then_some(Waited::Done))
+        self.wait(timeout, cancelled, pushed, |state| (!state.closed && self.is_idle()).then_some(Waited::Done))
+    }
+
+    /// Waits until no more than so many records wait or are under way.
+    pub fn wait_room(&self, most: u64, timeout: Option<Duration>, cancelled: impl Fn() -> bool) -> Waited {
+        let wanted = || self.shared.counters.pushed.load(Acquire).saturating_sub(most);
+        let done = || self.shared.counters.done.load(Acquire);
+        self.wait(timeout, cancelled, wanted, |_| (done() >= wanted()).then_some(Waited::Done))
     }
 
     /// Waits until the record at this position and all before it are done.
@@ -252,7 +262,7 @@ impl Queue {
         timeout: Option<Duration>,
         cancelled: impl Fn() -> bool,
     ) -> Waited {
-        self.wait(timeout, cancelled, |state| {
+        self.wait(timeout, cancelled, || position, |state| {
             if state.is_lost(position) {
                 return Some(Waited::Lost);
             }
@@ -260,10 +270,12 @@ impl Queue {
         })
     }
 
+    /// `wanted`: the position before which nobody needs to look again.
     fn wait(
         &self,
         timeout: Option<Duration>,
         cancelled: impl Fn() -> bool,
+        wanted: impl Fn() -> u64,
         settled: impl Fn(&State) -> Option<Waited>,
     ) -> Waited {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -283,6 +295,7 @@ impl Queue {
                 return Waited::Cancelled;
             }
             state.waiters += 1;
+            state.wanted = state.wanted.min(wanted());
             state = wait_on(&self.shared.settled, state, left.unwrap_or(LOOK).min(LOOK));
             state.waiters -= 1;
         }
@@ -326,7 +339,7 @@ impl Queue {
         let mut state = lock(&shared.state);
         state.closed = true;
         shared.closed.store(true, Release);
-        shared.settle(&state);
+        shared.settle(&mut state);
         shared.arrive(state);
         shared.clear(&mut lock(&shared.head));
     }
@@ -349,7 +362,9 @@ impl Shared {
         }
     }
 
-    fn settle(&self, state: &State) {
+    /// Wakes those who wait until something is done.
+    fn settle(&self, state: &mut State) {
+        state.wanted = u64::MAX;
         if state.waiters > 0 {
             self.settled.notify_all();
         }
@@ -515,7 +530,7 @@ impl Shared {
         let bytes = counters.pushed_bytes.load(Relaxed) - counters.popped_bytes.load(Relaxed);
         let dropped = state.drop_all(counters);
         state.shrink(0);
-        self.settle(&state);
+        self.settle(&mut state);
         drop(state);
         head.reader.close();
         drop(dropped);

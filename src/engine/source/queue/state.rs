@@ -61,6 +61,8 @@ pub(super) struct State {
     pub closed: bool,
     /// Threads in `wait_done` and `wait_idle`.
     pub waiters: usize,
+    /// The lowest position that one of them waits for.
+    pub wanted: u64,
     /// Positions that were dropped, first and last, in order.
     lost: Vec<(u64, u64)>,
 }
@@ -82,6 +84,7 @@ impl State {
             woken: false,
             closed: false,
             waiters: 0,
+            wanted: u64::MAX,
             lost: Vec::new(),
         }
     }

@@ -557,7 +557,18 @@ fn waits_end_when_it_is_done_or_never_will_be() {
         },
     );
     assert_eq!(idle, Waited::Done);
-    fill(&queue, 1);
+    fill(&queue, 3);
+    assert_eq!(queue.wait_room(2, Some(Duration::from_millis(1)), || false), Waited::TimedOut);
+    let room = while_waiting(
+        &queue,
+        waits,
+        || queue.wait_room(2, None, || false),
+        || {
+            pop(&queue).unwrap();
+            queue.done(5);
+        },
+    );
+    assert_eq!(room, Waited::Done);
     assert_eq!(queue.wait_idle(Some(Duration::from_millis(1)), || false), Waited::TimedOut);
     let closed = while_waiting(&queue, waits, || queue.wait_idle(None, || false), || queue.close());
     assert_eq!(closed, Waited::Closed);

@@ -29,6 +29,12 @@ const GUARD_WINDOW: Duration = Duration::from_secs(3600);
 /// A waiting mirror gets its turn after so long, whatever the ratio.
 const TURN: Duration = Duration::from_millis(20);
 
+/// Records in the log above which nothing more is looked at while it is being sent: what is looked at later is sent as it is
+/// then, once, however often it changes until then.
+const ROOM: u64 = 4096;
+/// A log that has not moved for so long is stalled: what comes then is queued, in memory and on disk.
+const STALL: Duration = Duration::from_millis(20);
+
 /// A root as replication reaches it.
 #[derive(Clone, Debug)]
 pub(super) struct RootPlace {
@@ -177,6 +183,20 @@ impl Common {
         self.since_mirror.store(0, Relaxed);
         self.turned.notify_all();
         turn
+    }
+
+    /// Waits while the log is long and is being sent.
+    pub(super) fn wait_for_room(&self) {
+        let mut before = u64::MAX;
+        loop {
+            let usage = self.queue.usage();
+            let records = usage.records + usage.under_way;
+            if records <= ROOM || records >= before || self.is_stopping() {
+                return;
+            }
+            before = records;
+            self.queue.wait_room(ROOM, Some(STALL), || self.is_stopping());
+        }
     }
 
     /// Puts a record into the queue. Past its limit the copy has to be compared anew, and records are dropped until then.

@@ -73,7 +73,13 @@ impl Gate {
                     None => (&path[..0], path),
                 };
                 let Some(parent) = model.at(root, above) else { return false };
-                if model.names_of(&id).any(|node| !model.has(node, flag::DISPLACED)) {
+                if model.names_of(&id).any(|node| model.has(node, flag::DISPLACED)) {
+                    // It has come from there: replication moves it, with what the target has of it.
+                    let Entry { id, .. } = model.entry(parent);
+                    common.ask_rescan((id.dev, id.ino));
+                    return false;
+                }
+                if model.names_of(&id).next().is_some() {
                     // It was moved since, or is mounted twice: replication follows one of them.
                     return true;
                 }

@@ -15,7 +15,7 @@ impl Looker {
         let Requests { rescans, contents, regroups, links, times } = requests;
         for id in rescans {
             let model = self.common.model();
-            let found = model.names_of_number(id.0, id.1).next();
+            let found = model.names_of_number(id.0, id.1);
             self.scans.extend(found.map(|node| (node, model.entry(node).id)));
         }
         for (dev, ino) in contents {

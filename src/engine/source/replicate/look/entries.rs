@@ -37,7 +37,9 @@ impl Looker {
     pub(super) fn name(&mut self, model: &mut Model, dir: NodeId, name: &[u8], look: &Look, tries: u8) {
         match self.open_dir(model, dir) {
             Ok(handle) => {
-                let told = Told { object: look.object.as_ref(), from: look.from.as_ref() };
+                // What was known of the old name's place when a look comes late is not known any more.
+                let from = look.from.as_ref().filter(|_| tries == 0);
+                let told = Told { object: look.object.as_ref(), from };
                 self.settle_name(model, dir, &handle, name, look.change, told);
             }
             Err(Unreachable::Elsewhere) if tries < TRIES => {
@@ -403,16 +405,17 @@ impl Looker {
         }
     }
 
-    /// Something has moved while a mirror is on its way, which may not come to where it is now: what it has not passed yet is
-    /// compared here.
-    pub(super) fn compare_below(&mut self, model: &mut Model, node: NodeId) {
+    /// Something has moved while a mirror is on its way, which comes to it no more: what it has not passed yet is compared here,
+    /// and what it has not come to is found here.
+    fn compare_below(&mut self, model: &mut Model, node: NodeId) {
         for below in model.all_below(node) {
             let Entry { id, kind, size, .. } = model.entry(below);
-            if model.has(below, flag::PASSED) || below != node && model.has(below, flag::FOLLOWED) {
-                continue;
-            }
             match kind {
-                FileKind::Directory => self.queue_directory_meta(model, below),
+                FileKind::Directory => {
+                    self.queue_directory_meta(model, below);
+                    self.scans.push((below, id));
+                }
+                _ if model.has(below, flag::PASSED) || below != node && model.has(below, flag::FOLLOWED) => {}
                 FileKind::File => self.queue_content(model, &id, size),
                 _ => self.queue_meta(model, below),
             }

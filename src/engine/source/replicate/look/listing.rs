@@ -26,6 +26,7 @@ impl Looker {
             if common.is_stopping() {
                 return;
             }
+            common.wait_for_room();
             let mut model = common.turn();
             if model.is(node, &id) && model.entry(node).kind == FileKind::Directory {
                 self.scan_one(&mut model, node);

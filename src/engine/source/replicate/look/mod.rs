@@ -144,6 +144,7 @@ impl Looker {
         self.list_late();
         for chunk in looks.chunks(CHUNK) {
             let common = Arc::clone(&self.common);
+            common.wait_for_room();
             let mut model = common.turn();
             self.prepare(&model, chunk);
             for (look, tries) in chunk {

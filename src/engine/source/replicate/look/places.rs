@@ -17,6 +17,9 @@ use std::sync::Arc;
 impl Looker {
     /// Notes where events named objects, for [`Self::comes_from_outside`].
     pub(super) fn note_names(&mut self, looks: &[(Look, u8)]) {
+        if looks.is_empty() {
+            return;
+        }
         self.named_before = std::mem::take(&mut self.named);
         for (look, _) in looks {
             if let (Place::Name { dir, .. }, Some(object)) = (&look.place, &look.object) {
