@@ -53,8 +53,12 @@ impl Dir {
         Ok(Dir { fd: nix::fcntl::open(path, flags, Mode::empty())? })
     }
 
+    /// What moved out of the directory, or about in it, while the path was followed is ESTALE.
     fn open2(&self, path: &CStr, flags: OFlag, mode: u32) -> io::Result<OwnedFd> {
-        Ok(nix::fcntl::openat2(self.as_fd(), path, how(flags, mode))?)
+        Ok(nix::fcntl::openat2(self.as_fd(), path, how(flags, mode)).map_err(|errno| match errno {
+            nix::Error::EXDEV | nix::Error::EAGAIN => nix::Error::ESTALE,
+            other => other,
+        })?)
     }
 
     /// The subdirectory of this name.

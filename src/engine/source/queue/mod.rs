@@ -245,7 +245,9 @@ impl Queue {
     pub fn wait_idle(&self, timeout: Option<Duration>, cancelled: impl Fn() -> bool) -> Waited {
         let pushed = || self.shared.counters.pushed.load(Acquire);
         // A closed queue is empty because all was dropped.
-        self.wait(timeout, cancelled, pushed, |state| (!state.closed && self.is_idle()).then_some(Waited::Done))
+        self.wait(timeout, cancelled, pushed, |state| {
+            (!state.closed && self.is_idle()).then_some(Waited::Done)
+        })
     }
 
     /// Waits until no more than so many records wait or are under way.
@@ -262,12 +264,17 @@ impl Queue {
         timeout: Option<Duration>,
         cancelled: impl Fn() -> bool,
     ) -> Waited {
-        self.wait(timeout, cancelled, || position, |state| {
-            if state.is_lost(position) {
-                return Some(Waited::Lost);
-            }
-            (self.shared.counters.done.load(Acquire) >= position).then_some(Waited::Done)
-        })
+        self.wait(
+            timeout,
+            cancelled,
+            || position,
+            |state| {
+                if state.is_lost(position) {
+                    return Some(Waited::Lost);
+                }
+                (self.shared.counters.done.load(Acquire) >= position).then_some(Waited::Done)
+            },
+        )
     }
 
     /// `wanted`: the position before which nobody needs to look again.

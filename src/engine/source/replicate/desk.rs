@@ -11,7 +11,7 @@ use super::super::folder::join;
 use super::common::Common;
 use super::model::{Identity, NodeId};
 use super::moves::{Moves, Place};
-use super::record::Record;
+use super::record::{Record, State};
 use crate::wire::Op;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::PoisonError;
@@ -25,6 +25,8 @@ pub(super) type Lost = (u16, Vec<u8>, Vec<u8>);
 const ASK: u64 = 1 << 62;
 /// How often a barrier goes round because of what is owed. Each time something before it has moved again, or failed again.
 const ROUNDS: u32 = 12;
+/// Of so many files that are owed, those that are gone are forgotten.
+const OWED: usize = 4096;
 /// How often one place is sent anew before that is a failure.
 const HEALS: u32 = 6;
 
@@ -40,6 +42,8 @@ pub(super) struct Desk {
     answered: u64,
     /// What could not be sent when its turn came, by the marks that had passed by then.
     owed: HashMap<Owed, u64>,
+    /// Of what is owed, what the target has nothing of: what stands under its names there is something else.
+    lacking: HashSet<Identity>,
     /// Records whose file had moved when their turn came.
     missed: Vec<Vec<u8>>,
     /// Places of the target that are not as the model has them: to be sent anew.
@@ -64,17 +68,9 @@ pub(super) struct Desk {
     asks: VecDeque<(u64, u64)>,
     /// The last question that was answered.
     applied: u64,
-    /// Files with several names of which a mirror and replication may both have sent some: to be sent whole, with all names.
-    regroups: Vec<Identity>,
+    /// Files that were to be sent anew with all their names in this job.
     regrouped: HashSet<Identity>,
-    /// Names under which a job sent a file whole that has others.
-    links: Vec<(NodeId, Identity)>,
-    /// What a mirror sent with metadata that may be older than what replication had sent.
-    times: Vec<Identity>,
-    /// Directories (device, inode) that the looker is asked to list.
-    rescans: Vec<(u64, u64)>,
-    /// Files whose content it is asked to have compared.
-    contents: Vec<(u64, u64)>,
+    requests: Requests,
     moves: Moves,
 }
 
@@ -108,21 +104,28 @@ pub(super) struct Debts {
 /// What a mirror left to replication, or asks of it.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
+    /// Directories (device, inode) to list.
     pub rescans: Vec<(u64, u64)>,
+    /// Files whose content is to be compared.
     pub contents: Vec<(u64, u64)>,
+    /// Files with several names of which a mirror and replication may both have sent some: to be sent whole, with all names.
     pub regroups: Vec<Identity>,
+    /// Names under which a job sent a file whole that has others.
     pub links: Vec<(NodeId, Identity)>,
+    /// What a mirror sent with metadata that may be older than what replication had sent.
     pub times: Vec<Identity>,
+}
+
+impl Requests {
+    pub(super) fn is_empty(&self) -> bool {
+        let empty = [self.rescans.is_empty(), self.contents.is_empty(), self.regroups.is_empty()];
+        !empty.contains(&false) && self.links.is_empty() && self.times.is_empty()
+    }
 }
 
 impl Desk {
     fn has_debts(&self) -> bool {
         !self.missed.is_empty() || !self.heals.is_empty()
-    }
-
-    fn has_requests(&self) -> bool {
-        let empty = [self.rescans.is_empty(), self.contents.is_empty(), self.regroups.is_empty()];
-        empty.contains(&false) || !self.links.is_empty() || !self.times.is_empty()
     }
 
     /// Sends a mark round once more, if it was not too often. True: so it is.
@@ -135,6 +138,10 @@ impl Desk {
         }
         again
     }
+}
+
+fn is_fresh(record: &Record<'_>) -> bool {
+    matches!(record, Record::Content { state: State::Nothing, .. } | Record::Other { .. })
 }
 
 fn owed(record: &Record<'_>) -> Option<Owed> {
@@ -153,21 +160,21 @@ impl Common {
     pub(super) fn ask_regroup(&self, id: Identity) {
         self.ask(|desk| {
             if desk.regrouped.insert(id) {
-                desk.regroups.push(id);
+                desk.requests.regroups.push(id);
             }
         });
     }
 
     /// A job has sent a file whole under this name: asks for its other names to be linked to it.
     pub(super) fn ask_links(&self, node: NodeId, id: Identity) {
-        self.ask(|desk| desk.links.push((node, id)));
+        self.ask(|desk| desk.requests.links.push((node, id)));
     }
 
     /// Asks for metadata to be sent anew.
     pub(super) fn ask_time(&self, id: Identity) {
         self.ask(|desk| {
-            if desk.times.last() != Some(&id) {
-                desk.times.push(id);
+            if desk.requests.times.last() != Some(&id) {
+                desk.requests.times.push(id);
             }
         });
     }
@@ -175,37 +182,30 @@ impl Common {
     /// Asks for a directory to be listed again.
     pub(super) fn ask_rescan(&self, id: (u64, u64)) {
         self.ask(|desk| {
-            if !desk.rescans.contains(&id) {
-                desk.rescans.push(id);
+            if !desk.requests.rescans.contains(&id) {
+                desk.requests.rescans.push(id);
             }
         });
     }
 
     /// Asks for a file's content to be compared.
     pub(super) fn ask_content(&self, id: (u64, u64)) {
-        self.ask(|desk| desk.contents.push(id));
+        self.ask(|desk| desk.requests.contents.push(id));
     }
 
     pub(super) fn take_requests(&self) -> Requests {
-        let mut desk = self.desk();
-        Requests {
-            rescans: std::mem::take(&mut desk.rescans),
-            contents: std::mem::take(&mut desk.contents),
-            regroups: std::mem::take(&mut desk.regroups),
-            links: std::mem::take(&mut desk.links),
-            times: std::mem::take(&mut desk.times),
-        }
+        std::mem::take(&mut self.desk().requests)
     }
 
     pub(super) fn has_requests(&self) -> bool {
-        self.desk().has_requests()
+        !self.desk().requests.is_empty()
     }
 
     /// A job begins: what earlier ones asked for once may be asked for again.
     pub(super) fn clear_requests(&self) {
         let mut desk = self.desk();
         desk.regrouped.clear();
-        desk.times.clear();
+        desk.requests.times.clear();
     }
 
     /// A mirror sends this file from now on; replication leaves it alone until [`Common::end_busy`].
@@ -217,7 +217,7 @@ impl Common {
     pub(super) fn end_busy(&self, id: (u64, u64)) {
         let mut desk = self.desk();
         if desk.busy.remove(&id) == Some(true) {
-            desk.contents.push(id);
+            desk.requests.contents.push(id);
         }
         let mut parked = std::mem::take(&mut desk.parked);
         desk.asked.append(&mut parked);
@@ -240,10 +240,18 @@ impl Common {
 impl Common {
     /// A record whose file was not where it had been a moment before.
     pub(super) fn miss(&self, bytes: &[u8]) {
+        if self.desk().owed.len() >= OWED {
+            self.forgive();
+        }
         self.ask(|desk| {
             let passed = desk.passed;
-            if let Some(owed) = Record::decode(bytes).ok().and_then(|record| owed(&record)) {
+            if let Ok(record) = Record::decode(bytes)
+                && let Some(owed) = owed(&record)
+            {
                 desk.owed.entry(owed).or_insert(passed);
+                if is_fresh(&record) {
+                    desk.lacking.insert(owed.0);
+                }
             }
             desk.missed.push(bytes.to_vec());
         });
@@ -260,7 +268,31 @@ impl Common {
             if content {
                 desk.owed.remove(&(id, true));
             }
+            if is_fresh(record) {
+                desk.lacking.remove(&id);
+            }
         }
+    }
+
+    /// What is no more is owed no more. The model must not be held.
+    pub(super) fn forgive(&self) {
+        let mut owing: Vec<Owed> = self.desk().owed.keys().copied().collect();
+        if owing.is_empty() {
+            return;
+        }
+        let model = self.model();
+        owing.retain(|(id, _)| model.names_of(id).next().is_none());
+        drop(model);
+        let mut desk = self.desk();
+        for gone in &owing {
+            desk.owed.remove(gone);
+            desk.lacking.remove(&gone.0);
+        }
+    }
+
+    /// Has the target nothing of it, though it was to be sent before? It will be sent whole.
+    pub(super) fn is_lacking(&self, id: &Identity) -> bool {
+        self.desk().lacking.contains(id)
     }
 
     /// Asks for a place of the target to be sent anew. False: it was, often enough.
@@ -324,6 +356,7 @@ impl Common {
         desk.missed.clear();
         desk.heals.clear();
         desk.owed.clear();
+        desk.lacking.clear();
         desk.marks.clear();
         desk.parked.clear();
     }
@@ -384,20 +417,12 @@ impl Common {
         let Some(mark) = desk.marks.get_mut(&number) else { return false };
         let passed = *mark.passed.get_or_insert(next);
         desk.passed = desk.passed.max(passed);
-        let before = |(id, since): (&Owed, &u64)| (*since < passed).then_some(*id);
-        let mut owing: Vec<Owed> = desk.owed.iter().filter_map(before).collect();
-        if owing.is_empty() {
+        if desk.owed.values().all(|since| *since >= passed) {
             return false;
         }
         drop(desk);
-        // What is no more is owed no more.
-        let model = self.model();
-        owing.retain(|(id, _)| model.names_of(id).next().is_none());
-        drop(model);
+        self.forgive();
         let mut desk = self.desk();
-        for gone in &owing {
-            desk.owed.remove(gone);
-        }
         let Desk { owed, busy, .. } = &*desk;
         let mut owed = owed.iter().filter(|(_, since)| **since < passed).map(|((id, _), _)| id);
         let again = if owed.clone().any(|id| busy.contains_key(&(id.dev, id.ino))) {

@@ -50,8 +50,8 @@ struct Now {
 
 enum Failed {
     Gone,
-    /// It is a mirror's at the moment.
-    Busy,
+    /// It is a mirror's at the moment, or will be sent whole.
+    Later,
     Io(io::Error),
 }
 
@@ -94,6 +94,7 @@ impl Transmitter {
                 }
                 Ok(Popped::Nothing) => {
                     unsent = false;
+                    self.common.forgive();
                     if self.settle_time().is_err() {
                         return self.common.degrade("the target has ended");
                     }
@@ -173,7 +174,7 @@ impl Transmitter {
                 Ok(())
             }
             Err(Failed::Gone) => Err(TargetGone),
-            Err(Failed::Busy) => Ok(()),
+            Err(Failed::Later) => Ok(()),
             // It has moved or gone since it was looked up: its event tells, and then it is its turn again.
             Err(Failed::Io(error))
                 if matches!(
@@ -303,9 +304,12 @@ impl Transmitter {
             // A mirror sends it at this moment; it is looked at again when that is over. What the target has nothing of is
             // sent all the same: records that follow may be about its name.
             self.now(node, id, flag::CONTENT | flag::META);
-            return Err(Failed::Busy);
+            return Err(Failed::Later);
         }
         let Some(now) = self.now(node, id, flag::CONTENT | flag::META) else { return Ok(()) };
+        if state != State::Nothing && self.common.is_lacking(id) {
+            return Err(Failed::Later);
+        }
         follow(&mut self.common.model(), id);
         let (file, stat) = self.open_file(&now, id)?;
         let xattrs = self.xattrs(&file)?;
@@ -381,6 +385,9 @@ impl Transmitter {
     /// Metadata of a file, link or special file.
     fn meta(&mut self, node: NodeId, id: &Identity, at: &At<'_>) -> Result<(), Failed> {
         let Some(now) = self.now(node, id, flag::META) else { return Ok(()) };
+        if self.common.is_lacking(id) {
+            return Err(Failed::Later);
+        }
         let (_, _, stat, xattrs) = self.entry(&now, id)?;
         let op = Op::SetMeta { name: at.name, kind: stat.kind, meta: stat.meta, xattrs };
         self.push(at, &op)?;

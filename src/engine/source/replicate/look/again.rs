@@ -12,17 +12,14 @@ use std::sync::Arc;
 impl Looker {
     /// Does what a mirror left to replication, or asks of it.
     pub(super) fn grant(&mut self, requests: Requests) {
+        if requests.is_empty() {
+            return;
+        }
         let Requests { rescans, contents, regroups, links, times } = requests;
         for id in rescans {
             let model = self.common.model();
             let found = model.names_of_number(id.0, id.1);
             self.scans.extend(found.map(|node| (node, model.entry(node).id)));
-        }
-        for (dev, ino) in contents {
-            self.silent(dev, ino);
-        }
-        if regroups.is_empty() && times.is_empty() && links.is_empty() {
-            return;
         }
         let common = Arc::clone(&self.common);
         let mut model = common.turn();
@@ -44,6 +41,11 @@ impl Looker {
             } else {
                 self.queue_meta(&mut model, node);
             }
+        }
+        drop(model);
+        // Behind the links: it goes to the one file that the names are from there on.
+        for (dev, ino) in contents {
+            self.silent(dev, ino);
         }
     }
 
@@ -175,6 +177,7 @@ impl Looker {
 
     /// Links the other names of a file to this one.
     pub(super) fn link_names(&mut self, model: &mut Model, node: NodeId) {
+        let Entry { id, size, kind, .. } = model.entry(node);
         let (root, path, name) = model.place(node);
         let from = At { root, path: &path, name: &name };
         for other in model.group(node).into_iter().filter(|other| *other != node) {
@@ -183,6 +186,14 @@ impl Looker {
                 self.log(&Record::Link { at: At { root, path: &path, name: &name }, from }, 0);
                 self.touched.insert(model.parent(other));
             }
+        }
+        // What stands in the log, or went out, may have gone to one of the others.
+        if kind == FileKind::File
+            && model.names_of(&id).any(|name| model.has(name, flag::CONTENT | flag::FOLLOWED))
+        {
+            model.set(node, flag::CONTENT);
+            let state = State::of(model, node);
+            self.log(&Record::Content { node, id, at: from, state }, size);
         }
     }
 }

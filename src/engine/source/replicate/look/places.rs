@@ -128,7 +128,7 @@ impl Looker {
             Ok(_) => return Err(Unreachable::Elsewhere),
             Err(error) => {
                 return Err(match error.raw_os_error() {
-                    Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => Unreachable::Elsewhere,
+                    Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE) => Unreachable::Elsewhere,
                     _ => Unreachable::Failed(error),
                 });
             }
