@@ -19,6 +19,7 @@ mod replication;
 mod replication_guard;
 mod replication_links;
 mod replication_programs;
+mod replication_quiet;
 mod replication_random;
 mod replication_rules;
 mod replication_silent;
