@@ -153,10 +153,10 @@ impl Looks {
         state.ignored.insert(key.clone());
     }
 
-    /// Forgets what is outside, as a directory has moved in. After this no event is dropped, also none that was read before
-    /// and not added yet.
-    pub fn forget_ignored(&self) {
-        self.state().ignored.clear();
+    /// The directory is inside from now on, whatever it was: no event that names it is dropped after this, also none that was
+    /// read before and not added yet.
+    pub fn follow(&self, key: &Key) {
+        self.state().ignored.remove(key);
     }
 
     /// Holds the lock while events of one buffer are added.
@@ -290,7 +290,7 @@ mod tests {
         looks.add(name(1, "a", Change::NAME, None));
         looks.add(name(2, "a", Change::NAME, None));
         assert_eq!(taken(&looks).looks, [name(2, "a", Change::NAME, None)]);
-        looks.forget_ignored();
+        looks.follow(&key(1));
         looks.add(name(1, "a", Change::NAME, None));
         assert_eq!(looks.len(), 1);
     }

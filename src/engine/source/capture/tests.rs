@@ -345,7 +345,7 @@ fn what_is_outside_is_dropped_by_the_reader_until_something_moves_in() {
             // Read later than this returns, made before: not dropped.
             let _unread = bed.capture.reader.buffer();
             write(&bed.path("d/b"), "x");
-            bed.capture.looks().forget_ignored();
+            bed.capture.looks().follow(&key);
         }
         assert_eq!(bed.looks(), ["d/b nc"]);
     }

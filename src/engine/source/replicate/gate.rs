@@ -99,10 +99,10 @@ impl Gate {
         }
         match common.capture.register(dir) {
             Ok(key) => {
+                common.capture.looks().follow(&key);
                 if let Some(old) = model.set_key(node, key) {
                     common.capture.forget(&old);
                 }
-                common.capture.looks().forget_ignored();
                 model.set(node, flag::WALKED);
             }
             Err(error) => {

@@ -261,8 +261,6 @@ impl Looker {
                     tracing::info!("Disabling replication on {}: {why}", self.shown(model, dir, name));
                     return;
                 }
-                // What was outside may now be inside.
-                self.common.capture.looks().forget_ignored();
                 let node = model.insert(dir, name, &Entry::of(stat), 0);
                 model.set_scope(node, included, scope);
                 if included {

@@ -52,14 +52,14 @@ impl Looker {
         };
         match self.common.capture.register(&handle) {
             Ok(key) => {
+                // It may have been taken for one outside while it was on its way here.
+                self.common.capture.looks().follow(&key);
                 if let Some(old) = model.set_key(node, key) {
                     self.common.capture.forget(&old);
                 }
             }
             Err(error) => return self.cannot_watch(model, node, &error),
         }
-        // It may have been taken for one outside while it was on its way here.
-        self.common.capture.looks().forget_ignored();
         model.set(node, flag::WALKED);
         model.clear(node, flag::UNSEEN);
         self.touched.insert(node);

@@ -2,7 +2,7 @@
 
 use super::super::super::capture::{Change, Key, Look, Place};
 use super::super::super::walk::source_path;
-use super::super::model::{Identity, Model, NONE, NodeId, flag};
+use super::super::model::{Belongs, Identity, Model, NONE, NodeId, flag};
 use super::{Looker, OPEN, TRIES, Told, Unreachable};
 use crate::engine::log::escape;
 use crate::engine::replication::Hold;
@@ -85,6 +85,9 @@ impl Looker {
             drop(dir);
             let below = path.strip_prefix(above).ok()?.components().next()?;
             let name = below.as_os_str().as_bytes().to_vec();
+            if matches!(model.belongs(node, &name, true), Belongs::No) {
+                break;
+            }
             if model.has(node, flag::WALKED) {
                 let look = Look {
                     place: Place::Directory { dir: key.clone() },
@@ -94,10 +97,10 @@ impl Looker {
                 };
                 self.name(model, node, &name, &look, TRIES);
             }
-            // A subtree that was found so is listed whole; what a rule leaves out is as good as outside.
+            // A subtree that was found so is listed whole.
             return None;
         }
-        // A path that has changed meanwhile proves nothing.
+        // It is outside, or a rule leaves it out. A path that has changed meanwhile proves nothing.
         if capture.resolve(key).is_ok_and(|again| again.is_some_and(|(_, again)| again == known_as)) {
             capture.looks().ignore(key);
         }
