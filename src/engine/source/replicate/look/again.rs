@@ -24,7 +24,9 @@ impl Looker {
         let common = Arc::clone(&self.common);
         let mut model = common.turn();
         for (node, id) in links {
-            if model.is(node, &id) && !model.has(node, flag::SEPARATE) {
+            // What stands in the log, or went out meanwhile, may have gone to one of the other names, and is lost with it.
+            let changed = model.names_of(&id).any(|name| model.has(name, flag::CONTENT | flag::FOLLOWED));
+            if model.is(node, &id) && !model.has(node, flag::SEPARATE) && !changed {
                 self.link_names(&mut model, node);
             } else {
                 self.send_names(&mut model, &id);
@@ -177,7 +179,6 @@ impl Looker {
 
     /// Links the other names of a file to this one.
     pub(super) fn link_names(&mut self, model: &mut Model, node: NodeId) {
-        let Entry { id, size, kind, .. } = model.entry(node);
         let (root, path, name) = model.place(node);
         let from = At { root, path: &path, name: &name };
         for other in model.group(node).into_iter().filter(|other| *other != node) {
@@ -186,14 +187,6 @@ impl Looker {
                 self.log(&Record::Link { at: At { root, path: &path, name: &name }, from }, 0);
                 self.touched.insert(model.parent(other));
             }
-        }
-        // What stands in the log, or went out, may have gone to one of the others.
-        if kind == FileKind::File
-            && model.names_of(&id).any(|name| model.has(name, flag::CONTENT | flag::FOLLOWED))
-        {
-            model.set(node, flag::CONTENT);
-            let state = State::of(model, node);
-            self.log(&Record::Content { node, id, at: from, state }, size);
         }
     }
 }
