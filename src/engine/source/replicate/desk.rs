@@ -128,6 +128,87 @@ impl Desk {
         !self.missed.is_empty() || !self.heals.is_empty()
     }
 
+    fn miss(&mut self, bytes: &[u8]) {
+        if let Ok(record) = Record::decode(bytes)
+            && let Some(owed) = owed(&record)
+        {
+            self.owed.entry(owed).or_insert(self.passed);
+            if is_fresh(&record) {
+                self.lacking.insert(owed.0);
+            }
+        }
+        self.missed.push(bytes.to_vec());
+    }
+
+    fn pay(&mut self, record: &Record<'_>) {
+        if self.owed.is_empty() {
+            return;
+        }
+        if let Some((id, content)) = owed(record) {
+            self.owed.remove(&(id, false));
+            if content {
+                self.owed.remove(&(id, true));
+            }
+            if is_fresh(record) {
+                self.lacking.remove(&id);
+            }
+        }
+    }
+
+    /// An operation on a place failed. `asked`: the question that was asked last. False: it was sent anew often enough.
+    fn fail(&mut self, place: Place, asked: u64) -> bool {
+        if self.heals.contains(&place) {
+            return true;
+        }
+        let healed = self.healed.entry(place.clone()).or_default();
+        if self.applied >= healed.after {
+            healed.count += 1;
+        }
+        if healed.count > HEALS {
+            return false;
+        }
+        healed.after = asked + 1;
+        self.heals.push(place);
+        self.failed += 1;
+        self.failures.push((self.failed, self.answered));
+        true
+    }
+
+    /// A mark's turn has come. Is something owed from before its first turn?
+    fn is_owed_before(&mut self, number: u64) -> bool {
+        let Some(mark) = self.marks.get_mut(&number) else { return false };
+        let passed = *mark.passed.get_or_insert(self.passed + 1);
+        self.passed = self.passed.max(passed);
+        self.owed.values().any(|since| *since < passed)
+    }
+
+    /// True: the mark goes round once more.
+    fn turn(&mut self, number: u64) -> bool {
+        let Some(passed) = self.marks.get(&number).and_then(|mark| mark.passed) else { return false };
+        let mut owed = self.owed.iter().filter(|(_, since)| **since < passed).map(|((id, _), _)| id);
+        if owed.clone().any(|id| self.busy.contains_key(&(id.dev, id.ino))) {
+            self.parked.push(number);
+            return true;
+        }
+        owed.next().is_some() && self.again(number)
+    }
+
+    /// A mark's answer has come: it is reached, or (true) goes round once more, as something before it has failed. One that
+    /// nobody waits for, or that was dropped with the log, is none.
+    fn answer(&mut self, number: u64) -> bool {
+        let Some(mark) = self.marks.get_mut(&number) else { return false };
+        let answered = *mark.answered.get_or_insert(self.answered + 1);
+        let taken = mark.taken;
+        self.answered = self.answered.max(answered);
+        let failed = self.failures.iter().any(|(failure, before)| *failure > taken && *before < answered);
+        if failed && self.again(number) {
+            return true;
+        }
+        self.marks.remove(&number);
+        self.reached.insert(number);
+        false
+    }
+
     /// Sends a mark round once more, if it was not too often. True: so it is.
     fn again(&mut self, number: u64) -> bool {
         let Some(mark) = self.marks.get_mut(&number) else { return false };
@@ -243,35 +324,12 @@ impl Common {
         if self.desk().owed.len() >= OWED {
             self.forgive();
         }
-        self.ask(|desk| {
-            let passed = desk.passed;
-            if let Ok(record) = Record::decode(bytes)
-                && let Some(owed) = owed(&record)
-            {
-                desk.owed.entry(owed).or_insert(passed);
-                if is_fresh(&record) {
-                    desk.lacking.insert(owed.0);
-                }
-            }
-            desk.missed.push(bytes.to_vec());
-        });
+        self.ask(|desk| desk.miss(bytes));
     }
 
     /// A record was sent.
     pub(super) fn pay(&self, record: &Record<'_>) {
-        let mut desk = self.desk();
-        if desk.owed.is_empty() {
-            return;
-        }
-        if let Some((id, content)) = owed(record) {
-            desk.owed.remove(&(id, false));
-            if content {
-                desk.owed.remove(&(id, true));
-            }
-            if is_fresh(record) {
-                desk.lacking.remove(&id);
-            }
-        }
+        self.desk().pay(record);
     }
 
     /// What is no more is owed no more. The model must not be held.
@@ -299,25 +357,9 @@ impl Common {
     pub(super) fn ask_heal(&self, root: u16, path: &[u8], name: &[u8]) -> bool {
         let place = (root, join(path, name));
         let asked = self.asked.load(Relaxed);
-        let mut desk = self.desk();
-        let (applied, answered) = (desk.applied, desk.answered);
-        if !desk.heals.contains(&place) {
-            let healed = desk.healed.entry(place.clone()).or_default();
-            if applied >= healed.after {
-                healed.count += 1;
-            }
-            if healed.count > HEALS {
-                return false;
-            }
-            healed.after = asked + 1;
-            desk.heals.push(place);
-            desk.failed += 1;
-            let failed = desk.failed;
-            desk.failures.push((failed, answered));
-        }
-        drop(desk);
+        let again = self.desk().fail(place, asked);
         self.capture.looks().wake();
-        true
+        again
     }
 
     /// What is to be logged anew; it has to be before any mark that is taken before this call.
@@ -412,26 +454,11 @@ impl Common {
 
     /// Its turn has come. True: something before it is still owed, and it goes round once more.
     pub(super) fn return_mark(&self, number: u64) -> bool {
-        let mut desk = self.desk();
-        let next = desk.passed + 1;
-        let Some(mark) = desk.marks.get_mut(&number) else { return false };
-        let passed = *mark.passed.get_or_insert(next);
-        desk.passed = desk.passed.max(passed);
-        if desk.owed.values().all(|since| *since >= passed) {
+        if !self.desk().is_owed_before(number) {
             return false;
         }
-        drop(desk);
         self.forgive();
-        let mut desk = self.desk();
-        let Desk { owed, busy, .. } = &*desk;
-        let mut owed = owed.iter().filter(|(_, since)| **since < passed).map(|((id, _), _)| id);
-        let again = if owed.clone().any(|id| busy.contains_key(&(id.dev, id.ino))) {
-            desk.parked.push(number);
-            true
-        } else {
-            owed.next().is_some() && desk.again(number)
-        };
-        drop(desk);
+        let again = self.desk().turn(number);
         self.capture.looks().wake();
         again
     }
@@ -499,26 +526,123 @@ impl Common {
 
     /// All before a barrier is applied, but for what has failed.
     fn mark_reached(&self, number: u64) {
-        let mut desk = self.desk();
-        let next = desk.answered + 1;
-        // One that nobody waits for, or that was dropped with the log.
-        let Some(mark) = desk.marks.get_mut(&number) else { return };
-        let answered = *mark.answered.get_or_insert(next);
-        let taken = mark.taken;
-        desk.answered = desk.answered.max(answered);
-        let failed = desk.failures.iter().any(|(failure, before)| *failure > taken && *before < answered);
-        if failed && desk.again(number) {
-            drop(desk);
-            return self.capture.looks().wake();
+        if self.desk().answer(number) {
+            self.capture.looks().wake();
+        } else {
+            self.told.notify_all();
         }
-        desk.marks.remove(&number);
-        desk.reached.insert(number);
-        drop(desk);
-        self.told.notify_all();
     }
 
     /// Is nothing asked that was not answered yet?
     pub(super) fn is_all_applied(&self) -> bool {
         self.desk().asks.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::At;
+    use super::*;
+
+    const AT: At<'static> = At { root: 0, path: b"", name: b"f" };
+
+    fn content(ino: u64, state: State) -> Record<'static> {
+        let id = Identity { dev: 1, ino, born: 0 };
+        Record::Content { node: 0, id, at: AT, state }
+    }
+
+    fn bytes(record: &Record<'_>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        bytes
+    }
+
+    /// A desk with barriers on their way.
+    fn desk(marks: &[u64]) -> Desk {
+        let mut desk = Desk::default();
+        desk.marks.extend(marks.iter().map(|number| (*number, Mark::default())));
+        desk
+    }
+
+    fn turn(desk: &mut Desk, number: u64) -> bool {
+        desk.is_owed_before(number) && desk.turn(number)
+    }
+
+    #[test]
+    fn a_mark_waits_for_what_was_missed_before_it_and_for_nothing_else() {
+        let mut desk = desk(&[1, 2]);
+        desk.miss(&bytes(&content(7, State::Single)));
+        assert!(turn(&mut desk, 1));
+        desk.miss(&bytes(&content(8, State::Single)));
+        // Metadata alone does not bring the content.
+        let Record::Content { node, id, at, .. } = content(7, State::Single) else { unreachable!() };
+        desk.pay(&Record::Meta { node, id, at });
+        assert!(turn(&mut desk, 1));
+        desk.pay(&content(7, State::Single));
+        assert!(!turn(&mut desk, 1));
+        assert!(turn(&mut desk, 2), "8 was missed before its turn");
+        assert_eq!(desk.asked, [1, 1, 2]);
+    }
+
+    #[test]
+    fn what_is_missed_again_is_as_old_as_at_first() {
+        let mut desk = desk(&[1]);
+        desk.miss(&bytes(&content(7, State::Nothing)));
+        assert!(turn(&mut desk, 1));
+        desk.miss(&bytes(&content(7, State::Single)));
+        assert!(turn(&mut desk, 1));
+        assert!(desk.lacking.contains(&Identity { dev: 1, ino: 7, born: 0 }));
+        desk.pay(&content(7, State::Nothing));
+        assert!(!turn(&mut desk, 1) && desk.lacking.is_empty());
+    }
+
+    #[test]
+    fn a_mark_goes_round_no_more_than_so_often() {
+        let mut desk = desk(&[1]);
+        desk.miss(&bytes(&content(7, State::Single)));
+        let rounds = (0..).take_while(|_| turn(&mut desk, 1)).count();
+        assert_eq!(rounds, ROUNDS as usize);
+    }
+
+    #[test]
+    fn a_mark_waits_until_a_mirror_is_through_with_a_file() {
+        let mut desk = desk(&[1]);
+        desk.busy.insert((1, 7), true);
+        desk.miss(&bytes(&content(7, State::Single)));
+        for _ in 0..2 * ROUNDS {
+            assert!(turn(&mut desk, 1));
+        }
+        assert!(desk.asked.is_empty() && desk.parked.contains(&1));
+    }
+
+    #[test]
+    fn a_failure_before_the_answer_sends_the_mark_round_and_one_behind_it_does_not() {
+        let mut desk = desk(&[1]);
+        assert!(desk.fail((0, b"a".to_vec()), 0));
+        assert!(desk.answer(1));
+        desk.heals.clear();
+        desk.taken = desk.failed;
+        desk.marks.get_mut(&1).unwrap().taken = desk.taken;
+        assert!(desk.fail((0, b"b".to_vec()), 0));
+        assert!(!desk.answer(1));
+        assert!(desk.reached.contains(&1) && desk.marks.is_empty());
+        assert!(!desk.answer(2), "an answer that nobody waits for");
+        assert!(!desk.reached.contains(&2));
+    }
+
+    #[test]
+    fn a_place_that_fails_ever_again_is_given_up() {
+        let mut desk = desk(&[]);
+        let place = || (0, b"a".to_vec());
+        let mut sent = 0;
+        while desk.fail(place(), desk.applied) {
+            sent += 1;
+            desk.heals.clear();
+            // Of what was sent before it was sent anew: counts once.
+            assert!(desk.fail(place(), desk.applied));
+            desk.heals.clear();
+            desk.applied += 1;
+        }
+        assert_eq!(sent, HEALS);
     }
 }
