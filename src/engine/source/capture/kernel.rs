@@ -37,7 +37,11 @@ impl Kernel {
         let reader = Arc::new(Reader::new(marks)?);
         let systems = Mutex::new(Systems::new(force, without)?);
         let running = Arc::clone(&reader);
-        let thread = std::thread::Builder::new().name("capture".to_owned()).spawn(move || running.run())?;
+        let thread = std::thread::Builder::new().name("capture".to_owned()).spawn(move || {
+            // Without it changes are seen later when the machine is busy.
+            let _ = crate::sys::short_slices();
+            running.run();
+        })?;
         Ok(Kernel { reader, systems, thread: Mutex::new(Some(thread)) })
     }
 

@@ -83,12 +83,12 @@ impl Line {
         let routes = Arc::new(Mutex::new(Routes::default()));
         let mut threads = Vec::new();
         let heard = Arc::clone(&hears);
-        threads.push(spawn("target", move || {
+        threads.push(spawn_prompt("target", move || {
             let served = if local { target::serve(target_end, policy) } else { null::serve(target_end) };
             heard.ended(served.err().map(|error: WireError| error.to_string()));
         })?);
         let (to, heard) = (Arc::clone(&routes), Arc::clone(&hears));
-        threads.push(spawn("answers", move || {
+        threads.push(spawn_prompt("answers", move || {
             for frame in results {
                 let route = route_result(&frame, &*heard);
                 if route == Route::Job
@@ -172,6 +172,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Starts a thread that writes to this engine's log.
 pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(inherit(work))
+}
+
+/// The same for one that a change passes through on its way to the target.
+pub(super) fn spawn_prompt(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    spawn(name, move || {
+        // Without it changes arrive later when the machine is busy.
+        let _ = crate::sys::short_slices();
+        work();
+    })
 }
 
 #[derive(PartialEq, Eq)]

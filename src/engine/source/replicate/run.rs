@@ -4,7 +4,7 @@ use super::super::capture::{Batch, Key};
 use super::super::writers::Silent;
 use super::bulk::Bulk;
 use super::common::Common;
-use super::line::{Hears, JobEnd, Line, spawn};
+use super::line::{Hears, JobEnd, Line, spawn, spawn_prompt};
 use super::look::Looker;
 use super::transmit::Transmitter;
 use crate::api::{ApiError, Code, Event, Watch};
@@ -136,7 +136,7 @@ impl Follow {
     ) -> io::Result<Follow> {
         let live = Self::connect(&common, &targets)?;
         let looking = Arc::clone(&common);
-        let looker = spawn("look", move || {
+        let looker = spawn_prompt("look", move || {
             let work = std::panic::AssertUnwindSafe(|| look(&looking, above));
             if std::panic::catch_unwind(work).is_err() {
                 // The runtime has told the details; no barrier may wait for what no longer looks.
@@ -164,7 +164,7 @@ impl Follow {
         let transmitter = Transmitter::new(Arc::clone(common), Arc::clone(&line), Arc::clone(&bulk));
         let work = Arc::clone(&bulk);
         let threads =
-            vec![spawn("transmit", move || transmitter.run())?, spawn("blocks", move || work.run())?];
+            vec![spawn_prompt("transmit", move || transmitter.run())?, spawn("blocks", move || work.run())?];
         Ok(Live { line, bulk, threads })
     }
 
