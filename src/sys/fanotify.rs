@@ -115,6 +115,8 @@ pub type Named<'a> = (Fid<'a>, &'a [u8]);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event<'a> {
     pub mask: u64,
+    /// The process that caused it; of equal ones that were folded together, the first.
+    pub process: u32,
     /// The object that was changed, made, removed or renamed.
     pub object: Option<Fid<'a>>,
     pub entry: Option<Named<'a>>,
@@ -174,7 +176,7 @@ fn event(bytes: &[u8]) -> Option<(Event<'_>, &[u8])> {
         return None;
     }
     let (own, rest) = bytes.split_at_checked(len)?;
-    let mut event = Event { mask, ..Event::default() };
+    let mut event = Event { mask, process: number(bytes, 20)?, ..Event::default() };
     let mut records = own.get(metadata_len..)?;
     while !records.is_empty() {
         records = record(records, &mut event)?;

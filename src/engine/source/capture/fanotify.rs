@@ -86,7 +86,7 @@ impl Marks {
         if got == 0 {
             return Ok(0);
         }
-        let numbers = Numbers(self.marks());
+        let (numbers, own) = (Numbers(self.marks()), std::process::id());
         let mut adding = looks.adding();
         let mut count = 0;
         for event in Events::new(buffer.get(..got).unwrap_or_default()) {
@@ -97,7 +97,7 @@ impl Marks {
                     let why = "the kernel had no memory for events".to_owned();
                     adding.gap(Gap::Everything { why });
                 }
-                Ok(event) => add(&event, &numbers, &mut adding),
+                Ok(event) => add(&event, &numbers, own, &mut adding),
                 Err(_) => {
                     let why = "the kernel's events could not be understood".to_owned();
                     adding.gap(Gap::Everything { why });
@@ -123,7 +123,7 @@ impl Numbers<'_> {
 }
 
 /// Adds the places of one event. The kernel folds equal events of one process together, so a mask may hold several.
-fn add(event: &Event<'_>, numbers: &Numbers<'_>, adding: &mut Adding<'_>) {
+fn add(event: &Event<'_>, numbers: &Numbers<'_>, own: u32, adding: &mut Adding<'_>) {
     let change = change(event.mask);
     let object = event.object.and_then(|fid| numbers.key(fid));
     let named = |adding: &mut Adding<'_>, (fid, name): Named<'_>| {
@@ -132,7 +132,11 @@ fn add(event: &Event<'_>, numbers: &Numbers<'_>, adding: &mut Adding<'_>) {
         }
     };
     if event.entry.is_none() && event.old.is_none() && event.new.is_none() {
-        if let Some(key) = &object {
+        // What this process makes on a target has no name at first, and is captured by the name that it gets.
+        let own = change == Change::META && event.process == own;
+        if let Some(key) = &object
+            && !own
+        {
             adding.add(Spot::Object(key), change, None);
         }
         return;

@@ -25,7 +25,7 @@ pub(super) type Lost = (u16, Vec<u8>, Vec<u8>);
 const ASK: u64 = 1 << 62;
 /// How often a barrier goes round because of what is owed. Each time something before it has moved again, or failed again.
 const ROUNDS: u32 = 12;
-/// Of so many files that are owed, those that are gone are forgotten.
+/// Of so many files that are owed, or more, those that are gone are forgotten.
 const OWED: usize = 4096;
 /// How often one place is sent anew before that is a failure.
 const HEALS: u32 = 6;
@@ -42,6 +42,8 @@ pub(super) struct Desk {
     answered: u64,
     /// What could not be sent when its turn came, by the marks that had passed by then.
     owed: HashMap<Owed, u64>,
+    /// At so many of them, those that are gone are forgotten.
+    most: usize,
     /// Of what is owed, what the target has nothing of: what stands under its names there is something else.
     lacking: HashSet<Identity>,
     /// Records whose file had moved when their turn came.
@@ -321,8 +323,15 @@ impl Common {
 impl Common {
     /// A record whose file was not where it had been a moment before.
     pub(super) fn miss(&self, bytes: &[u8]) {
-        if self.desk().owed.len() >= OWED {
+        let (owed, most) = {
+            let desk = self.desk();
+            (desk.owed.len(), desk.most)
+        };
+        if owed >= OWED.max(most) {
             self.forgive();
+            let mut desk = self.desk();
+            // Twice what is left, so that it costs little for each.
+            desk.most = 2 * desk.owed.len();
         }
         self.ask(|desk| desk.miss(bytes));
     }

@@ -94,7 +94,6 @@ impl Transmitter {
                 }
                 Ok(Popped::Nothing) => {
                     unsent = false;
-                    self.common.forgive();
                     if self.settle_time().is_err() {
                         return self.common.degrade("the target has ended");
                     }

@@ -62,6 +62,10 @@ pub(super) struct Looker {
     let_go: HashSet<u16>,
     /// It was said that some processes cannot be looked at.
     told_hidden: bool,
+    /// Directories that events of this batch named and that the model does not have, though they were looked for.
+    unknown: HashSet<Key>,
+    /// The roots' paths as capture resolves them, once one was asked for in this batch; None where one cannot be told.
+    tops: Option<Option<Vec<(NodeId, Vec<u8>)>>>,
     /// The directories in which events of this batch, and of the one before it, named an object.
     named: HashMap<Key, HashSet<Key>>,
     named_before: HashMap<Key, HashSet<Key>>,
@@ -112,6 +116,8 @@ impl Looker {
             above,
             let_go: HashSet::new(),
             told_hidden: false,
+            unknown: HashSet::new(),
+            tops: None,
             named: HashMap::new(),
             named_before: HashMap::new(),
         }
@@ -161,7 +167,14 @@ impl Looker {
         self.flush_displaced(&mut model, number - 1);
         self.flush_touched(&mut model);
         drop(model);
+        self.end_batch();
+    }
+
+    /// Forgets what holds for a batch alone.
+    fn end_batch(&mut self) {
         self.open.clear();
+        self.unknown.clear();
+        self.tops = None;
     }
 
     /// Removes everything displaced: capture was read empty, and nothing came.
@@ -178,7 +191,7 @@ impl Looker {
         drop(model);
         self.scan();
         self.flush_touched(&mut common.turn());
-        self.open.clear();
+        self.end_batch();
     }
 
     /// One place.

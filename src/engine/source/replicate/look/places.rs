@@ -9,10 +9,19 @@ use crate::engine::replication::Hold;
 use crate::engine::repset::pseudo_magic;
 use crate::sys::{self, Dir, FileKind, Stat};
 use crate::wire::{NAME_MAX, PATH_MAX};
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+
+/// Where a directory lies that is not known.
+enum Nearest {
+    /// Below this name of a directory that is.
+    Name(NodeId, Vec<u8>),
+    Outside,
+    Unknown,
+}
 
 impl Looker {
     /// Notes where events named objects, for [`Self::comes_from_outside`].
@@ -50,7 +59,7 @@ impl Looker {
             return false;
         }
         let Ok(Some((_, path))) = self.common.capture.resolve(key) else { return false };
-        let path = Path::new(std::ffi::OsStr::from_bytes(&path));
+        let path = Path::new(OsStr::from_bytes(&path));
         !path.as_os_str().is_empty() && !self.common.roots.values().any(|root| path.starts_with(&root.path))
     }
 
@@ -58,6 +67,9 @@ impl Looker {
     pub(super) fn directory_of(&mut self, model: &mut Model, key: &Key) -> Option<NodeId> {
         if let Some(node) = model.by_key(key) {
             return model.has(node, flag::WALKED).then_some(node);
+        }
+        if self.unknown.contains(key) {
+            return None;
         }
         let capture = Arc::clone(&self.common.capture);
         let (stat, path) = match capture.resolve(key) {
@@ -74,37 +86,83 @@ impl Looker {
             model.set_key(node, key.clone());
             return Some(node);
         }
-        // Somewhere above it may be a directory that is known: what lies between is new.
-        let known_as = path.clone();
-        let path = Path::new(std::ffi::OsStr::from_bytes(&path));
+        self.unknown.insert(key.clone());
+        match self.nearest(model, &path) {
+            Nearest::Unknown => self.look_above(model, key, &path),
+            Nearest::Outside => {
+                // What moves in from now on is listed, and followed from before that.
+                capture.looks().ignore(key);
+            }
+            Nearest::Name(node, name) if matches!(model.belongs(node, &name, true), Belongs::No) => {
+                capture.looks().ignore(key);
+            }
+            Nearest::Name(node, name) => self.look_between(model, key, node, &name),
+        }
+        None
+    }
+
+    /// A directory that is not known lies somewhere below this name of one that is: it is found by listing what is there.
+    fn look_between(&mut self, model: &mut Model, key: &Key, node: NodeId, name: &[u8]) {
+        if model.has(node, flag::WALKED) {
+            let place = Place::Directory { dir: key.clone() };
+            let look = Look { place, change: Change::NAME, object: None, from: None };
+            self.name(model, node, name, &look, TRIES);
+        }
+    }
+
+    /// Looks for a directory above it that is known, by opening them: a set on several file systems may be mounted in places
+    /// that paths do not tell.
+    fn look_above(&mut self, model: &mut Model, key: &Key, known_as: &[u8]) {
+        let path = Path::new(OsStr::from_bytes(known_as));
         for above in path.ancestors().skip(1) {
             let Ok(dir) = Dir::open_root(above) else { continue };
             let Ok(stat) = Stat::of(&dir) else { continue };
             let id = Identity::of(&stat);
             let Some(node) = model.names_of(&id).find(|node| model.key(*node).is_some()) else { continue };
             drop(dir);
-            let below = path.strip_prefix(above).ok()?.components().next()?;
+            let Some(below) = path.strip_prefix(above).ok().and_then(|below| below.components().next())
+            else {
+                return;
+            };
             let name = below.as_os_str().as_bytes().to_vec();
             if matches!(model.belongs(node, &name, true), Belongs::No) {
                 break;
             }
-            if model.has(node, flag::WALKED) {
-                let look = Look {
-                    place: Place::Directory { dir: key.clone() },
-                    change: Change::NAME,
-                    object: None,
-                    from: None,
-                };
-                self.name(model, node, &name, &look, TRIES);
-            }
-            // A subtree that was found so is listed whole.
-            return None;
+            return self.look_between(model, key, node, &name);
         }
         // It is outside, or a rule leaves it out. A path that has changed meanwhile proves nothing.
+        let capture = &self.common.capture;
         if capture.resolve(key).is_ok_and(|again| again.is_some_and(|(_, again)| again == known_as)) {
             capture.looks().ignore(key);
         }
-        None
+    }
+
+    /// Where a directory of this path, as capture resolves them, lies. Told by the path alone where all of the set is on one
+    /// file system, as then the roots' paths are told in the same way.
+    fn nearest(&mut self, model: &Model, path: &[u8]) -> Nearest {
+        if model.devices().len() != 1 {
+            return Nearest::Unknown;
+        }
+        let capture = &self.common.capture;
+        let tops = self.tops.get_or_insert_with(|| {
+            let top = |root: &NodeId| Some((*root, capture.resolve(model.key(*root)?).ok()??.1));
+            model.roots().iter().map(top).collect()
+        });
+        let Some(tops) = tops else { return Nearest::Unknown };
+        let path = Path::new(OsStr::from_bytes(path));
+        for (top, at) in tops {
+            let Ok(below) = path.strip_prefix(OsStr::from_bytes(at)) else { continue };
+            let (mut node, mut names) =
+                (*top, below.components().map(|name| name.as_os_str().as_bytes()).peekable());
+            while let Some(name) = names.next() {
+                match model.child(node, name) {
+                    // The last one has the name and is another: the name is to be looked at.
+                    Some(child) if names.peek().is_some() => node = child,
+                    _ => return Nearest::Name(node, name.to_vec()),
+                }
+            }
+        }
+        Nearest::Outside
     }
 
     /// Opens a directory that the model has, and makes sure that it is the one.
@@ -211,7 +269,7 @@ impl Looker {
         let (root, path) = model.path(dir);
         let Some(place) = self.common.roots.get(&root) else { return false };
         let path = source_path(&place.path, &path, name);
-        self.common.plan.sent_by(Path::new(std::ffi::OsStr::from_bytes(&path)), directory).is_some()
+        self.common.plan.sent_by(Path::new(OsStr::from_bytes(&path)), directory).is_some()
     }
 
     /// Is something mounted there? A directory that shows at two places is, at one of them.
@@ -219,7 +277,7 @@ impl Looker {
         let (root, path) = model.path(dir);
         let Some(place) = self.common.roots.get(&root) else { return false };
         let path = source_path(&place.path, &path, name);
-        let path = Path::new(std::ffi::OsStr::from_bytes(&path));
+        let path = Path::new(OsStr::from_bytes(&path));
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         self.common.mount_points().contains(&real)
     }
