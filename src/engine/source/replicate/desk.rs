@@ -390,11 +390,13 @@ impl Common {
         self.desk().moves.note(from, to);
     }
 
-    /// The entries that may be what stood at a place when an operation that has failed since was sent.
-    pub(super) fn now_at(&self, place: Place) -> Vec<NodeId> {
+    /// The entries that may be what stood at a place when an operation that has failed since was sent, and whether they stand
+    /// there still.
+    pub(super) fn now_at(&self, place: Place) -> Vec<(NodeId, bool)> {
         let places = self.desk().moves.since(place);
         let model = self.model();
-        places.iter().filter_map(|(root, path)| model.at(*root, path)).collect()
+        let found = |(at, (root, path)): (usize, &Place)| Some((model.at(*root, path)?, at == 0));
+        places.iter().enumerate().filter_map(found).collect()
     }
 
     /// The log was dropped: `lost` are the names that it would have removed.

@@ -52,10 +52,12 @@ pub(super) enum Record<'a> {
     },
     /// Another name for what is at `from`.
     Link {
+        id: Identity,
         at: At<'a>,
         from: At<'a>,
     },
     Rename {
+        id: Identity,
         at: At<'a>,
         from: At<'a>,
         directory: bool,
@@ -109,9 +111,7 @@ impl<'a> Record<'a> {
         let mut found = |kind: u8, node: NodeId, id: &Identity, at: &At<'_>| {
             out.push(kind);
             out.extend_from_slice(&node.to_le_bytes());
-            out.extend_from_slice(&id.dev.to_le_bytes());
-            out.extend_from_slice(&id.ino.to_le_bytes());
-            out.extend_from_slice(&id.born.to_le_bytes());
+            put_id(out, id);
             put_at(out, at);
         };
         match self {
@@ -127,13 +127,15 @@ impl<'a> Record<'a> {
             }
             Record::Meta { node, id, at } => found(META, *node, id, at),
             Record::Other { node, id, at } => found(OTHER, *node, id, at),
-            Record::Link { at, from } => {
+            Record::Link { id, at, from } => {
                 out.push(LINK);
+                put_id(out, id);
                 put_at(out, at);
                 put_at(out, from);
             }
-            Record::Rename { at, from, directory } => {
+            Record::Rename { id, at, from, directory } => {
                 out.push(if *directory { RENAME_DIRECTORY } else { RENAME });
+                put_id(out, id);
                 put_at(out, at);
                 put_at(out, from);
             }
@@ -185,8 +187,7 @@ impl<'a> Record<'a> {
         let record = match kind {
             DIRECTORY..=OTHER | SHARED => {
                 let node = reader.u32()?;
-                let id =
-                    Identity { dev: reader.u64()?, ino: reader.u64()?, born: reader.u64()?.cast_signed() };
+                let id = get_id(&mut reader)?;
                 let at = get_at(&mut reader)?;
                 match kind {
                     DIRECTORY => Record::Directory { node, id, at },
@@ -198,8 +199,13 @@ impl<'a> Record<'a> {
                     _ => Record::Content { node, id, at, state: State::Single },
                 }
             }
-            LINK => Record::Link { at: get_at(&mut reader)?, from: get_at(&mut reader)? },
+            LINK => Record::Link {
+                id: get_id(&mut reader)?,
+                at: get_at(&mut reader)?,
+                from: get_at(&mut reader)?,
+            },
             RENAME | RENAME_DIRECTORY => Record::Rename {
+                id: get_id(&mut reader)?,
                 at: get_at(&mut reader)?,
                 from: get_at(&mut reader)?,
                 directory: kind == RENAME_DIRECTORY,
@@ -212,6 +218,16 @@ impl<'a> Record<'a> {
         };
         if reader.is_empty() { Ok(record) } else { Err(WireError::Invalid("record")) }
     }
+}
+
+fn put_id(out: &mut Vec<u8>, id: &Identity) {
+    out.extend_from_slice(&id.dev.to_le_bytes());
+    out.extend_from_slice(&id.ino.to_le_bytes());
+    out.extend_from_slice(&id.born.to_le_bytes());
+}
+
+fn get_id(reader: &mut Reader<'_>) -> Result<Identity, WireError> {
+    Ok(Identity { dev: reader.u64()?, ino: reader.u64()?, born: reader.u64()?.cast_signed() })
 }
 
 fn put_at(out: &mut Vec<u8>, at: &At<'_>) {
@@ -250,9 +266,9 @@ mod tests {
             Record::Content { node, id, at, state: State::Shared },
             Record::Meta { node, id, at },
             Record::Other { node, id, at },
-            Record::Link { at, from },
-            Record::Rename { at, from, directory: true },
-            Record::Rename { at, from, directory: false },
+            Record::Link { id, at, from },
+            Record::Rename { id, at, from, directory: true },
+            Record::Rename { id, at, from, directory: false },
             Record::Remove { at, directory: true },
             Record::Remove { at, directory: false },
             Record::Mark { number: 5 },

@@ -143,11 +143,16 @@ impl Transmitter {
             Record::Content { node, id, at, state } => (self.content(node, &id, &at, state), at),
             Record::Meta { node, id, at } => (self.meta(node, &id, &at), at),
             Record::Other { node, id, at } => (self.other(node, &id, &at), at),
-            Record::Link { at, from } => {
+            // It is sent whole with all its names; what stands under them on the target is something else.
+            Record::Link { id, at, .. } if self.common.is_lacking(&id) => (Err(Failed::Later), at),
+            Record::Rename { id, at, from, .. } if self.common.is_lacking(&id) => {
+                (self.push(&from, &Op::Remove { name: from.name, tree: false }), at)
+            }
+            Record::Link { at, from, .. } => {
                 let op = Op::Link { name: at.name, root: from.root, dir: from.path, from: from.name };
                 (self.push(&at, &op), at)
             }
-            Record::Rename { at, from, directory } => {
+            Record::Rename { at, from, directory, .. } => {
                 let op = Op::Rename { name: at.name, root: from.root, dir: from.path, from: from.name };
                 let sent = self.push(&at, &op);
                 if directory {

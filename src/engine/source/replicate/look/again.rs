@@ -7,6 +7,7 @@ use super::super::model::{Entry, Identity, Model, NONE, NodeId, flag};
 use super::super::record::{At, Record, State};
 use super::{Looker, Standing};
 use crate::sys::FileKind;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 impl Looker {
@@ -115,11 +116,20 @@ impl Looker {
             }
         }
         drop(model);
+        let mut done = HashSet::new();
         for place in heals {
-            let nodes = common.now_at(place);
+            let found = common.now_at(place);
             let mut model = common.turn();
-            for node in nodes.into_iter().filter(|node| model.is_used(*node)).collect::<Vec<_>>() {
-                self.heal(&mut model, node);
+            for (node, there) in found {
+                if !model.is_used(node) || !done.insert(node) {
+                    continue;
+                }
+                if there {
+                    self.heal(&mut model, node);
+                } else if model.has(node, flag::MADE) && model.parent(node) != NONE {
+                    // It may be another that was there at another time: what is below it fails by itself, if it is missing.
+                    self.heal_one(&mut model, node);
+                }
             }
         }
         self.flush_touched(&mut common.turn());
@@ -159,7 +169,7 @@ impl Looker {
             match &first {
                 Some((root, path, name)) if !separate => {
                     let from = At { root: *root, path, name };
-                    self.log(&Record::Link { at, from }, 0);
+                    self.log(&Record::Link { id: *id, at, from }, 0);
                 }
                 _ => {
                     let Entry { kind, size, .. } = model.entry(node);
@@ -179,12 +189,14 @@ impl Looker {
 
     /// Links the other names of a file to this one.
     pub(super) fn link_names(&mut self, model: &mut Model, node: NodeId) {
+        let id = model.entry(node).id;
         let (root, path, name) = model.place(node);
         let from = At { root, path: &path, name: &name };
         for other in model.group(node).into_iter().filter(|other| *other != node) {
             if model.has(other, flag::MADE) {
                 let (root, path, name) = model.place(other);
-                self.log(&Record::Link { at: At { root, path: &path, name: &name }, from }, 0);
+                let at = At { root, path: &path, name: &name };
+                self.log(&Record::Link { id, at, from }, 0);
                 self.touched.insert(model.parent(other));
             }
         }

@@ -282,6 +282,7 @@ impl Looker {
                     let (to_root, to_path) = model.path(dir);
                     self.log(
                         &Record::Link {
+                            id,
                             at: At { root: to_root, path: &to_path, name },
                             from: At { root, path: &path, name: &from },
                         },
@@ -377,6 +378,7 @@ impl Looker {
             let (root, path) = model.path(dir);
             self.log(
                 &Record::Rename {
+                    id: model.entry(node).id,
                     at: At { root, path: &path, name },
                     from: At { root: from_root, path: &from_path, name: &from_name },
                     directory,

@@ -20,6 +20,7 @@ impl Looker {
             let directory = model.entry(node).kind == FileKind::Directory;
             self.log(
                 &Record::Rename {
+                    id: model.entry(node).id,
                     at: At { root, path: b"", name: aside.to_bytes() },
                     from: At { root, path: &path, name: &name },
                     directory,

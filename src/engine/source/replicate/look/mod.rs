@@ -33,6 +33,9 @@ const LISTINGS: u8 = 20;
 /// How often a look waits for its directory to be found again.
 const TRIES: u8 = 3;
 
+/// Roots and their paths.
+type Tops = Vec<(NodeId, Vec<u8>)>;
+
 /// The looking side's own state. Used by one thread.
 pub(super) struct Looker {
     common: Arc<Common>,
@@ -65,7 +68,7 @@ pub(super) struct Looker {
     /// Directories that events of this batch named and that the model does not have, though they were looked for.
     unknown: HashSet<Key>,
     /// The roots' paths as capture resolves them, once one was asked for in this batch; None where one cannot be told.
-    tops: Option<Option<Vec<(NodeId, Vec<u8>)>>>,
+    tops: Option<Option<Tops>>,
     /// The directories in which events of this batch, and of the one before it, named an object.
     named: HashMap<Key, HashSet<Key>>,
     named_before: HashMap<Key, HashSet<Key>>,
