@@ -115,7 +115,7 @@ pub type Named<'a> = (Fid<'a>, &'a [u8]);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Event<'a> {
     pub mask: u64,
-    /// The process that caused it; of equal ones that were folded together, the first.
+    /// The process that caused it: the kernel folds only events of one process together.
     pub process: u32,
     /// The object that was changed, made, removed or renamed.
     pub object: Option<Fid<'a>>,

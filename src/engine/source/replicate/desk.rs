@@ -11,7 +11,7 @@ use super::super::folder::join;
 use super::common::Common;
 use super::model::{Identity, NodeId};
 use super::moves::{Moves, Place};
-use super::record::{Record, State};
+use super::record::Record;
 use crate::wire::Op;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::PoisonError;
@@ -135,7 +135,7 @@ impl Desk {
             && let Some(owed) = owed(&record)
         {
             self.owed.entry(owed).or_insert(self.passed);
-            if is_fresh(&record) {
+            if record.is_fresh() {
                 self.lacking.insert(owed.0);
             }
         }
@@ -151,7 +151,7 @@ impl Desk {
             if content {
                 self.owed.remove(&(id, true));
             }
-            if is_fresh(record) {
+            if record.is_fresh() {
                 self.lacking.remove(&id);
             }
         }
@@ -221,10 +221,6 @@ impl Desk {
         }
         again
     }
-}
-
-fn is_fresh(record: &Record<'_>) -> bool {
-    matches!(record, Record::Content { state: State::Nothing, .. } | Record::Other { .. })
 }
 
 fn owed(record: &Record<'_>) -> Option<Owed> {
@@ -552,7 +548,7 @@ impl Common {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::At;
+    use super::super::record::{At, State};
     use super::*;
 
     const AT: At<'static> = At { root: 0, path: b"", name: b"f" };

@@ -170,6 +170,11 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Does it bring something of which the target has nothing before?
+    pub(super) fn is_fresh(&self) -> bool {
+        matches!(self, Record::Content { state: State::Nothing, .. } | Record::Other { .. })
+    }
+
     /// The name that is free on the target when the record is applied.
     pub(super) fn leaves(&self) -> Option<(u16, Vec<u8>, Vec<u8>)> {
         match self {

@@ -69,8 +69,7 @@ impl Looker {
         for bytes in missed {
             let Ok(record) = Record::decode(&bytes) else { continue };
             let Some((own, id)) = record.subject() else { continue };
-            let fresh =
-                matches!(record, Record::Content { state: State::Nothing, .. } | Record::Other { .. });
+            let fresh = record.is_fresh();
             // A name that is no more, and that no event told of, must not come round again and again.
             let names: Vec<NodeId> =
                 model.names_of(&id).filter(|node| model.has(*node, flag::MADE)).collect();
