@@ -257,7 +257,7 @@ impl Writer {
                 Ok(())
             }
             Kind::RenameDir => {
-                // Never to a deeper place, so that paths stay within what can be replicated (REP-37).
+                // Never to a deeper place, so that the tree stays as deep as names reach, and its size within bounds for ever.
                 let (mut from, mut to) = (self.dir(), self.dir());
                 if to.len() > from.len() {
                     std::mem::swap(&mut from, &mut to);
@@ -265,10 +265,13 @@ impl Writer {
                 fs::rename(from, to)
             }
             Kind::Exchange => {
-                let (from, to) = match self.random.below(2) {
-                    0 => (self.known(), self.known()),
-                    _ => (self.dir(), self.dir()),
-                };
+                if self.random.below(2) == 0 {
+                    return exchange(&self.known(), &self.known());
+                }
+                let (from, to) = (self.dir(), self.dir());
+                if from.len() != to.len() {
+                    return Err(io::ErrorKind::InvalidInput.into());
+                }
                 exchange(&from, &to)
             }
             Kind::Mkdir => fs::create_dir(self.dir()),

@@ -25,6 +25,13 @@ pub struct Object {
     fd: OwnedFd,
 }
 
+impl From<OwnedFd> for Dir {
+    /// Of a descriptor of a directory.
+    fn from(fd: OwnedFd) -> Self {
+        Dir { fd }
+    }
+}
+
 impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

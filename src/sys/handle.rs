@@ -7,6 +7,7 @@
 use super::check;
 use super::dir::{Dir, proc_path};
 use std::fmt;
+use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -138,6 +139,19 @@ pub fn handle_and_mount(fd: impl AsFd) -> io::Result<(Handle, u64)> {
 /// The number that `/proc/self/mountinfo` gives the mount through which an object was reached, also where there are no
 /// handles.
 pub fn mount_of(fd: impl AsFd) -> io::Result<u64> {
+    let mut buffer = std::mem::MaybeUninit::<libc::statx>::uninit();
+    let (flags, mask) = (libc::AT_EMPTY_PATH, libc::STATX_MNT_ID);
+    // SAFETY: the path is an empty C string and `buffer` has room for one statx; both outlive the call.
+    let result =
+        unsafe { libc::statx(fd.as_fd().as_raw_fd(), c"".as_ptr(), flags, mask, buffer.as_mut_ptr()) };
+    if result == 0 {
+        // SAFETY: statx succeeded, so it filled the whole structure.
+        let found = unsafe { buffer.assume_init() };
+        if found.stx_mask & libc::STATX_MNT_ID != 0 {
+            return Ok(found.stx_mnt_id);
+        }
+    }
+    // Before Linux 5.8.
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()))?;
     let number = text.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok());
     number.ok_or_else(|| io::Error::from_raw_os_error(libc::EOPNOTSUPP))
@@ -155,6 +169,16 @@ pub fn open_by_handle(mount: impl AsFd, handle: &Handle, flags: i32) -> io::Resu
     check(fd.into())?;
     // SAFETY: the call succeeded, so this is a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Opens the directory of a handle, to be listed and descended from.
+pub fn open_dir_by_handle(mount: impl AsFd, handle: &Handle) -> io::Result<Dir> {
+    open_by_handle(mount, handle, libc::O_RDONLY | libc::O_DIRECTORY).map(Dir::from)
+}
+
+/// Opens a held object for reading; what is no regular file, or not the one of this device and inode, is ESTALE.
+pub fn reopen_held(object: impl AsFd, id: (u64, u64)) -> io::Result<File> {
+    super::writers::reopen(&proc_path(object.as_fd()), id)
 }
 
 /// The number that events name a held object's file system by (`f_fsid`). Zero where it has none; a btrfs gives each

@@ -4,6 +4,7 @@ use super::{Capture, Change, Gap, Key, Look, Looks, Place};
 use crate::engine::replication::Backend;
 use crate::sys::{self, Dir, Handle, Stat};
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -105,6 +106,20 @@ impl Capture for Driven {
         let Ok(stat) = Dir::open_root(there).and_then(Stat::of) else { return Ok(None) };
         Ok((Driven::key(&stat) == *key).then_some((stat, path)))
     }
+
+    fn stat(&self, key: &Key) -> io::Result<Option<Stat>> {
+        Ok(self.resolve(key)?.map(|(stat, _)| stat))
+    }
+
+    fn open_dir(&self, _key: &Key) -> io::Result<Option<Dir>> {
+        Ok(None)
+    }
+
+    fn open_file(&self, _key: &Key, _id: (u64, u64)) -> io::Result<Option<File>> {
+        Ok(None)
+    }
+
+    fn let_go(&self) {}
 
     fn backends(&self) -> Vec<Backend> {
         vec![Backend { place: "/".to_owned(), name: "driven", reason: Some("a test".to_owned()) }]

@@ -7,6 +7,8 @@ use super::systems::Systems;
 use super::{Capture, Key, Kind, Looks};
 use crate::engine::replication::Backend;
 use crate::sys::{self, Dir, Stat};
+use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,8 @@ const TRIES: usize = 8;
 pub struct Kernel {
     pub(super) reader: Arc<Reader>,
     systems: Mutex<Systems>,
+    /// Roots of mounts that are open until [`Capture::let_go`].
+    points: Mutex<HashMap<u32, Arc<Vec<Dir>>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -42,11 +46,73 @@ impl Kernel {
             let _ = crate::sys::short_slices();
             running.run();
         })?;
-        Ok(Kernel { reader, systems, thread: Mutex::new(Some(thread)) })
+        Ok(Kernel { reader, systems, points: Mutex::default(), thread: Mutex::new(Some(thread)) })
     }
 
     fn systems(&self) -> MutexGuard<'_, Systems> {
         self.systems.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an object is taken for at one of the mounts through which it may be reached.
+enum Seen<T> {
+    Is(T),
+    Gone,
+    /// It is there, and another mount may show more of it.
+    Elsewhere(T),
+}
+
+impl Kernel {
+    /// The open mounts of file systems, by their numbers.
+    fn points(&self) -> MutexGuard<'_, HashMap<u32, Arc<Vec<Dir>>>> {
+        self.points.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The mounts through which objects of a file system are reached, best first. None: its keys tell nothing.
+    fn mounts_of(&self, key: &Key) -> io::Result<Option<Arc<Vec<Dir>>>> {
+        if let Some(open) = self.points().get(&key.file_system()) {
+            return Ok(Some(Arc::clone(open)));
+        }
+        let mounts = {
+            let mut systems = self.systems();
+            if !systems.by_fanotify(key.file_system()) {
+                return Ok(None);
+            }
+            systems.mounts_of(key, &self.reader)?
+        };
+        let open = Arc::new(mounts.iter().filter_map(open_mount).collect());
+        self.points().insert(key.file_system(), Arc::clone(&open));
+        Ok(Some(open))
+    }
+
+    /// Opens an object by its key, and shows it through one mount after the other.
+    fn find<T>(
+        &self,
+        key: &Key,
+        mut see: impl FnMut(&OwnedFd, &Stat) -> io::Result<Seen<T>>,
+    ) -> io::Result<Option<(Stat, T)>> {
+        let Some(mounts) = self.mounts_of(key)? else { return Ok(None) };
+        let mut there = None;
+        for point in mounts.iter() {
+            let object = match sys::open_by_handle(point, &key.handle, libc::O_PATH) {
+                Ok(object) => object,
+                Err(error) if error.raw_os_error() == Some(libc::ESTALE) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let stat = Stat::of(&object)?;
+            if stat.links == 0 {
+                return Ok(None);
+            }
+            match see(&object, &stat)? {
+                Seen::Is(what) => return Ok(Some((stat, what))),
+                Seen::Gone => return Ok(None),
+                Seen::Elsewhere(what) => there = Some((stat, what)),
+            }
+        }
+        match there {
+            Some(there) => Ok(Some(there)),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "its file system is not mounted here")),
+        }
     }
 }
 
@@ -72,36 +138,35 @@ impl Capture for Kernel {
     }
 
     fn resolve(&self, key: &Key) -> io::Result<Option<(Stat, Vec<u8>)>> {
-        let mounts = {
-            let mut systems = self.systems();
-            if !systems.by_fanotify(key.file_system()) {
-                return Ok(None);
-            }
-            systems.mounts_of(key, &self.reader)?
-        };
-        let mut there = None;
-        for mount in mounts {
-            // Open for the length of this call only: it would be in the way of an unmount.
-            let Some(point) = open_mount(&mount) else { continue };
-            let object = match sys::open_by_handle(&point, &key.handle, libc::O_PATH) {
-                Ok(object) => object,
-                Err(error) if error.raw_os_error() == Some(libc::ESTALE) => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            let stat = Stat::of(&object)?;
-            if stat.links == 0 {
-                return Ok(None);
-            }
-            match path_to(&object, &stat)? {
-                Found::At(path) => return Ok(Some((stat, path))),
-                Found::Removed => return Ok(None),
-                Found::Elsewhere => there = Some((stat, Vec::new())),
-            }
-        }
-        match there {
-            Some(there) => Ok(Some(there)),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, "its file system is not mounted here")),
-        }
+        self.find(key, |object, stat| {
+            Ok(match path_to(object, stat)? {
+                Found::At(path) => Seen::Is(path),
+                Found::Removed => Seen::Gone,
+                Found::Elsewhere => Seen::Elsewhere(Vec::new()),
+            })
+        })
+    }
+
+    fn stat(&self, key: &Key) -> io::Result<Option<Stat>> {
+        let found = self.find(key, |_, _| Ok(Seen::Is(())))?;
+        Ok(found.map(|(stat, ())| stat))
+    }
+
+    fn open_dir(&self, key: &Key) -> io::Result<Option<Dir>> {
+        let Some(mounts) = self.mounts_of(key)? else { return Ok(None) };
+        let Some(point) = mounts.first() else { return Ok(None) };
+        unless_gone(sys::open_dir_by_handle(point, &key.handle))
+    }
+
+    fn open_file(&self, key: &Key, id: (u64, u64)) -> io::Result<Option<File>> {
+        let Some(mounts) = self.mounts_of(key)? else { return Ok(None) };
+        let Some(point) = mounts.first() else { return Ok(None) };
+        let object = unless_gone(sys::open_by_handle(point, &key.handle, libc::O_PATH))?;
+        Ok(object.map(|object| unless_gone(sys::reopen_held(object, id))).transpose()?.flatten())
+    }
+
+    fn let_go(&self) {
+        self.points().clear();
     }
 
     fn backends(&self) -> Vec<Backend> {
@@ -124,6 +189,14 @@ impl Capture for Kernel {
 impl Drop for Kernel {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// None: it is no more, or another.
+fn unless_gone<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
+    match opened {
+        Err(error) if error.raw_os_error() == Some(libc::ESTALE) => Ok(None),
+        opened => opened.map(Some),
     }
 }
 

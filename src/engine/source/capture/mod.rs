@@ -2,7 +2,7 @@
 //!
 //! Invariants: an event is a place to look at, never an operation (architecture.md 3). The thread that reads events does
 //! nothing else and waits for nothing else. What was lost is said as a [`Gap`]. Nothing here keeps a descriptor open on a
-//! source's file system.
+//! source's file system beyond [`Capture::let_go`].
 //!
 //! [`Kernel`] chooses for each file system: fanotify where the whole of it can be marked, else inotify. A file system is
 //! known by its super block's device number and its own number (`f_fsid`), so bind mounts and a second mount of it give the
@@ -29,6 +29,7 @@ pub use looks::Looks;
 
 use crate::engine::replication::Backend;
 use crate::sys::{self, Handle};
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
@@ -196,6 +197,19 @@ pub trait Capture: Send + Sync + std::fmt::Debug {
     /// None for keys of inotify. An empty path: it is there, but the kernel does not say where (an object that is no
     /// directory, and was not reached by name for a while), or no mount here shows it.
     fn resolve(&self, key: &Key) -> io::Result<Option<(sys::Stat, Vec<u8>)>>;
+
+    /// What an object is, wherever. None: it is gone, or has no name left; always None for keys of inotify.
+    fn stat(&self, key: &Key) -> io::Result<Option<sys::Stat>>;
+
+    /// Opens a directory wherever it is. None: it is gone; always None for keys of inotify.
+    fn open_dir(&self, key: &Key) -> io::Result<Option<sys::Dir>>;
+
+    /// Opens a file for reading wherever it is; `id`: its device and inode. None: it is gone, or another; always None for keys
+    /// of inotify.
+    fn open_file(&self, key: &Key, id: (u64, u64)) -> io::Result<Option<File>>;
+
+    /// Closes what finding objects by their keys keeps open, as it would be in the way of an unmount.
+    fn let_go(&self);
 
     /// How the changes of each file system are captured.
     fn backends(&self) -> Vec<Backend>;

@@ -26,8 +26,10 @@ const CHUNK: u64 = 1 << 20;
 const PIECE: u64 = 4 << 20;
 /// Files that grew by less are read, so that their index stays whole.
 const READ: u64 = 4 << 20;
-/// Part of the time that hashing may take while nobody waits for it: one in so many.
+/// Part of the time that hashing may take in the long run while nobody waits for it: one in so many.
 const SHARE: u32 = 3;
+/// Time that it may take at once before that counts.
+const BURST: Duration = Duration::from_secs(1);
 /// Files that may be under way at a time; the target opens no more than 256.
 const OPEN: usize = 128;
 
@@ -375,6 +377,7 @@ impl Bulk {
     pub(super) fn run(&self) {
         let mut buffer = Vec::new();
         let mut seen = 0;
+        let mut pace = Pace::new(Instant::now());
         loop {
             let (jobs, hurry) = {
                 let mut state = self.lock();
@@ -415,9 +418,9 @@ impl Bulk {
             }
             if more {
                 // This thread's own news: there is more to do.
+                let rest = if hashed { pace.rest(began, Instant::now()) } else { Duration::ZERO };
                 let mut state = self.lock();
-                if hashed && !hurry {
-                    let rest = began.elapsed() * (SHARE - 1);
+                if !rest.is_zero() && !hurry {
                     let quiet = |state: &mut State| state.news == seen && !state.closed;
                     state = self
                         .changed
@@ -692,6 +695,28 @@ impl Bulk {
     }
 }
 
+/// Keeps hashing to its share of the time.
+struct Pace {
+    /// Time taken beyond the share.
+    over: Duration,
+    /// When that was so.
+    at: Instant,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Self { over: Duration::ZERO, at: now }
+    }
+
+    /// Work has gone on from `began` until `now`. How long to rest before the next.
+    fn rest(&mut self, began: Instant, now: Instant) -> Duration {
+        let took = now.duration_since(began);
+        self.over = (self.over + took).saturating_sub(now.duration_since(self.at) / SHARE);
+        self.at = now;
+        if self.over > BURST { took * (SHARE - 1) } else { Duration::ZERO }
+    }
+}
+
 /// The next piece of data: where it begins and how long it is.
 fn data_after(file: &File, at: u64, end: u64) -> io::Result<Option<(u64, u64)>> {
     let Some(data) = sys::next_data(file, at)?.filter(|data| *data < end) else { return Ok(None) };
@@ -713,5 +738,38 @@ impl From<TargetGone> for StepError {
 impl From<io::Error> for StepError {
     fn from(error: io::Error) -> Self {
         StepError::Io(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Works whenever it may, a millisecond at a time, until `end`; how long it worked.
+    fn work(pace: &mut Pace, now: &mut Instant, end: Instant) -> Duration {
+        let step = Duration::from_millis(1);
+        let mut worked = Duration::ZERO;
+        while *now < end {
+            let began = *now;
+            *now += step;
+            worked += step;
+            *now += pace.rest(began, *now);
+        }
+        worked
+    }
+
+    #[test]
+    fn hashing_may_hurry_for_a_moment_and_keeps_to_its_share_in_the_long_run() {
+        let start = Instant::now();
+        let mut now = start;
+        let mut pace = Pace::new(start);
+        let second = Duration::from_secs(1);
+        assert_eq!(work(&mut pace, &mut now, start + second), second);
+        let long = work(&mut pace, &mut now, start + 100 * second);
+        assert!(long < 99 * second / SHARE + 2 * BURST, "{long:?}");
+        // After a pause it may hurry once more.
+        let later = now + 100 * second;
+        now = later;
+        assert_eq!(work(&mut pace, &mut now, later + second), second);
     }
 }

@@ -4,7 +4,7 @@
 //! that was logged has gone out: then the model is what the target will have, and the mirror's operation takes its place in
 //! the order. `HPQueueRatio` says how many operations of replication may pass before a waiting mirror gets its turn.
 
-use super::super::capture::Capture;
+use super::super::capture::{Capture, Key};
 use super::super::queue::{Popped, Queue};
 use super::bulk::Bulk;
 use super::desk::Desk;
@@ -14,8 +14,10 @@ use crate::engine::connect::mounts::Mounts;
 use crate::engine::job::JobPlan;
 use crate::engine::log::escape;
 use crate::engine::replication::{Activity, Hold, ReplicationShared};
-use crate::sys::{self, Dir};
-use std::collections::BTreeMap;
+use crate::sys::{self, Dir, Stat};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -32,6 +34,8 @@ const TURN: Duration = Duration::from_millis(20);
 /// Records in the log above which nothing more is looked at while it is being sent: what is looked at later is sent as it is
 /// then, once, however often it changes until then.
 const ROOM: u64 = 4096;
+/// Files whose keys are remembered, some 100 bytes each; then all are forgotten.
+const RECENT: usize = 64 * 1024;
 /// A log that has not moved for so long is stalled: what comes then is queued, in memory and on disk.
 const STALL: Duration = Duration::from_millis(20);
 
@@ -40,6 +44,8 @@ const STALL: Duration = Duration::from_millis(20);
 pub(super) struct RootPlace {
     /// Source path of the directory: the root, or the parent of a root that is one file.
     pub path: PathBuf,
+    /// Where the kernel says that it is.
+    pub real: Vec<u8>,
     /// Device of the directory above it: another one means that the root is a mount point.
     pub above: Option<u64>,
 }
@@ -80,6 +86,8 @@ pub(in crate::engine::source) struct Common {
     active: AtomicBool,
     /// A mirror is on its way.
     mirroring: AtomicBool,
+    /// See [`Common::note_key`].
+    recent: Mutex<HashMap<Identity, Key>>,
     /// Questions for what is applied that were sent.
     pub(super) asked: AtomicU64,
     bulk: Mutex<Weak<Bulk>>,
@@ -137,6 +145,7 @@ impl Common {
             looking: AtomicBool::new(false),
             active: AtomicBool::new(false),
             mirroring: AtomicBool::new(false),
+            recent: Mutex::default(),
             asked: AtomicU64::new(0),
             bulk: Mutex::default(),
         }
@@ -486,6 +495,51 @@ impl Common {
         for node in names_in(&model, id, own) {
             model.set_size(node, size);
         }
+    }
+
+    /// Opens a directory by its key, if that shows it below its root: then it does not matter where it has moved meanwhile.
+    /// None: its path has to tell.
+    pub(super) fn open_by_key(&self, root: u16, key: &Key, id: &Identity) -> Option<Dir> {
+        let dir = self.capture.open_dir(key).ok()??;
+        self.is_within(root, &dir, &Stat::of(&dir).ok()?, id).then_some(dir)
+    }
+
+    /// The same for a file that an event told of lately.
+    pub(super) fn open_file_by_key(&self, root: u16, id: &Identity) -> Option<(File, Stat)> {
+        let key = self.recent().get(id).cloned()?;
+        let file = self.capture.open_file(&key, (id.dev, id.ino)).ok()??;
+        let stat = Stat::of(&file).ok()?;
+        self.is_within(root, &file, &stat, id).then_some((file, stat))
+    }
+
+    /// Is it this object, with a name below its root?
+    fn is_within(&self, root: u16, fd: impl AsFd, stat: &Stat, id: &Identity) -> bool {
+        let Some(RootPlace { real, .. }) = self.roots.get(&root) else { return false };
+        let Ok(path) = sys::path_of(fd) else { return false };
+        let below = path.strip_prefix(real.as_slice());
+        let is_below =
+            below.is_some_and(|below| below.is_empty() || below.starts_with(b"/") || real.ends_with(b"/"));
+        stat.links > 0 && Identity::of(stat) == *id && is_below
+    }
+
+    /// The keys by which events told of files lately.
+    fn recent(&self) -> MutexGuard<'_, HashMap<Identity, Key>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An event told of a file. It may have been of another one: whoever uses the key finds out.
+    pub(super) fn note_key(&self, id: Identity, key: &Key) {
+        let mut recent = self.recent();
+        if recent.len() >= RECENT {
+            recent.clear();
+        }
+        recent.insert(id, key.clone());
+    }
+
+    /// Nothing is left to be sent: nothing is kept open or remembered for it.
+    pub(super) fn rest(&self) {
+        self.recent().clear();
+        self.capture.let_go();
     }
 
     /// Does the name lead to this inode at the moment? The model is held meanwhile: what changes later is looked at later.

@@ -224,7 +224,8 @@ impl Desk {
 }
 
 fn owed(record: &Record<'_>) -> Option<Owed> {
-    let content = matches!(record, Record::Directory { .. } | Record::Content { .. } | Record::Other { .. });
+    // A directory is made before it is read: what is owed of it is its metadata.
+    let content = matches!(record, Record::Content { .. } | Record::Other { .. });
     record.subject().map(|(_, id)| (id, content))
 }
 
@@ -339,18 +340,19 @@ impl Common {
 
     /// What is no more is owed no more. The model must not be held.
     pub(super) fn forgive(&self) {
-        let mut owing: Vec<Owed> = self.desk().owed.keys().copied().collect();
+        let mut owing: HashSet<Identity> = {
+            let desk = self.desk();
+            desk.owed.keys().map(|(id, _)| *id).chain(desk.lacking.iter().copied()).collect()
+        };
         if owing.is_empty() {
             return;
         }
         let model = self.model();
-        owing.retain(|(id, _)| model.names_of(id).next().is_none());
+        owing.retain(|id| model.names_of(id).next().is_none());
         drop(model);
         let mut desk = self.desk();
-        for gone in &owing {
-            desk.owed.remove(gone);
-            desk.lacking.remove(&gone.0);
-        }
+        desk.owed.retain(|(id, _), _| !owing.contains(id));
+        desk.lacking.retain(|id| !owing.contains(id));
     }
 
     /// Has the target nothing of it, though it was to be sent before? It will be sent whole.

@@ -162,9 +162,15 @@ pub(super) struct Model {
     hasher: DefaultHashBuilder,
     roots: Vec<NodeId>,
     len: usize,
+    moves: u64,
 }
 
 impl Model {
+    /// Counts moves: while it stands, an entry's path stays the same.
+    pub(super) fn moves(&self) -> u64 {
+        self.moves
+    }
+
     /// Entries without the roots.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -421,6 +427,7 @@ impl Model {
     pub(super) fn relocate(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
         debug_assert!(self.child(parent, name).is_none() && !self.is_below(parent, node));
         self.unhang(node);
+        self.moves += 1;
         let it = &mut self.nodes[node as usize];
         it.parent = parent;
         it.name = name.into();

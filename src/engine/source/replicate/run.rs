@@ -26,9 +26,8 @@ use std::time::{Duration, Instant};
 const BEAT: Duration = Duration::from_millis(100);
 /// How often files that are written without events are looked at.
 const TICK: Duration = Duration::from_secs(5);
-/// A barrier gets its place in the log when nothing is waiting for events any more, or after so many looks: each brings what was
-/// displaced before it to its end.
-const TURNS: u32 = 4;
+/// A barrier gets its place in the log when nothing of what it waits for is waiting for events any more, or after so many looks.
+const TURNS: u32 = 8;
 /// Memory for what is known of the target's blocks.
 const INDEX: usize = 64 << 20;
 
@@ -319,8 +318,9 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
     let mut silent = Silent::new(Path::new("/proc"));
     let mut batch = Batch::default();
     let mut next = Instant::now() + TICK;
-    // Barriers that have no place in the log yet, and the turns that they have waited.
-    let mut marks: Vec<(u64, u32)> = Vec::new();
+    // Barriers that have no place in the log yet, the batch with which all before them was read, and the turns that they have
+    // waited.
+    let mut marks: Vec<(u64, Option<u64>, u32)> = Vec::new();
     while !common.is_stopping() {
         if common.is_held() {
             common.wait_release();
@@ -344,12 +344,15 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         if !fresh.is_empty() {
             common.capture.drain();
         }
-        marks.extend(fresh.into_iter().map(|number| (number, 0)));
+        marks.extend(fresh.into_iter().map(|number| (number, None, 0)));
         let took = common.capture.looks().take(&mut batch);
         looker.missed(&mut batch);
         if took || common.has_requests() || !marks.is_empty() || released {
             common.set_busy_looking(true);
             looker.look(&mut batch);
+        }
+        for (_, upto, _) in &mut marks {
+            upto.get_or_insert(looker.batch());
         }
         if looker.is_waiting() && !common.is_held() {
             // Whether it is gone or has moved: what was queued before this moment tells.
@@ -363,10 +366,9 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         if released {
             common.end_release();
         }
-        let settled = !looker.is_waiting();
-        marks.retain_mut(|(number, turns)| {
+        marks.retain_mut(|(number, upto, turns)| {
             *turns += 1;
-            let due = settled || *turns >= TURNS;
+            let due = upto.is_some_and(|upto| looker.is_settled(upto)) || *turns >= TURNS;
             if due {
                 common.log_mark(*number);
             }
@@ -375,6 +377,7 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         if looker.is_waiting() || common.has_requests() || common.has_debts() || !marks.is_empty() {
             continue;
         }
+        looker.end_batch();
         common.set_busy_looking(false);
         let wait = next.saturating_duration_since(Instant::now());
         if common.capture.looks().is_empty() && !common.has_new_marks() {

@@ -67,7 +67,8 @@ pub(super) fn follow(
             (None, only) => Scope::Only(only.clone().unwrap_or_default().into()),
         };
         model.add_root(root.number, &stat, scope, root.included);
-        let mut place = RootPlace { path: root.path.clone(), above: None };
+        let real = crate::sys::path_of(&root.dir).map_err(|error| unreadable(&root.path, &error))?;
+        let mut place = RootPlace { path: root.path.clone(), real, above: None };
         if let Some(parent) = root.path.parent()
             && let Ok(dir) = Dir::open_root(parent)
             && Stat::of(&dir).is_ok_and(|parent| parent.dev == stat.dev)

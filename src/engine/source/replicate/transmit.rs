@@ -4,6 +4,7 @@
 //! is passed over, as its removal stands later in the log. Its flag in the model is taken back before it is read, so
 //! what happens to it from then on is logged anew: no reading has to be repeated.
 
+use super::super::capture::Key;
 use super::super::emit::{REPLICATION, TargetGone};
 use super::super::queue::Popped;
 use super::super::walk::source_path;
@@ -31,7 +32,7 @@ pub(super) struct Transmitter {
     bulk: Arc<Bulk>,
     as_root: bool,
     /// The directory that was read last; held only while there is something to send.
-    last: Option<(u16, Vec<u8>, Arc<Dir>)>,
+    last: Option<(Identity, Arc<Dir>)>,
     /// A directory of the target in which a file was replaced, which moved its time: root, path, and the source's.
     moved: Option<(u16, Vec<u8>, Arc<Dir>)>,
     record: Vec<u8>,
@@ -46,6 +47,16 @@ struct Now {
     node: NodeId,
     /// It has an inode of its own on the target, whatever other names there are (REP-23).
     separate: bool,
+    /// The directory that it is in, or the directory itself.
+    dir: Folder,
+}
+
+/// A directory of the source.
+struct Folder {
+    root: u16,
+    path: Vec<u8>,
+    id: Identity,
+    key: Option<Key>,
 }
 
 enum Failed {
@@ -98,6 +109,7 @@ impl Transmitter {
                         return self.common.degrade("the target has ended");
                     }
                     self.last = None;
+                    self.common.rest();
                     if self.flush().is_err() {
                         return self.common.degrade("the target has ended");
                     }
@@ -180,12 +192,7 @@ impl Transmitter {
             Err(Failed::Gone) => Err(TargetGone),
             Err(Failed::Later) => Ok(()),
             // It has moved or gone since it was looked up: its event tells, and then it is its turn again.
-            Err(Failed::Io(error))
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ELOOP)
-                ) =>
-            {
+            Err(Failed::Io(error)) if is_missed(&error) => {
                 self.last = None;
                 self.common.miss(bytes);
                 Ok(())
@@ -240,22 +247,36 @@ impl Transmitter {
         model.clear(node, flags);
         let separate = model.has(node, flag::SEPARATE);
         let (root, path, name) = model.place(node);
-        Some(Now { root, path, name, node, separate })
+        let itself = model.is_root(node) || model.entry(node).kind == FileKind::Directory;
+        let at = if itself { node } else { model.parent(node) };
+        let (_, below) = model.path(at);
+        let dir = Folder { root, path: below, id: model.entry(at).id, key: model.key(at).cloned() };
+        Some(Now { root, path, name, node, separate, dir })
     }
 
     /// Opens a directory of the source.
-    fn open_dir(&mut self, root: u16, path: &[u8]) -> io::Result<Arc<Dir>> {
-        if let Some((at, known, dir)) = &self.last
-            && (*at, known.as_slice()) == (root, path)
+    fn open_dir(&mut self, dir: &Folder) -> io::Result<Arc<Dir>> {
+        if let Some((known, open)) = &self.last
+            && *known == dir.id
         {
-            return Ok(Arc::clone(dir));
+            return Ok(Arc::clone(open));
         }
-        let place = self.common.roots.get(&root).ok_or_else(|| io::Error::from_raw_os_error(libc::ESTALE))?;
-        let dir = Dir::open_root(&place.path)?;
-        let dir = if path.is_empty() { dir } else { dir.descend(&sys::c_string(path)?)? };
-        let dir = Arc::new(dir);
-        self.last = Some((root, path.to_vec(), Arc::clone(&dir)));
-        Ok(dir)
+        let by_key = dir.key.as_ref().and_then(|key| self.common.open_by_key(dir.root, key, &dir.id));
+        let open = match by_key {
+            Some(open) => open,
+            None => {
+                let place = self.common.roots.get(&dir.root).ok_or_else(elsewhere)?;
+                let top = Dir::open_root(&place.path)?;
+                let open = if dir.path.is_empty() { top } else { top.descend(&sys::c_string(&dir.path)?)? };
+                if Identity::of(&Stat::of(&open)?) != dir.id {
+                    return Err(elsewhere());
+                }
+                open
+            }
+        };
+        let open = Arc::new(open);
+        self.last = Some((dir.id, Arc::clone(&open)));
+        Ok(open)
     }
 
     fn xattrs(&self, fd: impl AsFd) -> io::Result<Xattrs> {
@@ -274,8 +295,7 @@ impl Transmitter {
             emit.full()?;
         }
         let Some(now) = self.now(node, id, flag::META) else { return Ok(()) };
-        let here = super::super::folder::join(&now.path, &now.name);
-        let dir = self.open_dir(now.root, &here)?;
+        let dir = self.open_dir(&now.dir)?;
         let stat = Stat::of(&*dir)?;
         if Identity::of(&stat) != *id {
             return Err(elsewhere().into());
@@ -294,7 +314,15 @@ impl Transmitter {
 
     /// Opens a file and makes sure that it is the one that is meant.
     fn open_file(&mut self, now: &Now, id: &Identity) -> io::Result<(File, Stat)> {
-        let dir = self.open_dir(now.root, &now.path)?;
+        let named = self.open_named(now, id);
+        match named {
+            Err(error) if is_missed(&error) => self.common.open_file_by_key(now.root, id).ok_or(error),
+            named => named,
+        }
+    }
+
+    fn open_named(&mut self, now: &Now, id: &Identity) -> io::Result<(File, Stat)> {
+        let dir = self.open_dir(&now.dir)?;
         let file = dir.read(&sys::c_string(&now.name)?)?;
         let stat = Stat::of(&file)?;
         if Identity::of(&stat) != *id || stat.kind != FileKind::File {
@@ -347,7 +375,7 @@ impl Transmitter {
             emit.full()?;
             drop(emit);
             if state != State::Nothing
-                && let Some((_, _, dir)) = &self.last
+                && let Some((_, dir)) = &self.last
             {
                 // Where the file has moved since, its move sets the time of this directory later in the log.
                 self.moved = Some((at.root, at.path.to_vec(), Arc::clone(dir)));
@@ -376,7 +404,7 @@ impl Transmitter {
 
     /// An entry that is not opened: its directory and name, what it is, its attributes. An error when it is another by now.
     fn entry(&mut self, now: &Now, id: &Identity) -> io::Result<(Arc<Dir>, CString, Stat, Xattrs)> {
-        let dir = self.open_dir(now.root, &now.path)?;
+        let dir = self.open_dir(&now.dir)?;
         let name = sys::c_string(&now.name)?;
         let stat = dir.stat(&name)?;
         if Identity::of(&stat) != *id {
@@ -392,7 +420,13 @@ impl Transmitter {
         if self.common.is_lacking(id) {
             return Err(Failed::Later);
         }
-        let (_, _, stat, xattrs) = self.entry(&now, id)?;
+        let (stat, xattrs) = match self.entry(&now, id) {
+            Err(error) if is_missed(&error) => {
+                let (file, stat) = self.common.open_file_by_key(now.root, id).ok_or(error)?;
+                (stat, self.xattrs(&file)?)
+            }
+            entry => entry.map(|(_, _, stat, xattrs)| (stat, xattrs))?,
+        };
         let op = Op::SetMeta { name: at.name, kind: stat.kind, meta: stat.meta, xattrs };
         self.push(at, &op)?;
         let mut model = self.common.model();
@@ -434,6 +468,11 @@ impl Transmitter {
         }
         Ok(())
     }
+}
+
+/// It is not where it had been a moment before.
+fn is_missed(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ELOOP))
 }
 
 /// What has the name is not what the record means.

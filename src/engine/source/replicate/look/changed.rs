@@ -53,7 +53,6 @@ impl Looker {
             Some((Stat::of(&file).ok()?, file))
         });
         drop(model);
-        self.open.clear();
         if let Some((stat, open)) = opened {
             let known = stat.size == entry.size && nanoseconds(stat.ctime) == entry.ctime;
             if known

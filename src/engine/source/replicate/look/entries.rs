@@ -79,6 +79,11 @@ impl Looker {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return self.fail(model, dir, name, &error),
         };
+        if let (Some(stat), Some(object)) = (&stat, told.object)
+            && stat.kind == FileKind::File
+        {
+            self.common.note_key(Identity::of(stat), object);
+        }
         let belongs = stat.as_ref().map(|stat| {
             let is_directory = stat.kind == FileKind::Directory;
             if self.is_sent_elsewhere(model, dir, name, is_directory) {
@@ -268,6 +273,7 @@ impl Looker {
                     let (root, path, name) = model.place(node);
                     self.log(&Record::Directory { node, id, at: At { root, path: &path, name: &name } }, 0);
                 }
+                self.open_found(model, node, handle, name);
                 self.scans.push((node, id));
             }
             Belongs::File => {
@@ -442,7 +448,7 @@ impl Looker {
 
     /// An object that was reached without a name, or by one that is no more.
     pub(super) fn object(&mut self, model: &mut Model, key: &Key, change: Change) {
-        let Ok(Some((stat, _))) = self.common.capture.resolve(key) else { return };
+        let Ok(Some(stat)) = self.common.capture.stat(key) else { return };
         let id = Identity::of(&stat);
         let Some(node) = model.names_of(&id).next() else { return };
         match stat.kind {

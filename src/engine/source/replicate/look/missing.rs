@@ -3,7 +3,7 @@
 use super::super::super::capture::Change;
 use super::super::model::{Identity, Model, NONE, NodeId, flag};
 use super::super::record::{At, Record};
-use super::{Looker, Standing, Told};
+use super::{CHASES, Looker, Standing, Told};
 use crate::engine::replication::Hold;
 use crate::engine::target::unfinished_name;
 use crate::sys::{self, FileKind};
@@ -63,21 +63,30 @@ impl Looker {
 
     /// Removes what was displaced in a batch up to this one and not found since.
     pub(super) fn flush_displaced(&mut self, model: &mut Model, upto: u64) {
+        if self.displaced.is_empty() {
+            self.chased.clear();
+            return;
+        }
         let mut due = Vec::new();
         self.displaced.retain(|(node, id, batch)| {
             if *batch <= upto {
-                due.push((*node, *id));
+                due.push((*node, *id, *batch));
             }
             *batch > upto
         });
-        due.retain(|(node, id)| model.is(*node, id) && model.has(*node, flag::DISPLACED));
+        due.retain(|(node, id, _)| model.is(*node, id) && model.has(*node, flag::DISPLACED));
         // Nothing goes that is there, whatever was concluded before.
         let mut gone = Vec::with_capacity(due.len());
-        for (node, id) in due {
+        for (node, id, missed) in due {
             if !model.is(node, &id) {
                 continue;
             }
             match self.standing(model, node) {
+                Standing::Gone if self.is_on_its_way(model, node) => {
+                    if model.is(node, &id) && model.has(node, flag::DISPLACED) {
+                        self.displaced.push((node, id, missed));
+                    }
+                }
                 Standing::Gone => gone.push((node, id)),
                 Standing::There => {
                     let parent = model.parent(node);
@@ -92,7 +101,7 @@ impl Looker {
                 Standing::Unknown => {
                     // Its directory comes first.
                     let parent = model.parent(node);
-                    self.displaced.push((node, id, self.batch));
+                    self.displaced.push((node, id, missed));
                     self.displace(model, parent);
                 }
             }
@@ -114,6 +123,21 @@ impl Looker {
                 self.remove(model, node);
             }
         }
+    }
+
+    /// A directory that moves again and again is not gone because it was missed wherever it was looked for: the kernel knows
+    /// where it is, and if that is in the set, it is looked for there. False when it is gone, or cannot be found so.
+    fn is_on_its_way(&mut self, model: &mut Model, node: NodeId) -> bool {
+        let (id, key) = (model.entry(node).id, model.key(node).cloned());
+        let tries =
+            self.chased.get(&node).copied().filter(|(chased, _)| *chased == id).map_or(0, |(_, tries)| tries);
+        let Some(key) = key.filter(|_| tries < CHASES) else { return false };
+        let Ok(Some((stat, path))) = self.common.capture.resolve(&key) else { return false };
+        if Identity::of(&stat) != id || !self.look_at_path(model, &key, &path) {
+            return false;
+        }
+        self.chased.insert(node, (id, tries + 1));
+        true
     }
 
     /// Something that no event stream should do without a person.

@@ -27,9 +27,11 @@ use std::sync::Arc;
 /// Looks that are settled while the model is held: others get their turn in between.
 const CHUNK: usize = 256;
 /// Directories that are held open at a time.
-const OPEN: usize = 64;
+const OPEN: usize = 512;
 /// How often a directory that cannot be found is tried to be listed.
 const LISTINGS: u8 = 20;
+/// How often a directory that has moved again is looked for where the kernel knows it.
+const CHASES: u8 = 20;
 /// How often a look waits for its directory to be found again.
 const TRIES: u8 = 3;
 
@@ -52,8 +54,12 @@ pub(super) struct Looker {
     /// Records whose file could not be found, as its directory had moved.
     unsent: Vec<Vec<u8>>,
     listed_late: HashMap<NodeId, u8>,
+    /// Displaced directories that were elsewhere in the set when they were looked for, and how often.
+    chased: HashMap<NodeId, (Identity, u8)>,
     /// Held only while a batch is looked at: a descriptor would keep a file system from being unmounted.
     open: HashMap<NodeId, (Identity, Arc<Dir>)>,
+    /// Directories of this batch that were not where the model has them, and how many moves the model had seen by then.
+    astray: HashMap<NodeId, (Identity, u64)>,
     /// Where inodes were seen in this chunk.
     seen: HashMap<Identity, (NodeId, Box<[u8]>)>,
     names: Names,
@@ -111,7 +117,9 @@ impl Looker {
             unlisted: Vec::new(),
             unsent: Vec::new(),
             listed_late: HashMap::new(),
+            chased: HashMap::new(),
             open: HashMap::new(),
+            astray: HashMap::new(),
             seen: HashMap::new(),
             names: Names::default(),
             buffer: Vec::new(),
@@ -130,6 +138,17 @@ impl Looker {
     pub(super) fn is_waiting(&self) -> bool {
         let lists = [self.displaced.is_empty(), self.deferred.is_empty(), self.unlisted.is_empty()];
         lists.contains(&false) || !self.unsent.is_empty()
+    }
+
+    /// Batches that were looked at.
+    pub(super) fn batch(&self) -> u64 {
+        self.batch
+    }
+
+    /// Nothing that was missed up to this batch waits for events any more.
+    pub(super) fn is_settled(&self, batch: u64) -> bool {
+        let late = self.displaced.iter().any(|(_, _, missed)| *missed <= batch);
+        !late && self.deferred.is_empty() && self.unlisted.is_empty() && self.unsent.is_empty()
     }
 
     /// Looks at everything that a batch names. An empty batch: no event came since the last one.
@@ -173,11 +192,13 @@ impl Looker {
         self.end_batch();
     }
 
-    /// Forgets what holds for a batch alone.
-    fn end_batch(&mut self) {
+    /// Forgets what holds for a batch alone, and closes what it has opened.
+    pub(super) fn end_batch(&mut self) {
         self.open.clear();
+        self.astray.clear();
         self.unknown.clear();
         self.tops = None;
+        self.common.capture.let_go();
     }
 
     /// Removes everything displaced: capture was read empty, and nothing came.

@@ -87,18 +87,24 @@ impl Looker {
             return Some(node);
         }
         self.unknown.insert(key.clone());
-        match self.nearest(model, &path) {
-            Nearest::Unknown => self.look_above(model, key, &path),
-            Nearest::Outside => {
-                // What moves in from now on is listed, and followed from before that.
-                capture.looks().ignore(key);
-            }
-            Nearest::Name(node, name) if matches!(model.belongs(node, &name, true), Belongs::No) => {
-                capture.looks().ignore(key);
-            }
-            Nearest::Name(node, name) => self.look_between(model, key, node, &name),
+        if !self.look_at_path(model, key, &path) {
+            // What moves in from now on is listed, and followed from before that.
+            capture.looks().ignore(key);
         }
         None
+    }
+
+    /// Looks where a directory of this path must be in the set. False: it is outside, or a rule leaves it out.
+    pub(super) fn look_at_path(&mut self, model: &mut Model, key: &Key, path: &[u8]) -> bool {
+        match self.nearest(model, path) {
+            Nearest::Unknown => self.look_above(model, key, path),
+            Nearest::Outside => false,
+            Nearest::Name(node, name) if matches!(model.belongs(node, &name, true), Belongs::No) => false,
+            Nearest::Name(node, name) => {
+                self.look_between(model, key, node, &name);
+                true
+            }
+        }
     }
 
     /// A directory that is not known lies somewhere below this name of one that is: it is found by listing what is there.
@@ -111,8 +117,8 @@ impl Looker {
     }
 
     /// Looks for a directory above it that is known, by opening them: a set on several file systems may be mounted in places
-    /// that paths do not tell.
-    fn look_above(&mut self, model: &mut Model, key: &Key, known_as: &[u8]) {
+    /// that paths do not tell. False: there is none for certain.
+    fn look_above(&mut self, model: &mut Model, key: &Key, known_as: &[u8]) -> bool {
         let path = Path::new(OsStr::from_bytes(known_as));
         for above in path.ancestors().skip(1) {
             let Ok(dir) = Dir::open_root(above) else { continue };
@@ -122,19 +128,18 @@ impl Looker {
             drop(dir);
             let Some(below) = path.strip_prefix(above).ok().and_then(|below| below.components().next())
             else {
-                return;
+                return true;
             };
             let name = below.as_os_str().as_bytes().to_vec();
             if matches!(model.belongs(node, &name, true), Belongs::No) {
                 break;
             }
-            return self.look_between(model, key, node, &name);
+            self.look_between(model, key, node, &name);
+            return true;
         }
         // It is outside, or a rule leaves it out. A path that has changed meanwhile proves nothing.
-        let capture = &self.common.capture;
-        if capture.resolve(key).is_ok_and(|again| again.is_some_and(|(_, again)| again == known_as)) {
-            capture.looks().ignore(key);
-        }
+        let again = self.common.capture.resolve(key);
+        !again.is_ok_and(|again| again.is_some_and(|(_, again)| again == known_as))
     }
 
     /// Where a directory of this path, as capture resolves them, lies. Told by the path alone where all of the set is on one
@@ -165,10 +170,15 @@ impl Looker {
         Nearest::Outside
     }
 
-    /// Opens a directory that the model has, and makes sure that it is the one.
+    /// Opens a directory that the model has, and makes sure that it is the one. Where it can be opened by its key it may be
+    /// elsewhere in the set by now: then its own event is still to be looked at, and what is in it goes where the model has it.
     pub(super) fn open_dir(&mut self, model: &Model, node: NodeId) -> Result<Arc<Dir>, Unreachable> {
         if let Some(dir) = self.held_open(model, node) {
             return Ok(dir);
+        }
+        let id = model.entry(node).id;
+        if self.astray.get(&node) == Some(&(id, model.moves())) {
+            return Err(Unreachable::Elsewhere);
         }
         let (root, path) = model.path(node);
         let Some(top) = model.root(root) else { return Err(Unreachable::Elsewhere) };
@@ -183,22 +193,38 @@ impl Looker {
         if top == node {
             return Ok(top_dir);
         }
-        let dir = sys::c_string(&path).and_then(|path| top_dir.descend(&path));
+        let dir = match model.key(node).and_then(|key| self.common.open_by_key(root, key, &id)) {
+            Some(dir) => Ok(dir),
+            None => sys::c_string(&path).and_then(|path| top_dir.descend(&path)),
+        };
         let dir = match dir.and_then(|dir| Ok((Identity::of(&Stat::of(&dir)?), dir))) {
-            Ok((id, dir)) if id == model.entry(node).id => Arc::new(dir),
-            Ok(_) => return Err(Unreachable::Elsewhere),
-            Err(error) => {
-                return Err(match error.raw_os_error() {
-                    Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE) => Unreachable::Elsewhere,
-                    _ => Unreachable::Failed(error),
-                });
+            Ok((found, dir)) if found == id => Arc::new(dir),
+            Err(error) if !is_elsewhere(&error) => return Err(Unreachable::Failed(error)),
+            Ok(_) | Err(_) => {
+                // What would bring it back where it was is told by an event of its own.
+                self.astray.insert(node, (id, model.moves()));
+                return Err(Unreachable::Elsewhere);
             }
         };
+        self.hold_open(model, node, Arc::clone(&dir));
+        Ok(dir)
+    }
+
+    fn hold_open(&mut self, model: &Model, node: NodeId, dir: Arc<Dir>) {
         if self.open.len() >= OPEN {
             self.open.retain(|node, _| model.is_used(*node) && model.is_root(*node));
         }
-        self.open.insert(node, (model.entry(node).id, Arc::clone(&dir)));
-        Ok(dir)
+        self.open.insert(node, (model.entry(node).id, dir));
+    }
+
+    /// Opens a directory that was found under this name a moment ago: it may have moved before it is listed.
+    pub(super) fn open_found(&mut self, model: &Model, node: NodeId, parent: &Dir, name: &[u8]) {
+        let opened = sys::c_string(name).and_then(|name| parent.dir(&name));
+        if let Ok(dir) = opened
+            && Stat::of(&dir).is_ok_and(|stat| Identity::of(&stat) == model.entry(node).id)
+        {
+            self.hold_open(model, node, Arc::new(dir));
+        }
     }
 
     /// The directory, if it is open. The number may have been another's, which is gone.
@@ -325,4 +351,9 @@ impl Looker {
         }
         long
     }
+}
+
+/// The path leads somewhere else, or nowhere, by now.
+fn is_elsewhere(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE))
 }
