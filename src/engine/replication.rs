@@ -106,7 +106,7 @@ pub struct ReplicationShared {
     pub disk_queue: AtomicU64,
     /// Changes that could not be sent or applied.
     pub errors: AtomicU64,
-    /// The target tries an operation again.
+    /// The target has tried an operation again so often that people are told (`TGWriteFailureBeforeNotification`).
     pub retrying: AtomicBool,
     words: Mutex<Words>,
     listener: OnceLock<Listener>,

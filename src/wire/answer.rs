@@ -90,10 +90,12 @@ pub enum Answer<'a> {
         who: u8,
         bytes: u64,
     },
-    /// So many of replication's operations are held back, to be tried again; sent when the number has changed, 0 when all are done. The
-    /// rest tells of the first that failed.
+    /// So many of replication's operations are held back, to be tried again; sent when something of it has changed, 0 when all are done. The
+    /// rest tells of the first that failed. `retrying`: one was tried again so often that people are told
+    /// (`TGWriteFailureBeforeNotification`).
     Held {
         count: u32,
+        retrying: bool,
         errno: i32,
         root: u16,
         path: &'a [u8],
@@ -192,9 +194,10 @@ impl<'a> Answer<'a> {
                 out.extend_from_slice(&[FAILED, *who, *kind as u8]);
                 put_about(out, *errno, *root, [path, name, what]);
             }
-            Answer::Held { count, errno, root, path, name, what } => {
+            Answer::Held { count, retrying, errno, root, path, name, what } => {
                 out.push(HELD);
                 out.extend_from_slice(&count.to_le_bytes());
+                out.push(u8::from(*retrying));
                 put_about(out, *errno, *root, [path, name, what]);
             }
             Answer::Applied { who, bytes } => {
@@ -240,9 +243,9 @@ impl<'a> Answer<'a> {
                 Answer::Failed { who, kind, errno, root, path, name, what }
             }
             HELD => {
-                let count = reader.u32()?;
+                let (count, retrying) = (reader.u32()?, reader.bool()?);
                 let (errno, root, path, name, what) = about(reader)?;
-                Answer::Held { count, errno, root, path, name, what }
+                Answer::Held { count, retrying, errno, root, path, name, what }
             }
             APPLIED => Answer::Applied { who: owner(reader)?, bytes: reader.u64()? },
             REACHED => Answer::Reached { barrier: reader.u64()? },
@@ -350,8 +353,16 @@ mod tests {
                 what: b"move",
             },
             Answer::Applied { who: 1, bytes: 8 },
-            Answer::Held { count: 3, errno: 26, root: 1, path: b"a", name: b"busy", what: b"write the file" },
-            Answer::Held { count: 0, errno: 0, root: 0, path: b"", name: b"", what: b"" },
+            Answer::Held {
+                count: 3,
+                retrying: true,
+                errno: 26,
+                root: 1,
+                path: b"a",
+                name: b"busy",
+                what: b"write the file",
+            },
+            Answer::Held { count: 0, retrying: false, errno: 0, root: 0, path: b"", name: b"", what: b"" },
             Answer::Reached { barrier: 6 },
         ]
     }

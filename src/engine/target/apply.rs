@@ -53,8 +53,8 @@ pub(super) struct Applier {
     pub(super) held: Held,
     /// When the held operations that failed are tried again.
     pub(super) next_try: Instant,
-    /// The number of held operations that was told last.
-    pub(super) told: u32,
+    /// The number of held operations that was told last, and whether they are tried again for long.
+    pub(super) told: (u32, bool),
     /// The file to copy a range from, of an operation that was held back.
     pub(super) local: Option<Arc<File>>,
     /// Bytes of content that were dealt with and not answered yet, by owner.
@@ -126,7 +126,7 @@ impl Applier {
             lately: Lately::default(),
             held: Held::default(),
             next_try: Instant::now(),
-            told: 0,
+            told: (0, false),
             local: None,
             bytes: [0; OWNERS],
             questions: None,

@@ -43,6 +43,8 @@ pub struct Policy {
     pub retry_delay: Duration,
     /// How often they are tried again before they are given up (`TGExecutionRetryLimit`); 0: until they succeed.
     pub retry_limit: u32,
+    /// After so many retries of an operation the source's people are told (`TGWriteFailureBeforeNotification`); 0: never.
+    pub notify_after: u32,
     /// Bytes of held operations at which nothing more is read from the source.
     pub held_max: usize,
 }
@@ -56,6 +58,7 @@ impl Default for Policy {
             close_delay: Duration::from_secs(1),
             retry_delay: Duration::from_secs(3),
             retry_limit: 0,
+            notify_after: 10,
             held_max: 64 << 20,
         }
     }

@@ -177,6 +177,9 @@ impl Applier {
                     let limit = self.policy.retry_limit;
                     if failed.failure.may_pass() && (limit == 0 || tried < limit) {
                         held.tries = tried;
+                        if self.policy.notify_after != 0 && tried >= self.policy.notify_after {
+                            self.held.note_stubborn(number);
+                        }
                         held.failed = Some(failed);
                         if held.spot.is_none() && !enters {
                             // Its directory may have been moved.
@@ -235,15 +238,15 @@ impl Applier {
     /// Says what became of what is held.
     pub(super) fn settle_held(&mut self) {
         self.release_barriers();
-        if self.held.count() != self.told {
+        if (self.held.count(), self.held.has_stubborn()) != self.told {
             self.tell_held();
         }
     }
 
     /// False: the source has gone.
     fn tell_held(&mut self) -> bool {
-        self.told = self.held.count();
-        let count = self.told;
+        self.told = (self.held.count(), self.held.has_stubborn());
+        let (count, retrying) = self.told;
         let nothing = EntrySpot { root: 0, path: Vec::new(), name: Vec::new() };
         let (errno, what, spot) = match self.held.first_failure() {
             Some(Failed { failure, root, path, name }) => {
@@ -253,6 +256,7 @@ impl Applier {
             None => (0, "", nothing),
         };
         let EntrySpot { root, path, name } = &spot;
-        self.answer(&Answer::Held { count, errno, root: *root, path, name, what: what.as_bytes() })
+        let what = what.as_bytes();
+        self.answer(&Answer::Held { count, retrying, errno, root: *root, path, name, what })
     }
 }

@@ -476,6 +476,36 @@ fn what_fails_too_often_is_given_up_and_the_next_is_tried() {
     server.join().unwrap().unwrap();
 }
 
+/// What a source hears of a file that cannot be written, until it is given up.
+fn told_to_retry(retry_limit: u32, notify_after: u32) -> Vec<(u32, bool)> {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(Policy { retry_limit, notify_after, ..at_once() }, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("locked", b"1"), Op::Barrier { barrier: 1 }]);
+    let mut told = Vec::new();
+    let over = |answer: &Answer<'_>| {
+        if let Answer::Held { count, retrying, .. } = answer {
+            told.push((*count, *retrying));
+        }
+        held(0)(answer)
+    };
+    until(&end, over);
+    drop(end);
+    server.join().unwrap().unwrap();
+    told
+}
+
+/// `TGWriteFailureBeforeNotification`.
+#[test]
+fn the_source_is_told_of_retries_after_as_many_as_are_set() {
+    let silent = [(1, false), (0, false)];
+    assert_eq!(told_to_retry(8, 7), [(1, false), (1, true), (0, false)]);
+    assert_eq!(told_to_retry(7, 7), silent, "given up before");
+    assert_eq!(told_to_retry(2, 1), [(1, false), (1, true), (0, false)]);
+    assert_eq!(told_to_retry(8, 0), silent, "0 is never");
+}
+
 #[test]
 fn with_too_much_held_nothing_more_is_read_until_something_succeeds() {
     let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());

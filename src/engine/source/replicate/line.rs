@@ -75,6 +75,7 @@ impl Line {
             aside: plan.settings.orphans.move_to.clone(),
             retry_delay: std::time::Duration::from_secs(u64::from(plan.settings.retry_delay_s)),
             retry_limit: plan.settings.retry_limit,
+            notify_after: plan.settings.notify_after,
             close_delay: plan.settings.close_delay,
             ..target::Policy::default()
         };

@@ -61,6 +61,8 @@ struct Ears {
     common: Arc<Common>,
     bulk: Mutex<Weak<Bulk>>,
     alive: Arc<AtomicBool>,
+    /// The target holds operations back.
+    holding: AtomicBool,
 }
 
 impl Hears for Ears {
@@ -86,21 +88,8 @@ impl Hears for Ears {
                 let idle = bulk().is_none_or(|bulk| bulk.len() == 0);
                 self.common.reached(barrier & !REPLICATIONS, idle);
             }
-            Answer::Held { count, errno, root, path, name, what } => {
-                let shared = &self.common.shared;
-                let was = shared.retrying.swap(*count > 0, Relaxed);
-                if *count > 0 {
-                    let shown = self.common.shown(*root, path, name);
-                    let error = io::Error::from_raw_os_error(*errno);
-                    let what = String::from_utf8_lossy(what);
-                    let reason = format!("cannot {what} on the target: {error}; it is tried again");
-                    if !was {
-                        tracing::warn!("{shown}: {reason}");
-                    }
-                    shared.fail(&shown, &reason);
-                } else if was {
-                    tracing::info!("What the target could not do at first is done now");
-                }
+            Answer::Held { count, retrying, errno, root, path, name, what } => {
+                self.held_back(*count, *retrying, &self.common.shown(*root, path, name), *errno, what);
             }
             Answer::Failed { kind, errno, root, path, name, what, .. } => {
                 self.common.failed(*kind, *errno, *root, path, name, &String::from_utf8_lossy(what));
@@ -111,6 +100,7 @@ impl Hears for Ears {
 
     fn ended(&self, error: Option<String>) {
         self.alive.store(false, Relaxed);
+        self.common.shared.retrying.store(false, Relaxed);
         if !self.common.is_stopping() {
             let why = error.map_or("the target has ended".to_owned(), |error| {
                 format!("the target refused an operation: {error}")
@@ -121,6 +111,35 @@ impl Hears for Ears {
             bulk.close();
         }
         self.common.wake_barriers();
+    }
+}
+
+impl Ears {
+    /// The target holds so many operations back. The log names the first at once; the status, and a warning, follow
+    /// `TGWriteFailureBeforeNotification`.
+    fn held_back(&self, count: u32, retrying: bool, shown: &str, errno: i32, what: &[u8]) {
+        let shared = &self.common.shared;
+        let (held, was_held) = (count > 0, self.holding.swap(count > 0, Relaxed));
+        if held {
+            let error = io::Error::from_raw_os_error(errno);
+            let what = String::from_utf8_lossy(what);
+            let reason = format!("cannot {what} on the target: {error}; it is tried again");
+            if !was_held {
+                tracing::info!("{shown}: {reason}");
+            }
+            if shared.last_error() != Some(format!("{shown}: {reason}")) {
+                shared.fail(shown, &reason);
+            }
+        }
+        let target = &self.common.plan.target_name;
+        match (shared.retrying.swap(retrying, Relaxed), retrying) {
+            (false, true) => tracing::warn!("Target {target} is retrying operations"),
+            (true, false) => tracing::warn!("Target {target} is no longer retrying operations"),
+            _ => {}
+        }
+        if was_held && !held {
+            tracing::info!("What the target could not do at first is done now");
+        }
     }
 }
 
@@ -155,8 +174,8 @@ impl Follow {
 
     /// Opens the stream and starts the threads that send over it.
     fn connect(common: &Arc<Common>, targets: &[(PathBuf, Option<Vec<u8>>)]) -> io::Result<Live> {
-        let alive = common.new_line();
-        let ears = Arc::new(Ears { common: Arc::clone(common), bulk: Mutex::new(Weak::new()), alive });
+        let (alive, holding) = (common.new_line(), AtomicBool::new(false));
+        let ears = Arc::new(Ears { common: Arc::clone(common), bulk: Mutex::new(Weak::new()), alive, holding });
         let line = Arc::new(Line::open(&common.plan, targets, Arc::clone(&ears) as Arc<dyn Hears>)?);
         let bulk = Arc::new(Bulk::new(Arc::clone(common), Arc::clone(&line), INDEX));
         *lock(&ears.bulk) = Arc::downgrade(&bulk);
