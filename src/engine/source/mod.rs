@@ -17,7 +17,6 @@ mod listing;
 mod mirror;
 mod null;
 mod orphans;
-pub mod queue;
 mod remap;
 mod replicate;
 mod report;

@@ -5,7 +5,6 @@
 //! the order. How much replication may send before a waiting mirror gets its turn: [`share`](super::share).
 
 use super::super::capture::Capture;
-use super::super::queue::{Popped, Queue};
 use super::bulk::Bulk;
 use super::desk::Desk;
 use super::model::{Identity, Model, NodeId, Stamps, flag};
@@ -14,6 +13,7 @@ use super::share::Share;
 use crate::engine::connect::mounts::Mounts;
 use crate::engine::job::JobPlan;
 use crate::engine::log::escape;
+use crate::engine::queue::{Popped, Queue};
 use crate::engine::replication::{Activity, Hold, ReplicationShared};
 use crate::sys::{self, Dir};
 use std::collections::BTreeMap;

@@ -175,7 +175,8 @@ impl Follow {
     /// Opens the stream and starts the threads that send over it.
     fn connect(common: &Arc<Common>, targets: &[(PathBuf, Option<Vec<u8>>)]) -> io::Result<Live> {
         let (alive, holding) = (common.new_line(), AtomicBool::new(false));
-        let ears = Arc::new(Ears { common: Arc::clone(common), bulk: Mutex::new(Weak::new()), alive, holding });
+        let ears =
+            Arc::new(Ears { common: Arc::clone(common), bulk: Mutex::new(Weak::new()), alive, holding });
         let line = Arc::new(Line::open(&common.plan, targets, Arc::clone(&ears) as Arc<dyn Hears>)?);
         let bulk = Arc::new(Bulk::new(Arc::clone(common), Arc::clone(&line), INDEX));
         *lock(&ears.bulk) = Arc::downgrade(&bulk);

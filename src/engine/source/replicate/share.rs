@@ -93,7 +93,10 @@ mod tests {
         for ratio in [2, 5, 40] {
             let (mirrored, wanted) = (1000 * PACKET, 1000 * PACKET * u64::from(ratio));
             let found = replicated(ratio, mirrored);
-            assert!(found.abs_diff(wanted) <= 2 * PACKET * u64::from(ratio), "{ratio}: {found} for {mirrored}");
+            assert!(
+                found.abs_diff(wanted) <= 2 * PACKET * u64::from(ratio),
+                "{ratio}: {found} for {mirrored}"
+            );
         }
     }
 
