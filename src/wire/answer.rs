@@ -102,6 +102,13 @@ pub enum Answer<'a> {
         name: &'a [u8],
         what: &'a [u8],
     },
+    /// What the target has not done yet, held back or behind what is held back: operations, and bytes of memory and of disk that it
+    /// takes.
+    Queue {
+        operations: u64,
+        memory: u64,
+        disk: u64,
+    },
     /// All before the barrier is applied.
     Reached {
         barrier: u64,
@@ -121,6 +128,7 @@ const REACHED: u8 = 10;
 const APPLIED: u8 = 11;
 const HERE: u8 = 12;
 const HELD: u8 = 13;
+const QUEUE: u8 = 14;
 
 const HAS_SHARED: u8 = 0x10;
 const HAS_RDEV: u8 = 0x20;
@@ -204,6 +212,12 @@ impl<'a> Answer<'a> {
                 out.extend_from_slice(&[APPLIED, *who]);
                 out.extend_from_slice(&bytes.to_le_bytes());
             }
+            Answer::Queue { operations, memory, disk } => {
+                out.push(QUEUE);
+                for number in [operations, memory, disk] {
+                    out.extend_from_slice(&number.to_le_bytes());
+                }
+            }
             Answer::Reached { barrier } => {
                 out.push(REACHED);
                 out.extend_from_slice(&barrier.to_le_bytes());
@@ -248,6 +262,7 @@ impl<'a> Answer<'a> {
                 Answer::Held { count, retrying, errno, root, path, name, what }
             }
             APPLIED => Answer::Applied { who: owner(reader)?, bytes: reader.u64()? },
+            QUEUE => Answer::Queue { operations: reader.u64()?, memory: reader.u64()?, disk: reader.u64()? },
             REACHED => Answer::Reached { barrier: reader.u64()? },
             other => return Err(WireError::UnknownType(other)),
         })
@@ -362,6 +377,7 @@ mod tests {
                 name: b"busy",
                 what: b"write the file",
             },
+            Answer::Queue { operations: 5, memory: 70_000, disk: 1 << 40 },
             Answer::Held { count: 0, retrying: false, errno: 0, root: 0, path: b"", name: b"", what: b"" },
             Answer::Reached { barrier: 6 },
         ]

@@ -1,18 +1,20 @@
 //! Holding operations of replication back that failed for a reason that may pass, and trying them again (`TGRetryLocked`,
 //! `TGExecutionRetryLimit`). What must not overtake them waits behind them ([`held`](super::held)), all else goes on.
 
-use super::apply::{Applier, Here, REPLICATION};
+use super::apply::{Applier, Here, LOOK, REPLICATION};
 use super::failure::{Failed, Failure, Trouble};
 use super::held::{self, EntrySpot, HeldOp, Key, Spot, Touch, Touches};
+use super::queue::{self, Queued};
 use crate::sys;
 use crate::wire::{Answer, Op, Patch, Reader, WireError};
 use std::collections::BTreeSet;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 /// Shortest time between two tries while there is nothing else to do.
 const SHORTEST: Duration = Duration::from_millis(10);
-/// How often a target that reads nothing more looks whether its source is still there.
-const LOOK: Duration = Duration::from_millis(100);
+/// Begun files of which operations may be held back: each may keep a descriptor on the source.
+const FILES_MOST: usize = 256;
 
 const WAITS: &str = "wait for a change that cannot be made yet";
 
@@ -99,25 +101,58 @@ impl Applier {
         }
     }
 
-    /// What is to be done before the next operation while some are held.
-    pub(super) fn before_next(&mut self) -> Result<(), WireError> {
+    /// What is to be done before the next operation while some are held: nothing more is looked at while too many are. `rest`: the
+    /// operations of its frame from that one on.
+    pub(super) fn before_next(&mut self, rest: &[u8]) -> Result<(), WireError> {
         if self.policy.retry_delay.is_zero() || Instant::now() >= self.next_try {
             self.try_again()?;
         }
-        let is_full = |this: &Self| this.held.cost() >= this.policy.held_max || this.held.are_many_open();
-        while is_full(self) && !self.is_cut() {
+        if self.is_full() {
+            self.in_hand = queue::count(rest, |_| ())?;
+            self.wait_for_room()?;
+            self.in_hand = 0;
+        }
+        Ok(())
+    }
+
+    /// Is so much held back that nothing more is to be looked at?
+    fn is_full(&self) -> bool {
+        self.backlog.is_reached(self.held.cost(), self.held.count())
+            || self.held.are_many_open()
+            || self.held.files.len() >= FILES_MOST
+    }
+
+    /// Tries again what is held until there is room. What comes meanwhile is put aside.
+    fn wait_for_room(&mut self) -> Result<(), WireError> {
+        while self.is_full() && !self.is_cut() {
             self.answer_bytes();
             self.settle_held();
             let left = self.next_try.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 self.try_again()?;
-            } else {
-                std::thread::sleep(left.min(LOOK));
+            } else if !self.put_aside(left.min(LOOK))? {
                 // Told again and again, as nothing else says that the source has gone.
                 self.gone |= !self.tell_held();
             }
         }
         Ok(())
+    }
+
+    /// Reads a frame ahead, if there is room for it and one comes in this time. False: none was read.
+    fn put_aside(&mut self, wait: Duration) -> Result<bool, WireError> {
+        self.backlog.try_again();
+        if self.ended || !self.backlog.has_room() {
+            std::thread::sleep(wait);
+            return Ok(false);
+        }
+        match self.end.ops.recv_timeout(wait) {
+            Ok(frame) => self.backlog.push(frame).map(|()| true),
+            Err(RecvTimeoutError::Timeout) => Ok(false),
+            Err(RecvTimeoutError::Disconnected) => {
+                self.ended = true;
+                Ok(false)
+            }
+        }
     }
 
     /// Tries again what failed, and what waited for it.
@@ -240,6 +275,36 @@ impl Applier {
         self.release_barriers();
         if (self.held.count(), self.held.has_stubborn()) != self.told {
             self.tell_held();
+        }
+        self.tell_queue();
+    }
+
+    /// Says how much is queued, when there begins or ceases to be something at once, else not too often.
+    fn tell_queue(&mut self) {
+        let (last, at) = self.told_queue;
+        if self.held.is_empty() && self.backlog.is_empty() && last == Queued::default() {
+            return;
+        }
+        let queued = self.queued();
+        if let Some(alert) = self.backlog.alert(&queued) {
+            tracing::warn!("Target: {alert}");
+        }
+        let is_other =
+            (queued.operations == 0) != (last.operations == 0) || (queued.disk == 0) != (last.disk == 0);
+        if queued != last && (is_other || at.elapsed() >= LOOK) {
+            self.told_queue = (queued, Instant::now());
+            let Queued { operations, memory, disk } = queued;
+            self.answer(&Answer::Queue { operations, memory, disk });
+        }
+    }
+
+    fn queued(&self) -> Queued {
+        let Queued { operations, memory, disk } = self.backlog.usage();
+        let held = if self.held.is_empty() { 0 } else { self.held.cost() as u64 };
+        Queued {
+            operations: operations + self.in_hand + u64::from(self.held.count()),
+            memory: memory + held,
+            disk,
         }
     }
 

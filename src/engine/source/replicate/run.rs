@@ -91,6 +91,7 @@ impl Hears for Ears {
             Answer::Held { count, retrying, errno, root, path, name, what } => {
                 self.held_back(*count, *retrying, &self.common.shown(*root, path, name), *errno, what);
             }
+            Answer::Queue { operations, memory, disk } => self.queued(*operations, *memory, *disk),
             Answer::Failed { kind, errno, root, path, name, what, .. } => {
                 self.common.failed(*kind, *errno, *root, path, name, &String::from_utf8_lossy(what));
             }
@@ -101,11 +102,9 @@ impl Hears for Ears {
     fn ended(&self, error: Option<String>) {
         self.alive.store(false, Relaxed);
         self.common.shared.retrying.store(false, Relaxed);
+        self.queued(0, 0, 0);
         if !self.common.is_stopping() {
-            let why = error.map_or("the target has ended".to_owned(), |error| {
-                format!("the target refused an operation: {error}")
-            });
-            self.common.degrade(&why);
+            self.common.degrade(error.as_deref().unwrap_or("the target has ended"));
         }
         if let Some(bulk) = lock(&self.bulk).upgrade() {
             bulk.close();
@@ -115,6 +114,14 @@ impl Hears for Ears {
 }
 
 impl Ears {
+    /// What the target has not done yet.
+    fn queued(&self, operations: u64, memory: u64, disk: u64) {
+        let shared = &self.common.shared;
+        shared.target_ops.store(operations, Relaxed);
+        shared.target_memory.store(memory, Relaxed);
+        shared.target_disk.store(disk, Relaxed);
+    }
+
     /// The target holds so many operations back. The log names the first at once; the status, and a warning, follow
     /// `TGWriteFailureBeforeNotification`.
     fn held_back(&self, count: u32, retrying: bool, shown: &str, errno: i32, what: &[u8]) {
