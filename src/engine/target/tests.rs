@@ -282,7 +282,11 @@ fn run(
     most: u64,
 ) -> (BTreeMap<String, String>, Vec<String>, u32) {
     let (dir, journal) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (end, server) = start(spilling(journal.path(), most), obstacle);
+    let mut policy = spilling(journal.path(), most);
+    // With an odd number the disk is soon full.
+    policy.queue.space_max = (most % 2 == 1).then_some(3000);
+    policy.queue.file_size_bytes = 1000;
+    let (end, server) = start(policy, obstacle);
     end.ops.send(begin(dir.path())).unwrap();
     for frame in frames(steps) {
         end.ops.send(frame).unwrap();
@@ -679,6 +683,74 @@ fn what_comes_when_too_much_is_held_waits_on_disk_and_is_done_in_its_order() {
     assert!(last.is_none_or(|last| last == (0, 0, 0)), "{last:?}");
     server.join().unwrap().unwrap();
     assert_eq!(entries(journal.path()), 0, "nothing is left on disk");
+}
+
+/// QUE-03: at the limit of the disk nothing more is read, and nothing is lost.
+#[test]
+fn a_target_whose_disk_queue_is_full_reads_on_when_there_is_room() {
+    let (dir, journal, gate) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let mut policy = spilling(journal.path(), 1);
+    policy.queue.space_max = Some(20_000);
+    policy.queue.file_size_bytes = 5_000;
+    let (end, server) = start(policy, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("locked", b"1"), put("locked", b"2")]);
+    let SourceEnd { ops, results, .. } = end;
+    let sender = std::thread::spawn(move || {
+        for n in 0..100 {
+            let mut frame = Vec::new();
+            put(&format!("file{n}"), &[n; 1000]).encode(&mut frame);
+            ops.send(frame).unwrap();
+        }
+        let mut frame = Vec::new();
+        Op::Barrier { barrier: 1 }.encode(&mut frame);
+        ops.send(frame).unwrap();
+    });
+    let mut most = 0;
+    for frame in &results {
+        match Answer::decode(&mut Reader::new(&frame)).unwrap() {
+            Answer::Queue { disk, .. } => {
+                most = most.max(disk);
+                if disk > 15_000 {
+                    gate.shut(&[]);
+                }
+            }
+            Answer::Reached { barrier: 1 } => break,
+            _ => {}
+        }
+    }
+    assert!((15_000..=20_000).contains(&most), "{most} bytes on disk");
+    for n in 0..100 {
+        assert_eq!(std::fs::read(dir.path().join(format!("file{n}"))).unwrap(), [n; 1000]);
+    }
+    sender.join().unwrap();
+    drop(results);
+    server.join().unwrap().unwrap();
+}
+
+/// Each of these may keep a descriptor of the source.
+#[test]
+fn operations_of_only_so_many_begun_files_are_held_back() {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(Policy { queue: memory_only(1 << 30), ..at_once() }, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter("")]);
+    for file in 0..256 {
+        let begin = Op::FileBegin { file, name: b"locked", mode: FileMode::Whole };
+        let end_of = Op::FileEnd { file, length: 1, meta: meta(0, 1), xattrs: Xattrs::default() };
+        send(&end, &[begin, end_of]);
+    }
+    send(&end, &[put("free", b"x"), Op::Barrier { barrier: 1 }]);
+    // The last file's end is not looked at any more.
+    until(&end, held(2 * 255 + 1));
+    assert!(!dir.path().join("free").exists());
+    gate.shut(&[]);
+    until(&end, reached(1));
+    assert!(dir.path().join("free").exists());
+    drop(end);
+    server.join().unwrap().unwrap();
 }
 
 /// QUE-10.
