@@ -84,8 +84,11 @@ fn what_the_target_cannot_do_waits_on_its_disk_and_arrives() {
     drop(immutable);
     f.assert_same();
     f.engine.wait_for_status(f.connection, "target_status", "OK");
+    let end = Instant::now() + DEADLINE;
     for label in ["Ops Remaining", "Bytes In Target Queue", "Bytes In Target Disk Queue"] {
-        assert_eq!(queued(&mut f, label), 0, "{label}");
+        while queued(&mut f, label) > 0 {
+            assert!(Instant::now() < end, "{label}: {}", f.engine.say("status target localhost"));
+        }
     }
     assert!(segments(&f).is_empty());
     assert_eq!(f.engine.status(f.connection, "target_state"), "OK");

@@ -279,7 +279,7 @@ impl Applier {
         self.tell_queue();
     }
 
-    /// Says how much is queued, when there begins or ceases to be something at once, else not too often.
+    /// Says how much is queued: at once when there begins or ceases to be something, else not too often.
     fn tell_queue(&mut self) {
         let (last, at) = self.told_queue;
         if self.held.is_empty() && self.backlog.is_empty() && last == Queued::default() {
@@ -289,9 +289,11 @@ impl Applier {
         if let Some(alert) = self.backlog.alert(&queued) {
             tracing::warn!("Target: {alert}");
         }
-        let is_other =
-            (queued.operations == 0) != (last.operations == 0) || (queued.disk == 0) != (last.disk == 0);
-        if queued != last && (is_other || at.elapsed() >= LOOK) {
+        let begins = |now: u64, before: u64| now > 0 && before == 0;
+        let at_once = queued == Queued::default()
+            || begins(queued.operations, last.operations)
+            || begins(queued.disk, last.disk);
+        if queued != last && (at_once || at.elapsed() >= LOOK) {
             self.told_queue = (queued, Instant::now());
             let Queued { operations, memory, disk } = queued;
             self.answer(&Answer::Queue { operations, memory, disk });

@@ -381,7 +381,7 @@ fn enter(path: &str) -> Op<'_> {
 /// Reads answers up to one that `wanted` takes.
 fn until<T>(end: &SourceEnd, mut wanted: impl FnMut(&Answer<'_>) -> Option<T>) -> T {
     loop {
-        let frame = end.results.recv().expect("the target has ended");
+        let frame = end.results.recv_timeout(PATIENCE).expect("the target has ended, or does not say it");
         if let Some(found) = wanted(&Answer::decode(&mut Reader::new(&frame)).unwrap()) {
             return found;
         }
@@ -672,15 +672,8 @@ fn what_comes_when_too_much_is_held_waits_on_disk_and_is_done_in_its_order() {
         assert_eq!(std::fs::read(dir.path().join(format!("moved{n}"))).unwrap(), [n; 1000]);
     }
     assert_eq!(entries(dir.path()), 11);
-    drop(end.ops);
-    let mut last = None;
-    for frame in end.results {
-        if let Answer::Queue { operations, memory, disk } = Answer::decode(&mut Reader::new(&frame)).unwrap()
-        {
-            last = Some((operations, memory, disk));
-        }
-    }
-    assert!(last.is_none_or(|last| last == (0, 0, 0)), "{last:?}");
+    queued(&end, |operations, memory, disk| (operations, memory, disk) == (0, 0, 0));
+    drop(end);
     server.join().unwrap().unwrap();
     assert_eq!(entries(journal.path()), 0, "nothing is left on disk");
 }
@@ -767,6 +760,8 @@ fn what_waits_on_disk_and_is_damaged_ends_the_stream_and_says_so() {
     queued(&end, |_, _, disk| disk > 50_000);
     std::fs::remove_file(journal.path().join("target-1/00000001.dtq")).unwrap();
     gate.shut(&[]);
+    let SourceEnd { ops, results: _results, .. } = end;
+    drop(ops);
     let Err(Broken::Queue { operations, why }) = server.join().unwrap() else { panic!("it went on") };
     assert!(operations > 50 && why.contains("00000001.dtq"), "{operations}: {why}");
     assert_eq!(entries(journal.path()), 0, "nothing is left on disk");
