@@ -163,6 +163,14 @@ impl Line {
         self.emitter.lock().close();
     }
 
+    /// The same without waiting for a target that reads nothing; false: to be called again.
+    pub(super) fn try_close(&self, cut: bool) -> bool {
+        if cut {
+            self.cut.store(true, Relaxed);
+        }
+        self.emitter.try_close()
+    }
+
     /// True when all its threads have ended.
     pub(super) fn has_ended(&self) -> bool {
         lock(&self.threads).iter().all(JoinHandle::is_finished)

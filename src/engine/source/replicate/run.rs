@@ -293,7 +293,7 @@ impl Replication for Follow {
     }
 
     fn stop(&self, discard: bool, limit: Duration) -> bool {
-        if self.stopped.load(Relaxed) {
+        if self.stopped.load(Relaxed) && !discard {
             return true;
         }
         let deadline = Instant::now() + limit;
@@ -304,24 +304,28 @@ impl Replication for Follow {
         self.stopped.store(true, Relaxed);
         self.common.begin_stop();
         self.common.queue.close();
-        let mut live = lock(&self.live);
-        live.bulk.close();
-        live.line.close(discard);
+        lock(&self.live).bulk.close();
         self.common.capture.stop();
         self.common.wake_barriers();
         let looker = lock(&self.looker).take();
-        loop {
-            let over = live.threads.iter().all(JoinHandle::is_finished)
+        let mut closed = false;
+        // Between two looks another call may come and discard.
+        let mut live = loop {
+            let live = lock(&self.live);
+            closed = closed || live.line.try_close(discard);
+            let over = closed
+                && live.threads.iter().all(JoinHandle::is_finished)
                 && looker.as_ref().is_none_or(JoinHandle::is_finished)
                 && live.line.has_ended();
             if over {
-                break;
+                break live;
             }
+            drop(live);
             if Instant::now() >= deadline + Duration::from_secs(10) {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(1));
-        }
+        };
         for thread in live.threads.drain(..).chain(looker) {
             let _ = thread.join();
         }
