@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Files that are made where they cannot be, of 20 KB each: more than the blocks of a queue that stay in memory.
-const FILES: usize = 100;
+const FILES: usize = 200;
 
 /// A directory in which nobody can make anything, not even root, until it is dropped.
 struct Immutable(PathBuf);
@@ -29,8 +29,8 @@ impl Drop for Immutable {
     }
 }
 
-/// A source that is followed with these settings, and the target's directory `locked` that cannot be written. Much of what is
-/// made below `locked` waits in the target's queue on disk.
+/// A source that is followed with these settings, and the target's directory `locked` that cannot be written, below which more was made
+/// than may be held back.
 fn held(settings: &str) -> Option<(Following, Immutable)> {
     let m = Migration::new();
     for n in 0..40 {
@@ -47,13 +47,16 @@ fn held(settings: &str) -> Option<(Following, Immutable)> {
     for n in 0..FILES {
         tree::write(&f.source(&format!("locked/{n}")), &[n as u8; 20_000]);
     }
+    Some((f, immutable))
+}
+
+/// Waits until what was made waits on the target, a part of it on disk.
+fn wait_for_queue(f: &mut Following) {
     let end = Instant::now() + DEADLINE;
-    while queued(&mut f, "Bytes In Target Disk Queue") == 0 || queued(&mut f, "Ops Remaining") < FILES as u64
-    {
+    while queued(f, "Bytes In Target Disk Queue") == 0 || queued(f, "Ops Remaining") < FILES as u64 {
         assert!(Instant::now() < end, "{}\n{}", f.engine.say("status target localhost"), f.m.log());
         std::thread::yield_now();
     }
-    Some((f, immutable))
 }
 
 /// A number of `status target`.
@@ -76,6 +79,7 @@ fn segments(f: &Following) -> Vec<PathBuf> {
 fn what_the_target_cannot_do_waits_on_its_disk_and_arrives() {
     needs!("rsync");
     let Some((mut f, immutable)) = held("set TGWriteFailureBeforeNotification = 2\n") else { return };
+    wait_for_queue(&mut f);
     assert!(!segments(&f).is_empty());
     f.engine.wait_for_status(f.connection, "target_status", "Retrying");
     assert!(f.m.log().contains("is retrying operations"), "{}", f.m.log());
@@ -98,6 +102,7 @@ fn what_the_target_cannot_do_waits_on_its_disk_and_arrives() {
 fn a_target_status_that_nobody_wants_stays_as_it_is_and_the_log_still_says_what_waits() {
     needs!("rsync");
     let Some((mut f, immutable)) = held("set TGWriteFailureBeforeNotification = 0\n") else { return };
+    wait_for_queue(&mut f);
     assert_eq!(f.engine.status(f.connection, "target_status"), "OK");
     let log = f.m.log();
     assert!(!log.contains("is retrying operations"), "{log}");
@@ -106,11 +111,34 @@ fn a_target_status_that_nobody_wants_stays_as_it_is_and_the_log_still_says_what_
     f.assert_same();
 }
 
+/// QUE-03, QUE-06: at the limit the target reads no more, and the source queues.
+#[test]
+fn a_target_whose_disk_queue_is_full_lets_the_source_queue() {
+    needs!("rsync");
+    let Some((mut f, immutable)) = held("set QJournalSpaceMax = 1\nset QJournalFileSize = 1\n") else {
+        return;
+    };
+    let end = Instant::now() + DEADLINE;
+    let said = [
+        "Target: QueueSizeAlertThreshold 50% exceeded: the disk queue",
+        "The target reads nothing more for now",
+    ];
+    while !said.iter().all(|words| f.m.log().contains(words)) {
+        assert!(Instant::now() < end, "{}\n{}", f.engine.say("status target localhost"), f.m.log());
+        std::thread::yield_now();
+    }
+    assert!(queued(&mut f, "Bytes In Target Disk Queue") <= 1 << 20);
+    drop(immutable);
+    f.assert_same();
+    assert_eq!(f.engine.status(f.connection, "target_state"), "OK", "nothing was lost");
+}
+
 /// QUE-10.
 #[test]
 fn a_file_of_the_targets_queue_that_is_gone_requires_a_mirror() {
     needs!("rsync");
     let Some((mut f, immutable)) = held("set AutoRemirror = 0\n") else { return };
+    wait_for_queue(&mut f);
     let segments = segments(&f);
     std::fs::remove_file(f.source("kept/1")).unwrap();
     std::fs::rename(f.source("kept/2"), f.source("kept/moved")).unwrap();
