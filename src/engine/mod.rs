@@ -13,6 +13,7 @@ pub mod job;
 mod kept;
 pub mod link;
 pub mod log;
+pub mod queue;
 pub mod replication;
 pub mod repset;
 pub mod settings;

@@ -104,9 +104,13 @@ pub struct ReplicationShared {
     pub bytes_queued: AtomicU64,
     /// Bytes of queue segments on disk.
     pub disk_queue: AtomicU64,
+    /// What the target has taken and not done: operations, and bytes of memory and of queue segments.
+    pub target_ops: AtomicU64,
+    pub target_memory: AtomicU64,
+    pub target_disk: AtomicU64,
     /// Changes that could not be sent or applied.
     pub errors: AtomicU64,
-    /// The target tries an operation again.
+    /// The target has tried an operation again so often that people are told (`TGWriteFailureBeforeNotification`).
     pub retrying: AtomicBool,
     words: Mutex<Words>,
     listener: OnceLock<Listener>,

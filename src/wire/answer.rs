@@ -90,15 +90,24 @@ pub enum Answer<'a> {
         who: u8,
         bytes: u64,
     },
-    /// So many of replication's operations are held back, to be tried again; sent when the number has changed, 0 when all are done. The
-    /// rest tells of the first that failed.
+    /// So many of replication's operations are held back, to be tried again; sent when something of it has changed, 0 when all are done. The
+    /// rest tells of the first that failed. `retrying`: one was tried again so often that people are told
+    /// (`TGWriteFailureBeforeNotification`).
     Held {
         count: u32,
+        retrying: bool,
         errno: i32,
         root: u16,
         path: &'a [u8],
         name: &'a [u8],
         what: &'a [u8],
+    },
+    /// What the target has not done yet, held back or behind what is held back: operations, and bytes of memory and of disk that it
+    /// takes.
+    Queue {
+        operations: u64,
+        memory: u64,
+        disk: u64,
     },
     /// All before the barrier is applied.
     Reached {
@@ -119,6 +128,7 @@ const REACHED: u8 = 10;
 const APPLIED: u8 = 11;
 const HERE: u8 = 12;
 const HELD: u8 = 13;
+const QUEUE: u8 = 14;
 
 const HAS_SHARED: u8 = 0x10;
 const HAS_RDEV: u8 = 0x20;
@@ -192,14 +202,21 @@ impl<'a> Answer<'a> {
                 out.extend_from_slice(&[FAILED, *who, *kind as u8]);
                 put_about(out, *errno, *root, [path, name, what]);
             }
-            Answer::Held { count, errno, root, path, name, what } => {
+            Answer::Held { count, retrying, errno, root, path, name, what } => {
                 out.push(HELD);
                 out.extend_from_slice(&count.to_le_bytes());
+                out.push(u8::from(*retrying));
                 put_about(out, *errno, *root, [path, name, what]);
             }
             Answer::Applied { who, bytes } => {
                 out.extend_from_slice(&[APPLIED, *who]);
                 out.extend_from_slice(&bytes.to_le_bytes());
+            }
+            Answer::Queue { operations, memory, disk } => {
+                out.push(QUEUE);
+                for number in [operations, memory, disk] {
+                    out.extend_from_slice(&number.to_le_bytes());
+                }
             }
             Answer::Reached { barrier } => {
                 out.push(REACHED);
@@ -240,11 +257,12 @@ impl<'a> Answer<'a> {
                 Answer::Failed { who, kind, errno, root, path, name, what }
             }
             HELD => {
-                let count = reader.u32()?;
+                let (count, retrying) = (reader.u32()?, reader.bool()?);
                 let (errno, root, path, name, what) = about(reader)?;
-                Answer::Held { count, errno, root, path, name, what }
+                Answer::Held { count, retrying, errno, root, path, name, what }
             }
             APPLIED => Answer::Applied { who: owner(reader)?, bytes: reader.u64()? },
+            QUEUE => Answer::Queue { operations: reader.u64()?, memory: reader.u64()?, disk: reader.u64()? },
             REACHED => Answer::Reached { barrier: reader.u64()? },
             other => return Err(WireError::UnknownType(other)),
         })
@@ -350,8 +368,17 @@ mod tests {
                 what: b"move",
             },
             Answer::Applied { who: 1, bytes: 8 },
-            Answer::Held { count: 3, errno: 26, root: 1, path: b"a", name: b"busy", what: b"write the file" },
-            Answer::Held { count: 0, errno: 0, root: 0, path: b"", name: b"", what: b"" },
+            Answer::Held {
+                count: 3,
+                retrying: true,
+                errno: 26,
+                root: 1,
+                path: b"a",
+                name: b"busy",
+                what: b"write the file",
+            },
+            Answer::Queue { operations: 5, memory: 70_000, disk: 1 << 40 },
+            Answer::Held { count: 0, retrying: false, errno: 0, root: 0, path: b"", name: b"", what: b"" },
             Answer::Reached { barrier: 6 },
         ]
     }

@@ -17,6 +17,7 @@ mod mirror;
 mod property;
 mod replication;
 mod replication_guard;
+mod replication_held;
 mod replication_links;
 mod replication_programs;
 mod replication_quiet;

@@ -24,7 +24,12 @@ impl Liar {
 
     fn with(policy: target::Policy) -> Self {
         let (end, target_end) = link::pair(false);
-        let server = std::thread::spawn(move || target::serve(target_end, policy));
+        let server = std::thread::spawn(move || {
+            target::serve(target_end, policy).map_err(|broken| match broken {
+                target::Broken::Wire(error) => error,
+                target::Broken::Queue { why, .. } => panic!("{why}"),
+            })
+        });
         Self { end, server }
     }
 

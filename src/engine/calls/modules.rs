@@ -66,6 +66,13 @@ impl Engine {
             row(&mut rows, "Connection ID", status.id);
             row(&mut rows, "Target data state", &status.target_data_state);
             row(&mut rows, "Target status", &status.target_status);
+            let view = connection.view();
+            if let Some(shared) = view.state.stage.shared() {
+                // Names of the target's statistics (statistics.tsv).
+                row(&mut rows, "Ops Remaining", shared.target_ops.load(Relaxed));
+                row(&mut rows, "Bytes In Target Queue", shared.target_memory.load(Relaxed));
+                row(&mut rows, "Bytes In Target Disk Queue", shared.target_disk.load(Relaxed));
+            }
         }
         Reply::Target(rows)
     }

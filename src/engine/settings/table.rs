@@ -354,7 +354,7 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Whether the extended queue is used";
     TGWriteCache: Both, Bool, "-", "-", "-", "0 = write straight to disk; 1 = go through the intermediate cache", "0 (full server to ESX jobs); 1 (all other job types)", No, None("the target of this version leaves caching to the kernel"),
         "Whether target writes pass the intermediate cache";
-    TGWriteFailureBeforeNotification: Both, Integer, "retries", "0", "1024", "0 = no notification", "10", Yes, Later("connections over the network"),
+    TGWriteFailureBeforeNotification: Both, Integer, "retries", "0", "1024", "0 = no notification", "10", Yes, Acts,
         "Retries of an operation on the target before the target status shows it";
     UNetPort: Linux, Integer, "port", "1025", "65535", "-", "1500", Yes, Later("connections over the network"),
         "UDP port for communication";

@@ -25,9 +25,11 @@ pub struct MirrorSettings {
     pub retry_limit: u32,
     /// Seconds between retries (TGRetryLocked).
     pub retry_delay_s: u32,
+    /// Retries of an operation until the target status shows it; 0: it never does (TGWriteFailureBeforeNotification).
+    pub notify_after: u32,
     /// Bytes of the largest write that replication sends (MaxWriteChunkSize).
     pub write_chunk: usize,
-    /// Operations of replication for one of a mirror (HPQueueRatio).
+    /// Packets of replication for one of a mirror (HPQueueRatio).
     pub ratio: u32,
     /// Removals on the source are not followed (IgnoreDeleteOps).
     pub ignore_deletes: bool,
@@ -74,6 +76,7 @@ impl Default for MirrorSettings {
             mirror_queue_limit: 1000,
             retry_limit: 0,
             retry_delay_s: 3,
+            notify_after: 10,
             write_chunk: 65536,
             ratio: 5,
             ignore_deletes: false,
@@ -205,6 +208,7 @@ impl Settings {
             mirror_queue_limit: clamp(self.number("MirrorQueueLimit"), usize::MAX),
             retry_limit: clamp(self.number("TGExecutionRetryLimit"), u32::MAX),
             retry_delay_s: clamp(self.number("TGRetryLocked"), u32::MAX),
+            notify_after: clamp(self.number("TGWriteFailureBeforeNotification"), u32::MAX),
             write_chunk: clamp(self.number("MaxWriteChunkSize"), usize::MAX),
             ratio: clamp(self.number("HPQueueRatio"), u32::MAX),
             ignore_deletes: self.on("IgnoreDeleteOps"),

@@ -3,8 +3,8 @@
 use super::folder::Folder;
 use crate::engine::link::{Frame, FramePool, LocalFiles};
 use crate::wire::{FRAME_FULL, Op};
-use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// The target has ended: nothing more can be sent. Its last answers say why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,15 @@ impl Emitter {
         let mut emit = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         emit.belong_to(who);
         emit
+    }
+
+    /// Closes the stream, without waiting: false while somebody else sends, or the target reads nothing.
+    pub(super) fn try_close(&self) -> bool {
+        match self.inner.try_lock() {
+            Ok(mut emit) => emit.try_close(),
+            Err(TryLockError::Poisoned(emit)) => emit.into_inner().try_close(),
+            Err(TryLockError::WouldBlock) => false,
+        }
     }
 
     /// Sends one operation about a folder.
@@ -156,6 +165,17 @@ impl Emit {
             Some(ops) => ops.send(frame).map_err(|_| TargetGone),
             None => Err(TargetGone),
         }
+    }
+
+    fn try_close(&mut self) -> bool {
+        if let Some(ops) = self.ops.as_ref().filter(|_| !self.frame.is_empty())
+            && let Err(TrySendError::Full(frame)) = ops.try_send(std::mem::take(&mut self.frame))
+        {
+            self.frame = frame;
+            return false;
+        }
+        self.ops = None;
+        true
     }
 
     /// Closes the stream: the target ends when it has applied all.

@@ -17,7 +17,6 @@ mod listing;
 mod mirror;
 mod null;
 mod orphans;
-pub mod queue;
 mod remap;
 mod replicate;
 mod report;
@@ -144,7 +143,7 @@ fn with_target(plan: &JobPlan, shared: &JobShared, job: impl FnOnce(SourceEnd) -
     let null = plan.sink == Sink::Null;
     std::thread::scope(|scope| {
         let server = std::thread::Builder::new().name("target".to_string()).spawn_scoped(scope, move || {
-            if null { null::serve(target_end) } else { target::serve(target_end, policy) }
+            if null { null::serve(target_end).map_err(Into::into) } else { target::serve(target_end, policy) }
         });
         let server = match server {
             Ok(server) => server,
@@ -153,9 +152,7 @@ fn with_target(plan: &JobPlan, shared: &JobShared, job: impl FnOnce(SourceEnd) -
         let mut outcome = job(source_end);
         match server.join() {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                outcome.fatal = Some(broken(&format!("the target refused an operation: {error}")))
-            }
+            Ok(Err(error)) => outcome.fatal = Some(broken(&error.to_string())),
             Err(_) => outcome.fatal = Some(broken("the target's thread ended by itself")),
         }
         outcome.complete &= outcome.fatal.is_none();

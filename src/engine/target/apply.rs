@@ -6,8 +6,9 @@ use super::held::{self, EntrySpot, Held, Key, Spot, Touches, touches};
 use super::lately::Lately;
 use super::meta::Wanted;
 use super::place::{Place, Root};
+use super::queue::{Backlog, Queued};
 use super::sums::{Question, answer_all};
-use super::{Policy, scan};
+use super::{Broken, Policy, scan};
 use crate::engine::link::{Frame, TargetEnd};
 use crate::sys;
 use crate::wire::{Answer, FailureKind, OWNERS, Op, Part, Patch, Reader, WireError};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Files that may be begun and not ended at a time.
 const OPEN_FILES_MAX: usize = 256;
@@ -27,12 +28,14 @@ const QUESTIONS: usize = 1024;
 /// Descriptions that wait for the one under way.
 const REQUESTS: usize = 16;
 
+/// How often a target that does not wait for its source looks whether that is still there.
+pub(super) const LOOK: Duration = Duration::from_millis(100);
+
 /// The owner whose operations are held back and tried again when they fail.
 pub(super) const REPLICATION: u8 = 1;
 
-/// Serves one source until it closes its end. An error means that it broke a rule of the wire; nothing of the message that
-/// broke it was carried out.
-pub fn serve(end: TargetEnd, policy: Policy) -> Result<(), WireError> {
+/// Serves one source until it closes its end.
+pub fn serve(end: TargetEnd, policy: Policy) -> Result<(), Broken> {
     Applier::new(end, policy).serve()
 }
 
@@ -51,10 +54,18 @@ pub(super) struct Applier {
     pub(super) files: HashMap<u64, OpenFile>,
     pub(super) lately: Lately,
     pub(super) held: Held,
+    /// Frames that wait as too much is held.
+    pub(super) backlog: Backlog,
+    /// Operations of the present frame that wait with them.
+    pub(super) in_hand: u64,
+    /// The source sends nothing more.
+    pub(super) ended: bool,
     /// When the held operations that failed are tried again.
     pub(super) next_try: Instant,
-    /// The number of held operations that was told last.
-    pub(super) told: u32,
+    /// The number of held operations that was told last, and whether they are tried again for long.
+    pub(super) told: (u32, bool),
+    /// What was told last of the queue, and when.
+    pub(super) told_queue: (Queued, Instant),
     /// The file to copy a range from, of an operation that was held back.
     pub(super) local: Option<Arc<File>>,
     /// Bytes of content that were dealt with and not answered yet, by owner.
@@ -111,6 +122,7 @@ impl Applier {
     pub(super) fn new(end: TargetEnd, policy: Policy) -> Self {
         Applier {
             wanted: Wanted { attributes: true, xattrs: true, root: sys::is_root() },
+            backlog: Backlog::new(&policy, end.frames.clone()),
             end,
             policy,
             begun: false,
@@ -125,8 +137,11 @@ impl Applier {
             files: HashMap::new(),
             lately: Lately::default(),
             held: Held::default(),
+            in_hand: 0,
+            ended: false,
             next_try: Instant::now(),
-            told: 0,
+            told: (0, false),
+            told_queue: (Queued::default(), Instant::now()),
             local: None,
             bytes: [0; OWNERS],
             questions: None,
@@ -137,7 +152,7 @@ impl Applier {
         }
     }
 
-    pub(super) fn serve(mut self) -> Result<(), WireError> {
+    pub(super) fn serve(mut self) -> Result<(), Broken> {
         let served = self.run();
         // The helpers end when their channels do.
         (self.questions, self.requests) = (None, None);
@@ -150,17 +165,19 @@ impl Applier {
         served
     }
 
-    fn run(&mut self) -> Result<(), WireError> {
+    fn run(&mut self) -> Result<(), Broken> {
         while let Some(frame) = self.next_frame()? {
             let mut reader = Reader::new(&frame);
             while !reader.is_empty() {
                 if self.is_cut() {
                     return Ok(());
                 }
+                let at = frame.len() - reader.remaining();
                 let op = Op::decode(&mut reader)?;
                 if !self.held.is_empty() {
-                    self.before_next()?;
+                    self.before_next(&frame[at..])?;
                 }
+                self.backlog.passes(&op);
                 self.step(&op)?;
             }
             self.end.frames.give(frame);
@@ -180,8 +197,20 @@ impl Applier {
         self.gone || self.end.cut.load(Relaxed)
     }
 
-    /// Waits for operations. While nothing is held back and no file is open from before, without ever waking up.
-    fn next_frame(&mut self) -> Result<Option<Frame>, WireError> {
+    /// The next operations: those that waited, then those of the source. While nothing is held back and no file is open from
+    /// before, they are waited for without ever waking up.
+    fn next_frame(&mut self) -> Result<Option<Frame>, Broken> {
+        while !self.backlog.is_empty() && !self.is_cut() {
+            if let Some(frame) = self.backlog.pop(LOOK)? {
+                return Ok(Some(frame));
+            }
+            if !self.held.is_empty() && Instant::now() >= self.next_try {
+                self.try_again()?;
+            }
+        }
+        if self.ended || self.gone {
+            return Ok(None);
+        }
         loop {
             let try_at = (!self.held.is_empty()).then_some(self.next_try);
             let Some(due) = [try_at, self.lately.due()].into_iter().flatten().min() else {

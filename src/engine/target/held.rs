@@ -119,6 +119,8 @@ pub(super) struct Held {
     ops: BTreeMap<u64, HeldOp>,
     slots: BTreeMap<Vec<u8>, Slot>,
     heads: BTreeSet<u64>,
+    /// Those that were tried again so often that people are told.
+    stubborn: BTreeSet<u64>,
     /// Begun files of which operations are held.
     pub files: HashMap<u64, EntrySpot>,
     /// Those of them that keep a descriptor.
@@ -172,6 +174,15 @@ impl Held {
 
     pub(super) fn is_head(&self, number: u64) -> bool {
         self.heads.contains(&number)
+    }
+
+    /// One that was tried again so often that people are told.
+    pub(super) fn note_stubborn(&mut self, number: u64) {
+        self.stubborn.insert(number);
+    }
+
+    pub(super) fn has_stubborn(&self) -> bool {
+        !self.stubborn.is_empty()
     }
 
     /// Why the oldest one that was tried failed.
@@ -259,6 +270,7 @@ impl Held {
         self.cost -= op.cost();
         self.unindex(number, &op.touches);
         self.heads.remove(&number);
+        self.stubborn.remove(&number);
         op.waiters
     }
 

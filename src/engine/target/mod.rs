@@ -12,6 +12,7 @@ mod lately;
 mod meta;
 mod named;
 mod place;
+mod queue;
 mod remove;
 mod rename;
 mod retry;
@@ -24,7 +25,11 @@ pub use apply::serve;
 pub use file::unfinished_name;
 pub use remove::remove_tree;
 
+use super::queue::SegmentFs;
+use super::settings::QueueSettings;
+use crate::wire::WireError;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the target's administrator decides, whatever a source asks.
@@ -43,8 +48,30 @@ pub struct Policy {
     pub retry_delay: Duration,
     /// How often they are tried again before they are given up (`TGExecutionRetryLimit`); 0: until they succeed.
     pub retry_limit: u32,
-    /// Bytes of held operations at which nothing more is read from the source.
-    pub held_max: usize,
+    /// After so many retries of an operation the source's people are told (`TGWriteFailureBeforeNotification`); 0: never.
+    pub notify_after: u32,
+    /// What may be held back, and what may wait behind it on disk (QUE-02 to QUE-06).
+    pub queue: QueueSettings,
+    /// Where what waits lies. None: nothing goes to disk, and nothing is read while the memory is taken.
+    pub spill: Option<Spill>,
+}
+
+/// The directory of the target's queue, below `QJournalDir`; made when something goes to disk.
+#[derive(Clone, Debug)]
+pub struct Spill {
+    pub directory: PathBuf,
+    pub fs: Arc<dyn SegmentFs>,
+}
+
+/// Why a target ended before its source did.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// The source broke a rule of the wire; nothing of the message that broke it was carried out.
+    #[error("the target refused an operation: {0}")]
+    Wire(#[from] WireError),
+    /// What waited on disk cannot be read back (QUE-10).
+    #[error("the target's disk queue is damaged, {operations} operations are lost: {why}")]
+    Queue { operations: u64, why: String },
 }
 
 impl Default for Policy {
@@ -56,7 +83,9 @@ impl Default for Policy {
             close_delay: Duration::from_secs(1),
             retry_delay: Duration::from_secs(3),
             retry_limit: 0,
-            held_max: 64 << 20,
+            notify_after: 10,
+            queue: QueueSettings::default(),
+            spill: None,
         }
     }
 }

@@ -1,18 +1,20 @@
 //! Holding operations of replication back that failed for a reason that may pass, and trying them again (`TGRetryLocked`,
 //! `TGExecutionRetryLimit`). What must not overtake them waits behind them ([`held`](super::held)), all else goes on.
 
-use super::apply::{Applier, Here, REPLICATION};
+use super::apply::{Applier, Here, LOOK, REPLICATION};
 use super::failure::{Failed, Failure, Trouble};
 use super::held::{self, EntrySpot, HeldOp, Key, Spot, Touch, Touches};
+use super::queue::{self, Queued};
 use crate::sys;
 use crate::wire::{Answer, Op, Patch, Reader, WireError};
 use std::collections::BTreeSet;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 /// Shortest time between two tries while there is nothing else to do.
 const SHORTEST: Duration = Duration::from_millis(10);
-/// How often a target that reads nothing more looks whether its source is still there.
-const LOOK: Duration = Duration::from_millis(100);
+/// Begun files of which operations may be held back: each may keep a descriptor on the source.
+const FILES_MOST: usize = 256;
 
 const WAITS: &str = "wait for a change that cannot be made yet";
 
@@ -99,25 +101,58 @@ impl Applier {
         }
     }
 
-    /// What is to be done before the next operation while some are held.
-    pub(super) fn before_next(&mut self) -> Result<(), WireError> {
+    /// What is to be done before the next operation while some are held: nothing more is looked at while too many are. `rest`: the
+    /// operations of its frame from that one on.
+    pub(super) fn before_next(&mut self, rest: &[u8]) -> Result<(), WireError> {
         if self.policy.retry_delay.is_zero() || Instant::now() >= self.next_try {
             self.try_again()?;
         }
-        let is_full = |this: &Self| this.held.cost() >= this.policy.held_max || this.held.are_many_open();
-        while is_full(self) && !self.is_cut() {
+        if self.is_full() {
+            self.in_hand = queue::count(rest, |_| ())?;
+            self.wait_for_room()?;
+            self.in_hand = 0;
+        }
+        Ok(())
+    }
+
+    /// Is so much held back that nothing more is to be looked at?
+    fn is_full(&self) -> bool {
+        self.backlog.is_reached(self.held.cost(), self.held.count())
+            || self.held.are_many_open()
+            || self.held.files.len() >= FILES_MOST
+    }
+
+    /// Tries again what is held until there is room. What comes meanwhile is put aside.
+    fn wait_for_room(&mut self) -> Result<(), WireError> {
+        while self.is_full() && !self.is_cut() {
             self.answer_bytes();
             self.settle_held();
             let left = self.next_try.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 self.try_again()?;
-            } else {
-                std::thread::sleep(left.min(LOOK));
+            } else if !self.put_aside(left.min(LOOK))? {
                 // Told again and again, as nothing else says that the source has gone.
                 self.gone |= !self.tell_held();
             }
         }
         Ok(())
+    }
+
+    /// Reads a frame ahead, if there is room for it and one comes in this time. False: none was read.
+    fn put_aside(&mut self, wait: Duration) -> Result<bool, WireError> {
+        self.backlog.try_again();
+        if self.ended || !self.backlog.has_room() {
+            std::thread::sleep(wait);
+            return Ok(false);
+        }
+        match self.end.ops.recv_timeout(wait) {
+            Ok(frame) => self.backlog.push(frame).map(|()| true),
+            Err(RecvTimeoutError::Timeout) => Ok(false),
+            Err(RecvTimeoutError::Disconnected) => {
+                self.ended = true;
+                Ok(false)
+            }
+        }
     }
 
     /// Tries again what failed, and what waited for it.
@@ -177,6 +212,9 @@ impl Applier {
                     let limit = self.policy.retry_limit;
                     if failed.failure.may_pass() && (limit == 0 || tried < limit) {
                         held.tries = tried;
+                        if self.policy.notify_after != 0 && tried >= self.policy.notify_after {
+                            self.held.note_stubborn(number);
+                        }
                         held.failed = Some(failed);
                         if held.spot.is_none() && !enters {
                             // Its directory may have been moved.
@@ -235,15 +273,47 @@ impl Applier {
     /// Says what became of what is held.
     pub(super) fn settle_held(&mut self) {
         self.release_barriers();
-        if self.held.count() != self.told {
+        if (self.held.count(), self.held.has_stubborn()) != self.told {
             self.tell_held();
+        }
+        self.tell_queue();
+    }
+
+    /// Says how much is queued: at once when there begins or ceases to be something, else not too often.
+    fn tell_queue(&mut self) {
+        let (last, at) = self.told_queue;
+        if self.held.is_empty() && self.backlog.is_empty() && last == Queued::default() {
+            return;
+        }
+        let queued = self.queued();
+        if let Some(alert) = self.backlog.alert(&queued) {
+            tracing::warn!("Target: {alert}");
+        }
+        let begins = |now: u64, before: u64| now > 0 && before == 0;
+        let at_once = queued == Queued::default()
+            || begins(queued.operations, last.operations)
+            || begins(queued.disk, last.disk);
+        if queued != last && (at_once || at.elapsed() >= LOOK) {
+            self.told_queue = (queued, Instant::now());
+            let Queued { operations, memory, disk } = queued;
+            self.answer(&Answer::Queue { operations, memory, disk });
+        }
+    }
+
+    fn queued(&self) -> Queued {
+        let Queued { operations, memory, disk } = self.backlog.usage();
+        let held = if self.held.is_empty() { 0 } else { self.held.cost() as u64 };
+        Queued {
+            operations: operations + self.in_hand + u64::from(self.held.count()),
+            memory: memory + held,
+            disk,
         }
     }
 
     /// False: the source has gone.
     fn tell_held(&mut self) -> bool {
-        self.told = self.held.count();
-        let count = self.told;
+        self.told = (self.held.count(), self.held.has_stubborn());
+        let (count, retrying) = self.told;
         let nothing = EntrySpot { root: 0, path: Vec::new(), name: Vec::new() };
         let (errno, what, spot) = match self.held.first_failure() {
             Some(Failed { failure, root, path, name }) => {
@@ -253,6 +323,7 @@ impl Applier {
             None => (0, "", nothing),
         };
         let EntrySpot { root, path, name } = &spot;
-        self.answer(&Answer::Held { count, errno, root: *root, path, name, what: what.as_bytes() })
+        let what = what.as_bytes();
+        self.answer(&Answer::Held { count, retrying, errno, root: *root, path, name, what })
     }
 }

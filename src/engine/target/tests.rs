@@ -5,10 +5,12 @@
 use super::apply::Applier;
 use super::failure::{Failure, Trouble};
 use super::held::{Key, Touches, file_of, name_of};
-use super::{Policy, serve};
+use super::{Broken, Policy, Spill, serve};
 use crate::engine::link::{self, SourceEnd};
+use crate::engine::queue::Disk;
+use crate::engine::settings::QueueSettings;
 use crate::sys::{FileKind, Meta, Xattrs};
-use crate::wire::{Answer, FailureKind, FileMode, Op, Patch, Reader, WireError};
+use crate::wire::{Answer, FailureKind, FileMode, Op, Patch, Reader};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -226,8 +228,15 @@ fn tree(top: &Path) -> BTreeMap<String, String> {
 fn start(
     policy: Policy,
     obstacle: Option<Obstacle>,
-) -> (SourceEnd, std::thread::JoinHandle<Result<(), WireError>>) {
-    let (end, target_end) = link::pair(false);
+) -> (SourceEnd, std::thread::JoinHandle<Result<(), Broken>>) {
+    start_on(link::pair(false), policy, obstacle)
+}
+
+fn start_on(
+    (end, target_end): (SourceEnd, link::TargetEnd),
+    policy: Policy,
+    obstacle: Option<Obstacle>,
+) -> (SourceEnd, std::thread::JoinHandle<Result<(), Broken>>) {
     let server = std::thread::spawn(move || {
         let mut applier = Applier::new(target_end, policy);
         applier.obstacle = obstacle;
@@ -254,10 +263,30 @@ fn at_once() -> Policy {
     Policy { retry_delay: Duration::ZERO, ..Policy::default() }
 }
 
-/// The tree after a run, the failures of names, and the number of operations held at last.
-fn run(steps: &[Step], obstacle: Option<Obstacle>) -> (BTreeMap<String, String>, Vec<String>, u32) {
-    let dir = tempfile::tempdir().unwrap();
-    let (end, server) = start(at_once(), obstacle);
+/// No more than so many operations are held back; what comes then goes to disk below this directory.
+fn spilling(journal: &Path, op_limit: u64) -> Policy {
+    let queue =
+        QueueSettings { memory_max_bytes: 8192, op_limit, free_min_bytes: 0, ..QueueSettings::default() };
+    Policy { queue, spill: Some(spill(journal)), ..at_once() }
+}
+
+fn spill(journal: &Path) -> Spill {
+    Spill { directory: journal.join("target-1"), fs: Arc::new(Disk) }
+}
+
+/// The tree after a run, the failures of names, and the number of operations held at last. With an obstacle no more than
+/// `most` operations are held back at a time.
+fn run(
+    steps: &[Step],
+    obstacle: Option<Obstacle>,
+    most: u64,
+) -> (BTreeMap<String, String>, Vec<String>, u32) {
+    let (dir, journal) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut policy = spilling(journal.path(), most);
+    // With an odd number the disk is soon full.
+    policy.queue.space_max = (most % 2 == 1).then_some(3000);
+    policy.queue.file_size_bytes = 1000;
+    let (end, server) = start(policy, obstacle);
     end.ops.send(begin(dir.path())).unwrap();
     for frame in frames(steps) {
         end.ops.send(frame).unwrap();
@@ -298,8 +327,9 @@ proptest! {
     fn when_the_obstacles_are_gone_all_is_as_if_they_had_never_been(
         steps in proptest::collection::vec(step(), 1..60),
         obstacles in proptest::collection::vec((0..DIRS.len(), 0..NAMES.len(), 1u32..15), 1..4),
+        most in prop_oneof![Just(0u64), 1u64..6],
     ) {
-        let (expected, failures, _) = run(&steps, None);
+        let (expected, failures, _) = run(&steps, None, 0);
         let budgets: Vec<(Key, AtomicU32)> = obstacles
             .iter()
             .map(|(dir, name, times)| {
@@ -312,7 +342,7 @@ proptest! {
                     && left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
             })
         });
-        let (found, found_failures, held) = run(&steps, Some(obstacle));
+        let (found, found_failures, held) = run(&steps, Some(obstacle), most);
         prop_assert_eq!(&found, &expected);
         prop_assert_eq!(found_failures, failures);
         prop_assert_eq!(held, 0);
@@ -351,7 +381,7 @@ fn enter(path: &str) -> Op<'_> {
 /// Reads answers up to one that `wanted` takes.
 fn until<T>(end: &SourceEnd, mut wanted: impl FnMut(&Answer<'_>) -> Option<T>) -> T {
     loop {
-        let frame = end.results.recv().expect("the target has ended");
+        let frame = end.results.recv_timeout(PATIENCE).expect("the target has ended, or does not say it");
         if let Some(found) = wanted(&Answer::decode(&mut Reader::new(&frame)).unwrap()) {
             return found;
         }
@@ -476,11 +506,46 @@ fn what_fails_too_often_is_given_up_and_the_next_is_tried() {
     server.join().unwrap().unwrap();
 }
 
+/// What a source hears of a file that cannot be written, until it is given up.
+fn told_to_retry(retry_limit: u32, notify_after: u32) -> Vec<(u32, bool)> {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(Policy { retry_limit, notify_after, ..at_once() }, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("locked", b"1")]);
+    let mut told = Vec::new();
+    let over = |answer: &Answer<'_>| {
+        if let Answer::Held { count, retrying, .. } = answer {
+            told.push((*count, *retrying));
+        }
+        held(0)(answer)
+    };
+    until(&end, over);
+    drop(end);
+    server.join().unwrap().unwrap();
+    told
+}
+
+/// `TGWriteFailureBeforeNotification`.
+#[test]
+fn the_source_is_told_of_retries_after_as_many_as_are_set() {
+    let silent = [(1, false), (0, false)];
+    assert_eq!(told_to_retry(8, 7), [(1, false), (1, true), (0, false)]);
+    assert_eq!(told_to_retry(7, 7), silent, "given up before");
+    assert_eq!(told_to_retry(2, 1), [(1, false), (1, true), (0, false)]);
+    assert_eq!(told_to_retry(8, 0), silent, "0 is never");
+}
+
+/// `QJournalSpaceMax` is 0 (QUE-03).
+fn memory_only(memory_max_bytes: u64) -> QueueSettings {
+    QueueSettings { memory_max_bytes, space_max: Some(0), ..QueueSettings::default() }
+}
+
 #[test]
 fn with_too_much_held_nothing_more_is_read_until_something_succeeds() {
     let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
     gate.shut(&["locked"]);
-    let (end, server) = start(Policy { held_max: 10_000, ..at_once() }, gate.obstacle());
+    let (end, server) = start(Policy { queue: memory_only(10_000), ..at_once() }, gate.obstacle());
     end.ops.send(begin(dir.path())).unwrap();
     send(&end, &[enter(""), put("locked", &[1; 9_000]), put("locked", &[2; 9_000]), put("free", b"x")]);
     until(&end, held(2));
@@ -497,7 +562,7 @@ fn with_too_much_held_nothing_more_is_read_until_something_succeeds() {
 fn a_source_that_goes_while_its_target_is_full_leaves_no_thread() {
     let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
     gate.shut(&["locked"]);
-    let (end, server) = start(Policy { held_max: 1, ..at_once() }, gate.obstacle());
+    let (end, server) = start(Policy { queue: memory_only(1), ..at_once() }, gate.obstacle());
     end.ops.send(begin(dir.path())).unwrap();
     send(&end, &[enter(""), put("locked", b"x"), put("free", b"x")]);
     until(&end, held(1));
@@ -548,6 +613,202 @@ fn a_busy_directory_around_a_locked_file_does_not_fill_the_memory() {
     assert_eq!(most, 2, "the file, and the directory's newest metadata");
     drop(end);
     server.join().unwrap().unwrap();
+}
+
+/// Sends a frame; fails when the target does not read it.
+fn send_soon(end: &SourceEnd, ops: &[Op<'_>]) {
+    let mut frame = Vec::new();
+    ops.iter().for_each(|op| op.encode(&mut frame));
+    let begun = std::time::Instant::now();
+    while let Err(std::sync::mpsc::TrySendError::Full(back)) = end.ops.try_send(frame) {
+        assert!(begun.elapsed() < PATIENCE, "the target reads nothing");
+        frame = back;
+        std::thread::yield_now();
+    }
+}
+
+/// What the target says of its queue, up to what `wanted` takes.
+fn queued(end: &SourceEnd, wanted: impl Fn(u64, u64, u64) -> bool) -> (u64, u64, u64) {
+    until(end, |answer| match answer {
+        Answer::Queue { operations, memory, disk } => {
+            wanted(*operations, *memory, *disk).then_some((*operations, *memory, *disk))
+        }
+        _ => None,
+    })
+}
+
+fn entries(dir: &Path) -> usize {
+    std::fs::read_dir(dir).unwrap().count()
+}
+
+/// QUE-07: a target that holds as much back as may be held reads on, and what it reads waits on disk in its order.
+#[test]
+fn what_comes_when_too_much_is_held_waits_on_disk_and_is_done_in_its_order() {
+    let (dir, journal, gate) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(spilling(journal.path(), 2), gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("locked", b"1"), put("locked", b"2"), put("locked", b"3")]);
+    for n in 0..100 {
+        let content = [n; 1000];
+        // Each is written over by the next, moved away by every tenth.
+        let moved = format!("moved{n}");
+        let mut ops = vec![put("file", &content)];
+        if n % 10 == 9 {
+            ops.push(Op::Rename { name: moved.as_bytes(), root: 0, dir: b"", from: b"file" });
+        }
+        send_soon(&end, &ops);
+    }
+    send_soon(&end, &[Op::Barrier { barrier: 1 }, Op::By { who: 0 }, Op::Barrier { barrier: 2 }]);
+    let (_, memory, disk) = queued(&end, |operations, _, _| operations == 113);
+    assert!(disk > 50_000, "{disk} bytes on disk");
+    assert!(memory < 3 * 8192, "{memory} bytes of memory");
+    assert_eq!(entries(dir.path()), 0, "nothing overtakes what waits");
+    gate.shut(&[]);
+    until(&end, reached(1));
+    until(&end, reached(2));
+    assert_eq!(std::fs::read(dir.path().join("locked")).unwrap(), b"3");
+    for n in (9..100).step_by(10) {
+        assert_eq!(std::fs::read(dir.path().join(format!("moved{n}"))).unwrap(), [n; 1000]);
+    }
+    assert_eq!(entries(dir.path()), 11);
+    queued(&end, |operations, memory, disk| (operations, memory, disk) == (0, 0, 0));
+    drop(end);
+    server.join().unwrap().unwrap();
+    assert_eq!(entries(journal.path()), 0, "nothing is left on disk");
+}
+
+/// QUE-03: at the limit of the disk nothing more is read, and nothing is lost.
+#[test]
+fn a_target_whose_disk_queue_is_full_reads_on_when_there_is_room() {
+    let (dir, journal, gate) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let mut policy = spilling(journal.path(), 1);
+    policy.queue.space_max = Some(20_000);
+    policy.queue.file_size_bytes = 5_000;
+    let (end, server) = start(policy, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("locked", b"1"), put("locked", b"2")]);
+    let SourceEnd { ops, results, .. } = end;
+    let sender = std::thread::spawn(move || {
+        for n in 0..100 {
+            let mut frame = Vec::new();
+            put(&format!("file{n}"), &[n; 1000]).encode(&mut frame);
+            ops.send(frame).unwrap();
+        }
+        let mut frame = Vec::new();
+        Op::Barrier { barrier: 1 }.encode(&mut frame);
+        ops.send(frame).unwrap();
+    });
+    let mut most = 0;
+    for frame in &results {
+        match Answer::decode(&mut Reader::new(&frame)).unwrap() {
+            Answer::Queue { disk, .. } => {
+                most = most.max(disk);
+                if disk > 15_000 {
+                    gate.shut(&[]);
+                }
+            }
+            Answer::Reached { barrier: 1 } => break,
+            _ => {}
+        }
+    }
+    assert!((15_000..=20_000).contains(&most), "{most} bytes on disk");
+    for n in 0..100 {
+        assert_eq!(std::fs::read(dir.path().join(format!("file{n}"))).unwrap(), [n; 1000]);
+    }
+    sender.join().unwrap();
+    drop(results);
+    server.join().unwrap().unwrap();
+}
+
+/// Each of these may keep a descriptor of the source.
+#[test]
+fn operations_of_only_so_many_begun_files_are_held_back() {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(Policy { queue: memory_only(1 << 30), ..at_once() }, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter("")]);
+    for file in 0..256 {
+        let begin = Op::FileBegin { file, name: b"locked", mode: FileMode::Whole };
+        let end_of = Op::FileEnd { file, length: 1, meta: meta(0, 1), xattrs: Xattrs::default() };
+        send(&end, &[begin, end_of]);
+    }
+    send(&end, &[put("free", b"x"), Op::Barrier { barrier: 1 }]);
+    // The last file's end is not looked at any more.
+    until(&end, held(2 * 255 + 1));
+    assert!(!dir.path().join("free").exists());
+    gate.shut(&[]);
+    until(&end, reached(1));
+    assert!(dir.path().join("free").exists());
+    drop(end);
+    server.join().unwrap().unwrap();
+}
+
+/// QUE-10.
+#[test]
+fn what_waits_on_disk_and_is_damaged_ends_the_stream_and_says_so() {
+    let (dir, journal, gate) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(spilling(journal.path(), 1), gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("locked", b"1")]);
+    for _ in 0..100 {
+        send_soon(&end, &[put("file", &[7; 1000])]);
+    }
+    queued(&end, |_, _, disk| disk > 50_000);
+    std::fs::remove_file(journal.path().join("target-1/00000001.dtq")).unwrap();
+    gate.shut(&[]);
+    let SourceEnd { ops, results: _results, .. } = end;
+    drop(ops);
+    let Err(Broken::Queue { operations, why }) = server.join().unwrap() else { panic!("it went on") };
+    assert!(operations > 50 && why.contains("00000001.dtq"), "{operations}: {why}");
+    assert_eq!(entries(journal.path()), 0, "nothing is left on disk");
+}
+
+#[test]
+fn a_range_that_is_copied_from_the_sources_file_is_still_copied_after_it_waited() {
+    let (dir, journal, gate) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start_on(link::pair(true), spilling(journal.path(), 1), gate.obstacle());
+    let source = dir.path().join("source");
+    std::fs::write(&source, [5; 5000]).unwrap();
+    end.local.as_ref().unwrap().offer(3, Arc::new(std::fs::File::open(&source).unwrap()));
+    let root = dir.path().join("root");
+    end.ops.send(begin(&root)).unwrap();
+    send(&end, &[enter(""), put("locked", b"1"), put("locked", b"2")]);
+    send_soon(
+        &end,
+        &[
+            Op::FileBegin { file: 3, name: b"large", mode: FileMode::Whole },
+            Op::FileWrite { file: 3, offset: 0, patch: Patch::Local(5000) },
+            Op::FileEnd { file: 3, length: 5000, meta: meta(0, 1), xattrs: Xattrs::default() },
+            Op::FileAsk { file: 3 },
+        ],
+    );
+    queued(&end, |operations, _, _| operations == 5);
+    gate.shut(&[]);
+    until(&end, |answer| (*answer == Answer::Written { file: 3 }).then_some(()));
+    assert_eq!(std::fs::read(root.join("large")).unwrap(), [5; 5000]);
+    drop(end);
+    server.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_source_that_goes_while_much_waits_leaves_neither_thread_nor_file() {
+    let (dir, journal, gate) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let (end, server) = start(spilling(journal.path(), 1), gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("locked", b"1")]);
+    for _ in 0..100 {
+        send_soon(&end, &[put("file", &[7; 1000])]);
+    }
+    queued(&end, |_, _, disk| disk > 50_000);
+    drop(end);
+    server.join().unwrap().unwrap();
+    assert_eq!(entries(journal.path()), 0);
 }
 
 #[test]

@@ -2,17 +2,18 @@
 //!
 //! The log is one for mirror and replication (architecture.md 3). A mirror sends while it holds the model, and only when all
 //! that was logged has gone out: then the model is what the target will have, and the mirror's operation takes its place in
-//! the order. `HPQueueRatio` says how many operations of replication may pass before a waiting mirror gets its turn.
+//! the order. How much replication may send before a waiting mirror gets its turn: [`share`](super::share).
 
 use super::super::capture::{Capture, Key};
-use super::super::queue::{Popped, Queue};
 use super::bulk::Bulk;
 use super::desk::Desk;
 use super::model::{Identity, Model, NodeId, Stamps, flag};
 use super::record::{At, Record};
+use super::share::Share;
 use crate::engine::connect::mounts::Mounts;
 use crate::engine::job::JobPlan;
 use crate::engine::log::escape;
+use crate::engine::queue::{Popped, Queue};
 use crate::engine::replication::{Activity, Hold, ReplicationShared};
 use crate::sys::{self, Dir, Stat};
 use std::collections::{BTreeMap, HashMap};
@@ -59,11 +60,7 @@ pub(in crate::engine::source) struct Common {
     pub(super) shared: Arc<ReplicationShared>,
     pub(super) ignore_deletes: bool,
     model: Mutex<Model>,
-    /// Operations of replication that may pass a waiting mirror (HPQueueRatio).
-    ratio: u64,
-    /// Mirrors that wait for their turn.
-    mirrors: AtomicU64,
-    since_mirror: AtomicU64,
+    share: Share,
     turns: Mutex<()>,
     turned: Condvar,
     stopping: AtomicBool,
@@ -118,7 +115,7 @@ impl Common {
         shared: Arc<ReplicationShared>,
     ) -> Self {
         let percent = u64::from(plan.settings.orphans.guard_percent);
-        let (ignore_deletes, ratio) = (plan.settings.ignore_deletes, u64::from(plan.settings.ratio).max(1));
+        let (ignore_deletes, share) = (plan.settings.ignore_deletes, Share::new(plan.settings.ratio));
         Self {
             plan,
             roots,
@@ -127,9 +124,7 @@ impl Common {
             shared,
             ignore_deletes,
             model: Mutex::new(model),
-            ratio,
-            mirrors: AtomicU64::new(0),
-            since_mirror: AtomicU64::new(0),
+            share,
             turns: Mutex::default(),
             turned: Condvar::new(),
             stopping: AtomicBool::new(false),
@@ -162,10 +157,9 @@ impl Common {
 
     /// The looker's turn.
     pub(super) fn turn(&self) -> MutexGuard<'_, Model> {
-        if self.mirrors.load(Relaxed) > 0 && self.since_mirror.load(Relaxed) >= self.ratio * 64 {
+        if self.share.is_spent() {
             let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            let over = |(): &mut ()| self.mirrors.load(Relaxed) > 0 && self.since_mirror.load(Relaxed) > 0;
-            drop(self.turned.wait_timeout_while(turns, TURN, over));
+            drop(self.turned.wait_timeout_while(turns, TURN, |()| self.share.is_spent()));
         }
         self.model()
     }
@@ -174,10 +168,11 @@ impl Common {
     pub(super) fn mirror_turn(&self) -> Option<MutexGuard<'_, Model>> {
         let model = self.model();
         if self.queue.is_idle() {
+            self.share.mirrors();
             return Some(model);
         }
         drop(model);
-        self.mirrors.fetch_add(1, Relaxed);
+        self.share.waits();
         let turn = loop {
             if self.is_stopping() {
                 break None;
@@ -188,8 +183,8 @@ impl Common {
                 break Some(model);
             }
         };
-        self.mirrors.fetch_sub(1, Relaxed);
-        self.since_mirror.store(0, Relaxed);
+        self.share.waits_no_more();
+        self.share.mirrors();
         self.turned.notify_all();
         turn
     }
@@ -216,7 +211,7 @@ impl Common {
         match self.queue.push(record, bytes) {
             Ok(_) => {
                 self.show(Activity::Replicating);
-                self.since_mirror.fetch_add(1, Relaxed);
+                self.share.replicates();
                 self.shared.ops_generated.fetch_add(1, Relaxed);
             }
             Err(full) => self.degrade(&full.to_string()),

@@ -6,7 +6,8 @@ use super::super::{null, target};
 use crate::engine::job::{JobPlan, Sink};
 use crate::engine::link::{self, Frame, FramePool};
 use crate::engine::log::inherit;
-use crate::wire::{Answer, Op, Reader, WireError};
+use crate::engine::queue::Disk;
+use crate::wire::{Answer, Op, Reader};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -75,7 +76,13 @@ impl Line {
             aside: plan.settings.orphans.move_to.clone(),
             retry_delay: std::time::Duration::from_secs(u64::from(plan.settings.retry_delay_s)),
             retry_limit: plan.settings.retry_limit,
+            notify_after: plan.settings.notify_after,
             close_delay: plan.settings.close_delay,
+            queue: plan.settings.queue.clone(),
+            spill: Some(target::Spill {
+                directory: plan.settings.queue_dir.join(format!("target-{}", plan.connection)),
+                fs: Arc::new(Disk),
+            }),
             ..target::Policy::default()
         };
         let link::SourceEnd { ops, listings, sums, results, frames, local: files } = source;
@@ -84,8 +91,12 @@ impl Line {
         let mut threads = Vec::new();
         let heard = Arc::clone(&hears);
         threads.push(spawn_prompt("target", move || {
-            let served = if local { target::serve(target_end, policy) } else { null::serve(target_end) };
-            heard.ended(served.err().map(|error: WireError| error.to_string()));
+            let served = if local {
+                target::serve(target_end, policy)
+            } else {
+                null::serve(target_end).map_err(Into::into)
+            };
+            heard.ended(served.err().map(|error| error.to_string()));
         })?);
         let (to, heard) = (Arc::clone(&routes), Arc::clone(&hears));
         threads.push(spawn_prompt("answers", move || {
@@ -152,6 +163,14 @@ impl Line {
         self.emitter.lock().close();
     }
 
+    /// The same without waiting for a target that reads nothing; false: to be called again.
+    pub(super) fn try_close(&self, cut: bool) -> bool {
+        if cut {
+            self.cut.store(true, Relaxed);
+        }
+        self.emitter.try_close()
+    }
+
     /// True when all its threads have ended.
     pub(super) fn has_ended(&self) -> bool {
         lock(&self.threads).iter().all(JoinHandle::is_finished)
@@ -197,7 +216,7 @@ fn route_result(frame: &[u8], hears: &dyn Hears) -> Route {
         Answer::Failed { who, .. } | Answer::Applied { who, .. } => *who != super::super::emit::JOB,
         Answer::Written { file } => file & REPLICATIONS != 0,
         Answer::Reached { barrier } => barrier & REPLICATIONS != 0,
-        Answer::Held { .. } => true,
+        Answer::Held { .. } | Answer::Queue { .. } => true,
         _ => false,
     };
     if !replications {

@@ -20,6 +20,7 @@ mod model;
 mod moves;
 mod record;
 mod run;
+mod share;
 mod start;
 #[cfg(test)]
 mod tests;

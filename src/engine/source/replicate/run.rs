@@ -60,6 +60,8 @@ struct Ears {
     common: Arc<Common>,
     bulk: Mutex<Weak<Bulk>>,
     alive: Arc<AtomicBool>,
+    /// The target holds operations back.
+    holding: AtomicBool,
 }
 
 impl Hears for Ears {
@@ -85,22 +87,10 @@ impl Hears for Ears {
                 let idle = bulk().is_none_or(|bulk| bulk.len() == 0);
                 self.common.reached(barrier & !REPLICATIONS, idle);
             }
-            Answer::Held { count, errno, root, path, name, what } => {
-                let shared = &self.common.shared;
-                let was = shared.retrying.swap(*count > 0, Relaxed);
-                if *count > 0 {
-                    let shown = self.common.shown(*root, path, name);
-                    let error = io::Error::from_raw_os_error(*errno);
-                    let what = String::from_utf8_lossy(what);
-                    let reason = format!("cannot {what} on the target: {error}; it is tried again");
-                    if !was {
-                        tracing::warn!("{shown}: {reason}");
-                    }
-                    shared.fail(&shown, &reason);
-                } else if was {
-                    tracing::info!("What the target could not do at first is done now");
-                }
+            Answer::Held { count, retrying, errno, root, path, name, what } => {
+                self.held_back(*count, *retrying, &self.common.shown(*root, path, name), *errno, what);
             }
+            Answer::Queue { operations, memory, disk } => self.queued(*operations, *memory, *disk),
             Answer::Failed { kind, errno, root, path, name, what, .. } => {
                 self.common.failed(*kind, *errno, *root, path, name, &String::from_utf8_lossy(what));
             }
@@ -110,16 +100,52 @@ impl Hears for Ears {
 
     fn ended(&self, error: Option<String>) {
         self.alive.store(false, Relaxed);
+        self.common.shared.retrying.store(false, Relaxed);
+        self.queued(0, 0, 0);
         if !self.common.is_stopping() {
-            let why = error.map_or("the target has ended".to_owned(), |error| {
-                format!("the target refused an operation: {error}")
-            });
-            self.common.degrade(&why);
+            self.common.degrade(error.as_deref().unwrap_or("the target has ended"));
         }
         if let Some(bulk) = lock(&self.bulk).upgrade() {
             bulk.close();
         }
         self.common.wake_barriers();
+    }
+}
+
+impl Ears {
+    /// What the target has not done yet.
+    fn queued(&self, operations: u64, memory: u64, disk: u64) {
+        let shared = &self.common.shared;
+        shared.target_ops.store(operations, Relaxed);
+        shared.target_memory.store(memory, Relaxed);
+        shared.target_disk.store(disk, Relaxed);
+    }
+
+    /// The target holds so many operations back. The log names the first at once; the status, and a warning, follow
+    /// `TGWriteFailureBeforeNotification`.
+    fn held_back(&self, count: u32, retrying: bool, shown: &str, errno: i32, what: &[u8]) {
+        let shared = &self.common.shared;
+        let (held, was_held) = (count > 0, self.holding.swap(count > 0, Relaxed));
+        if held {
+            let error = io::Error::from_raw_os_error(errno);
+            let what = String::from_utf8_lossy(what);
+            let reason = format!("cannot {what} on the target: {error}; it is tried again");
+            if !was_held {
+                tracing::info!("{shown}: {reason}");
+            }
+            if shared.last_error() != Some(format!("{shown}: {reason}")) {
+                shared.fail(shown, &reason);
+            }
+        }
+        let target = &self.common.plan.target_name;
+        match (shared.retrying.swap(retrying, Relaxed), retrying) {
+            (false, true) => tracing::warn!("Target {target} is retrying operations"),
+            (true, false) => tracing::warn!("Target {target} is no longer retrying operations"),
+            _ => {}
+        }
+        if was_held && !held {
+            tracing::info!("What the target could not do at first is done now");
+        }
     }
 }
 
@@ -154,8 +180,9 @@ impl Follow {
 
     /// Opens the stream and starts the threads that send over it.
     fn connect(common: &Arc<Common>, targets: &[(PathBuf, Option<Vec<u8>>)]) -> io::Result<Live> {
-        let alive = common.new_line();
-        let ears = Arc::new(Ears { common: Arc::clone(common), bulk: Mutex::new(Weak::new()), alive });
+        let (alive, holding) = (common.new_line(), AtomicBool::new(false));
+        let ears =
+            Arc::new(Ears { common: Arc::clone(common), bulk: Mutex::new(Weak::new()), alive, holding });
         let line = Arc::new(Line::open(&common.plan, targets, Arc::clone(&ears) as Arc<dyn Hears>)?);
         let bulk = Arc::new(Bulk::new(Arc::clone(common), Arc::clone(&line), INDEX));
         *lock(&ears.bulk) = Arc::downgrade(&bulk);
@@ -265,7 +292,7 @@ impl Replication for Follow {
     }
 
     fn stop(&self, discard: bool, limit: Duration) -> bool {
-        if self.stopped.load(Relaxed) {
+        if self.stopped.load(Relaxed) && !discard {
             return true;
         }
         let deadline = Instant::now() + limit;
@@ -276,24 +303,28 @@ impl Replication for Follow {
         self.stopped.store(true, Relaxed);
         self.common.begin_stop();
         self.common.queue.close();
-        let mut live = lock(&self.live);
-        live.bulk.close();
-        live.line.close(discard);
+        lock(&self.live).bulk.close();
         self.common.capture.stop();
         self.common.wake_barriers();
         let looker = lock(&self.looker).take();
-        loop {
-            let over = live.threads.iter().all(JoinHandle::is_finished)
+        let mut closed = false;
+        // Between two looks another call may come and discard.
+        let mut live = loop {
+            let live = lock(&self.live);
+            closed = closed || live.line.try_close(discard);
+            let over = closed
+                && live.threads.iter().all(JoinHandle::is_finished)
                 && looker.as_ref().is_none_or(JoinHandle::is_finished)
                 && live.line.has_ended();
             if over {
-                break;
+                break live;
             }
+            drop(live);
             if Instant::now() >= deadline + Duration::from_secs(10) {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(1));
-        }
+        };
         for thread in live.threads.drain(..).chain(looker) {
             let _ = thread.join();
         }

@@ -1,7 +1,6 @@
 //! The beginning of a replication: roots, capture, queue, stream, threads. No file of the source is read.
 
 use super::super::capture::{self, Key, Kind};
-use super::super::queue::{Disk, Queue};
 use super::super::walk::{Root, open_roots};
 use super::common::{Common, RootPlace};
 use super::model::{Model, Scope};
@@ -9,6 +8,7 @@ use super::run::Follow;
 use crate::api::{ApiError, Code};
 use crate::engine::job::JobPlan;
 use crate::engine::log::escape;
+use crate::engine::queue::{Disk, Queue};
 use crate::engine::replication::{Replication, ReplicationShared};
 use crate::sys::{Dir, Stat};
 use std::collections::{BTreeMap, HashSet};

@@ -33,12 +33,17 @@ const FULL: MirrorSpec = MirrorSpec {
 
 impl Bed {
     fn new(prepare: impl FnOnce(&Path, &Driven)) -> Bed {
+        Self::with(|_| (), prepare)
+    }
+
+    fn with(set: impl FnOnce(&mut MirrorSettings), prepare: impl FnOnce(&Path, &Driven)) -> Bed {
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("source"), dir.path().join("target"));
         fs::create_dir(&source).unwrap();
         let mut settings =
             MirrorSettings { queue_dir: dir.path().join("queue"), ..MirrorSettings::default() };
         settings.orphans.guard_percent = 100;
+        set(&mut settings);
         let path = source.to_str().unwrap().to_owned();
         let plan = JobPlan {
             connection: ConnectionId(1),
@@ -177,4 +182,56 @@ fn the_watch_of_a_directory_that_left_is_given_back() {
     assert!(!bed.target("d").exists());
     let forgotten = bed.capture.forgotten();
     assert!(keys.iter().all(|key| forgotten.contains(key)), "{forgotten:?}");
+}
+
+/// A program that runs, so that nobody can write to its file.
+struct Runs(std::process::Child);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_stop_that_waits_for_a_target_that_reads_nothing_more_gives_way_to_one_that_discards() {
+    let settings = |settings: &mut MirrorSettings| {
+        settings.queue.memory_max_bytes = 10_000;
+        settings.queue.space_max = Some(0);
+    };
+    let bed = Bed::with(settings, |source, _| {
+        fs::copy("/bin/sleep", source.join("sleep")).unwrap();
+        // One with two names is changed in place.
+        fs::hard_link(source.join("sleep"), source.join("other name")).unwrap();
+    });
+    let _runs = Runs(std::process::Command::new(bed.target("sleep")).arg("1000").spawn().unwrap());
+    fs::write(bed.source("sleep"), [1; 30_000]).unwrap();
+    bed.name("", "sleep", Change::CONTENT);
+    let told = || bed.replication.shared().last_error().is_some_and(|error| error.contains("tried again"));
+    wait_until(told);
+    for n in 0..40 {
+        fs::write(bed.source(&format!("new{n}")), vec![n; 60_000]).unwrap();
+        bed.name("", &format!("new{n}"), Change::NAME);
+    }
+    let stop = |discard: bool| {
+        let (replication, (sender, ended)) = (Arc::clone(&bed.replication), std::sync::mpsc::channel());
+        std::thread::spawn(move || sender.send(replication.stop(discard, Duration::ZERO)));
+        ended
+    };
+    let waits = stop(false);
+    let ended = |error: crate::api::ApiError| error.message.contains("replication of connection 1 has ended");
+    wait_until(|| bed.replication.barrier(Some(Duration::ZERO), &mut ()).is_err_and(ended));
+    assert_eq!(stop(true).recv_timeout(PATIENCE), Ok(true), "the target is cut off");
+    assert_eq!(waits.recv_timeout(PATIENCE), Ok(true), "both calls return");
+}
+
+const PATIENCE: Duration = Duration::from_secs(8);
+
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(std::time::Instant::now() < end, "it never became so");
+        std::thread::yield_now();
+    }
 }

@@ -6,7 +6,6 @@
 
 use super::super::capture::Key;
 use super::super::emit::{REPLICATION, TargetGone};
-use super::super::queue::Popped;
 use super::super::walk::source_path;
 use super::bulk::Bulk;
 use super::common::{Common, follow};
@@ -14,6 +13,7 @@ use super::line::Line;
 use super::model::{Entry, Identity, NodeId, flag, stamps};
 use super::record::{At, Record, State};
 use crate::engine::log::escape;
+use crate::engine::queue::Popped;
 use crate::engine::source::mirror::{device, remapped};
 use crate::sys::{self, Dir, FileKind, Stat, Xattrs};
 use crate::wire::{CONTENT_MAX, FileMode, Op, Patch};

@@ -10,7 +10,7 @@ const BLOCK_LEAST: usize = 64;
 pub(super) const SEGMENTS_MOST: u64 = 16_384;
 
 #[derive(Clone, Debug)]
-pub(super) struct Limits {
+pub(in crate::engine) struct Limits {
     /// Bytes of a block. An eighth of the memory at most: in the disk mode up to three are in use at a time.
     pub block: usize,
     /// Memory in all.
@@ -28,7 +28,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn of(settings: &QueueSettings) -> Self {
+    pub(in crate::engine) fn of(settings: &QueueSettings) -> Self {
         let memory = settings.memory_max_bytes;
         let block = usize::try_from((memory / 8).min(settings.file_size_bytes / 4)).unwrap_or(BLOCK);
         let block = block.clamp(BLOCK_LEAST, BLOCK);
@@ -47,7 +47,7 @@ impl Limits {
     }
 
     /// `QJournalSpaceMax` 0 means memory only (QUE-03).
-    pub(super) fn has_disk(&self) -> bool {
+    pub(in crate::engine) fn has_disk(&self) -> bool {
         self.space != Some(0)
     }
 

@@ -6,8 +6,8 @@
 
 /// Bytes before a record's content.
 pub(super) const HEAD: usize = 24;
-/// Longest content of a record.
-pub const RECORD_MOST: usize = 1 << 20;
+/// Longest content of a record: a frame of the stream.
+pub const RECORD_MOST: usize = crate::wire::FRAME_MAX;
 /// Bytes before a segment's first record.
 pub(super) const SEGMENT_HEAD: usize = 40;
 

@@ -1,4 +1,4 @@
-//! The source's queue: records in their order from the thread that finds changes to the one that sends them; in memory, and
+//! A queue: records in their order, from the thread that has them to the one that works on them; in memory, and
 //! past `QMemoryBufferMax` in files below `QJournalDir` (architecture.md 4, QUE-01 to QUE-10).
 //!
 //! Records lie in blocks. The newest block is filled in memory; the consumer takes blocks whole, so that the two threads meet
@@ -17,11 +17,10 @@ mod state;
 
 pub use fs::{Disk, SegmentDir, SegmentFile, SegmentFs};
 pub use record::RECORD_MOST;
+pub(in crate::engine) use {alert::Alert, limits::Limits};
 
-use super::super::settings::QueueSettings;
+use super::settings::QueueSettings;
 use crate::engine::lock;
-use alert::Alert;
-use limits::Limits;
 use record::HEAD;
 use segment::{Journal, Reader, Unread};
 use state::{Append, Link, State};

@@ -7,14 +7,14 @@ use super::limits::Limits;
 const FALL: u64 = 10;
 
 #[derive(Debug, Default)]
-pub(super) struct Alert {
+pub(in crate::engine) struct Alert {
     raised: bool,
     words: Option<String>,
 }
 
 impl Alert {
     /// Looks at the usage; `full`: something was refused for want of room.
-    pub(super) fn look(&mut self, limits: &Limits, usage: &Usage, full: bool) {
+    pub(in crate::engine) fn look(&mut self, limits: &Limits, usage: &Usage, full: bool) {
         let threshold = limits.alert_percent.max(1);
         let percent = if full { 100 } else { u64::from(usage.percent) };
         if percent >= threshold && !self.raised {
@@ -34,7 +34,7 @@ impl Alert {
         }
     }
 
-    pub(super) fn take(&mut self) -> Option<String> {
+    pub(in crate::engine) fn take(&mut self) -> Option<String> {
         self.words.take()
     }
 }
