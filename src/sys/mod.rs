@@ -25,7 +25,7 @@ pub use copy::{
     advise_sequential, copy_range, nobody_writes, punch, read_exact_at, read_into, read_once, segments,
     write_all_at,
 };
-pub use cpu::{short_slices, thread_cpu};
+pub use cpu::{hurry, thread_cpu};
 pub use dir::{Dir, Object};
 pub use handle::{
     Handle, file_system_id, handle_and_mount, handle_of, mount_of, open_by_handle, open_dir_by_handle,

@@ -43,7 +43,7 @@ impl Kernel {
         let running = Arc::clone(&reader);
         let thread = std::thread::Builder::new().name("capture".to_owned()).spawn(move || {
             // Without it changes are seen later when the machine is busy.
-            let _ = crate::sys::short_slices();
+            let _ = crate::sys::hurry();
             running.run();
         })?;
         Ok(Kernel { reader, systems, points: Mutex::default(), thread: Mutex::new(Some(thread)) })

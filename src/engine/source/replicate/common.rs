@@ -51,6 +51,15 @@ pub(super) struct RootPlace {
     pub above: Option<u64>,
 }
 
+/// What its key says of a file.
+pub(super) enum ByKey {
+    Open(File, Stat),
+    /// It is no more; what is left of it goes with the events that say so.
+    Gone,
+    /// It has no key, or is not to be reached by it.
+    Unknown,
+}
+
 /// See the module.
 pub(in crate::engine::source) struct Common {
     pub(super) plan: JobPlan,
@@ -500,11 +509,19 @@ impl Common {
     }
 
     /// The same for a file that an event told of lately.
-    pub(super) fn open_file_by_key(&self, root: u16, id: &Identity) -> Option<(File, Stat)> {
-        let key = self.recent().get(id).cloned()?;
-        let file = self.capture.open_file(&key, (id.dev, id.ino)).ok()??;
-        let stat = Stat::of(&file).ok()?;
-        self.is_within(root, &file, &stat, id).then_some((file, stat))
+    pub(super) fn open_file_by_key(&self, root: u16, id: &Identity) -> ByKey {
+        let Some(key) = self.key_of(id) else { return ByKey::Unknown };
+        let Ok(found) = self.capture.open_file(&key, (id.dev, id.ino)) else { return ByKey::Unknown };
+        let Some(file) = found else { return ByKey::Gone };
+        match Stat::of(&file) {
+            Ok(stat) if stat.links == 0 => ByKey::Gone,
+            Ok(stat) if self.is_within(root, &file, &stat, id) => ByKey::Open(file, stat),
+            _ => ByKey::Unknown,
+        }
+    }
+
+    pub(super) fn key_of(&self, id: &Identity) -> Option<Key> {
+        self.recent().get(id).cloned()
     }
 
     /// Is it this object, with a name below its root?

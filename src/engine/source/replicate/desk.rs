@@ -130,11 +130,14 @@ impl Desk {
         !self.missed.is_empty() || !self.heals.is_empty()
     }
 
-    fn miss(&mut self, bytes: &[u8]) {
+    /// `there`: for all that is known it still exists, so that it is owed.
+    fn miss(&mut self, bytes: &[u8], there: bool) {
         if let Ok(record) = Record::decode(bytes)
             && let Some(owed) = owed(&record)
         {
-            self.owed.entry(owed).or_insert(self.passed);
+            if there {
+                self.owed.entry(owed).or_insert(self.passed);
+            }
             if record.is_fresh() {
                 self.lacking.insert(owed.0);
             }
@@ -330,7 +333,12 @@ impl Common {
             // Twice what is left, so that it costs little for each.
             desk.most = 2 * desk.owed.len();
         }
-        self.ask(|desk| desk.miss(bytes));
+        self.ask(|desk| desk.miss(bytes, true));
+    }
+
+    /// A record whose file is gone: nothing waits for it, but what there is under its names is looked at.
+    pub(super) fn miss_gone(&self, bytes: &[u8]) {
+        self.ask(|desk| desk.miss(bytes, false));
     }
 
     /// A record was sent.
@@ -580,9 +588,9 @@ mod tests {
     #[test]
     fn a_mark_waits_for_what_was_missed_before_it_and_for_nothing_else() {
         let mut desk = desk(&[1, 2]);
-        desk.miss(&bytes(&content(7, State::Single)));
+        desk.miss(&bytes(&content(7, State::Single)), true);
         assert!(turn(&mut desk, 1));
-        desk.miss(&bytes(&content(8, State::Single)));
+        desk.miss(&bytes(&content(8, State::Single)), true);
         // Metadata alone does not bring the content.
         let Record::Content { node, id, at, .. } = content(7, State::Single) else { unreachable!() };
         desk.pay(&Record::Meta { node, id, at });
@@ -596,9 +604,9 @@ mod tests {
     #[test]
     fn what_is_missed_again_is_as_old_as_at_first() {
         let mut desk = desk(&[1]);
-        desk.miss(&bytes(&content(7, State::Nothing)));
+        desk.miss(&bytes(&content(7, State::Nothing)), true);
         assert!(turn(&mut desk, 1));
-        desk.miss(&bytes(&content(7, State::Single)));
+        desk.miss(&bytes(&content(7, State::Single)), true);
         assert!(turn(&mut desk, 1));
         assert!(desk.lacking.contains(&Identity { dev: 1, ino: 7, born: 0 }));
         desk.pay(&content(7, State::Nothing));
@@ -608,7 +616,7 @@ mod tests {
     #[test]
     fn a_mark_goes_round_no_more_than_so_often() {
         let mut desk = desk(&[1]);
-        desk.miss(&bytes(&content(7, State::Single)));
+        desk.miss(&bytes(&content(7, State::Single)), true);
         let rounds = (0..).take_while(|_| turn(&mut desk, 1)).count();
         assert_eq!(rounds, ROUNDS as usize);
     }
@@ -617,7 +625,7 @@ mod tests {
     fn a_mark_waits_until_a_mirror_is_through_with_a_file() {
         let mut desk = desk(&[1]);
         desk.busy.insert((1, 7), true);
-        desk.miss(&bytes(&content(7, State::Single)));
+        desk.miss(&bytes(&content(7, State::Single)), true);
         for _ in 0..2 * ROUNDS {
             assert!(turn(&mut desk, 1));
         }

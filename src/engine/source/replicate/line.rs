@@ -197,7 +197,7 @@ pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Res
 pub(super) fn spawn_prompt(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     spawn(name, move || {
         // Without it changes arrive later when the machine is busy.
-        let _ = crate::sys::short_slices();
+        let _ = crate::sys::hurry();
         work();
     })
 }

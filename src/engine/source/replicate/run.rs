@@ -377,10 +377,11 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         }
         marks.extend(fresh.into_iter().map(|number| (number, None, 0)));
         let took = common.capture.looks().take(&mut batch);
-        looker.missed(&mut batch);
+        let hurry = !marks.is_empty();
+        looker.missed(&mut batch, hurry);
         if took || common.has_requests() || !marks.is_empty() || released {
             common.set_busy_looking(true);
-            looker.look(&mut batch);
+            looker.look(&mut batch, hurry);
         }
         for (_, upto, _) in &mut marks {
             upto.get_or_insert(looker.batch());
@@ -389,7 +390,7 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
             // Whether it is gone or has moved: what was queued before this moment tells.
             common.capture.drain();
             if common.capture.looks().take(&mut batch) {
-                looker.look(&mut batch);
+                looker.look(&mut batch, hurry);
             } else {
                 looker.settle();
             }

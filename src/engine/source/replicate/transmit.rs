@@ -8,7 +8,7 @@ use super::super::capture::Key;
 use super::super::emit::{REPLICATION, TargetGone};
 use super::super::walk::source_path;
 use super::bulk::Bulk;
-use super::common::{Common, follow};
+use super::common::{ByKey, Common, follow};
 use super::line::Line;
 use super::model::{Entry, Identity, NodeId, flag, stamps};
 use super::record::{At, Record, State};
@@ -63,6 +63,8 @@ enum Failed {
     Gone,
     /// It is a mirror's at the moment, or will be sent whole.
     Later,
+    /// It is no more, as far as its key tells.
+    Missing,
     Io(io::Error),
 }
 
@@ -191,6 +193,10 @@ impl Transmitter {
             }
             Err(Failed::Gone) => Err(TargetGone),
             Err(Failed::Later) => Ok(()),
+            Err(Failed::Missing) => {
+                self.common.miss_gone(bytes);
+                Ok(())
+            }
             // It has moved or gone since it was looked up: its event tells, and then it is its turn again.
             Err(Failed::Io(error)) if is_missed(&error) => {
                 self.last = None;
@@ -313,11 +319,18 @@ impl Transmitter {
     }
 
     /// Opens a file and makes sure that it is the one that is meant.
-    fn open_file(&mut self, now: &Now, id: &Identity) -> io::Result<(File, Stat)> {
-        let named = self.open_named(now, id);
-        match named {
-            Err(error) if is_missed(&error) => self.common.open_file_by_key(now.root, id).ok_or(error),
-            named => named,
+    fn open_file(&mut self, now: &Now, id: &Identity) -> Result<(File, Stat), Failed> {
+        match self.open_named(now, id) {
+            Err(error) if is_missed(&error) => self.open_by_key(now, id, error),
+            named => Ok(named?),
+        }
+    }
+
+    fn open_by_key(&self, now: &Now, id: &Identity, error: io::Error) -> Result<(File, Stat), Failed> {
+        match self.common.open_file_by_key(now.root, id) {
+            ByKey::Open(file, stat) => Ok((file, stat)),
+            ByKey::Gone => Err(Failed::Missing),
+            ByKey::Unknown => Err(Failed::Io(error)),
         }
     }
 
@@ -422,7 +435,7 @@ impl Transmitter {
         }
         let (stat, xattrs) = match self.entry(&now, id) {
             Err(error) if is_missed(&error) => {
-                let (file, stat) = self.common.open_file_by_key(now.root, id).ok_or(error)?;
+                let (file, stat) = self.open_by_key(&now, id, error)?;
                 (stat, self.xattrs(&file)?)
             }
             entry => entry.map(|(_, _, stat, xattrs)| (stat, xattrs))?,

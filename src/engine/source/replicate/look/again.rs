@@ -53,17 +53,17 @@ impl Looker {
     }
 
     /// Sends anew what was not where it had been when its turn came, or what the target did not have as it should.
-    pub(in super::super) fn missed(&mut self, batch: &mut Batch) {
+    pub(in super::super) fn missed(&mut self, batch: &mut Batch, hurry: bool) {
         let Debts { mut missed, heals } = self.common.take_debts();
         missed.append(&mut self.unsent);
         if missed.is_empty() && heals.is_empty() {
             return;
         }
         // What was taken before comes first, else what it would find counts as gone. The move is known to the kernel by now.
-        self.look(batch);
+        self.look(batch, hurry);
         self.common.capture.drain();
         self.common.capture.looks().take(batch);
-        self.look(batch);
+        self.look(batch, hurry);
         let common = Arc::clone(&self.common);
         let mut model = common.turn();
         for bytes in missed {

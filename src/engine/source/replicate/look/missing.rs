@@ -125,6 +125,34 @@ impl Looker {
         }
     }
 
+    /// What was missed in this batch need not wait for events where its key tells what has become of it.
+    pub(super) fn look_for_displaced(&mut self, model: &mut Model) {
+        let capture = Arc::clone(&self.common.capture);
+        let missed: Vec<usize> =
+            (0..self.displaced.len()).filter(|at| self.displaced[*at].2 == self.batch).collect();
+        for at in missed {
+            let (node, id, batch) = self.displaced[at];
+            if !model.is(node, &id) || !model.has(node, flag::DISPLACED) {
+                continue;
+            }
+            let key = model.key(node).cloned().or_else(|| self.common.key_of(&id));
+            let Some(key) = key else { continue };
+            match capture.resolve(&key) {
+                // One that may have held what has moved goes when that was looked at.
+                Ok(None) if model.children(node).next().is_none() => {
+                    self.displaced[at].2 = batch.saturating_sub(1)
+                }
+                Ok(Some((stat, path))) if Identity::of(&stat) == id && !path.is_empty() => {
+                    let single = stat.kind == FileKind::Directory || stat.links == 1;
+                    if single && !self.look_at_path(model, &key, &path) {
+                        self.displaced[at].2 = batch.saturating_sub(1);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// A directory that moves again and again is not gone because it was missed wherever it was looked for: the kernel knows
     /// where it is, and if that is in the set, it is looked for there. False when it is gone, or cannot be found so.
     fn is_on_its_way(&mut self, model: &mut Model, node: NodeId) -> bool {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 /// Looks that are settled while the model is held: others get their turn in between.
 const CHUNK: usize = 256;
 /// Directories that are held open at a time.
-const OPEN: usize = 512;
+const OPEN: usize = 2048;
 /// How often a directory that cannot be found is tried to be listed.
 const LISTINGS: u8 = 20;
 /// How often a directory that has moved again is looked for where the kernel knows it.
@@ -152,7 +152,8 @@ impl Looker {
     }
 
     /// Looks at everything that a batch names. An empty batch: no event came since the last one.
-    pub(super) fn look(&mut self, batch: &mut Batch) {
+    /// `hurry`: a barrier waits for it.
+    pub(super) fn look(&mut self, batch: &mut Batch, hurry: bool) {
         self.batch += 1;
         let number = self.batch;
         if self.common.is_released() {
@@ -185,6 +186,9 @@ impl Looker {
         self.scan();
         let common = Arc::clone(&self.common);
         let mut model = common.turn();
+        if hurry {
+            self.look_for_displaced(&mut model);
+        }
         // Whatever was missed before this batch was read would have been found by now.
         self.flush_displaced(&mut model, number - 1);
         self.flush_touched(&mut model);
