@@ -35,8 +35,8 @@ const TURN: Duration = Duration::from_millis(20);
 /// Records in the log above which nothing more is looked at while it is being sent: what is looked at later is sent as it is
 /// then, once, however often it changes until then.
 const ROOM: u64 = 4096;
-/// Files whose keys are remembered, some 100 bytes each; then all are forgotten.
-const RECENT: usize = 64 * 1024;
+/// Entries whose keys are remembered while there is something to send, some 80 bytes each; then all are forgotten.
+const RECENT: usize = 256 * 1024;
 /// A log that has not moved for so long is stalled: what comes then is queued, in memory and on disk.
 const STALL: Duration = Duration::from_millis(20);
 
@@ -534,12 +534,12 @@ impl Common {
         stat.links > 0 && Identity::of(stat) == *id && is_below
     }
 
-    /// The keys by which events told of files lately.
+    /// The keys by which events told of entries lately.
     fn recent(&self) -> MutexGuard<'_, HashMap<Identity, Key>> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An event told of a file. It may have been of another one: whoever uses the key finds out.
+    /// An event told of an entry. It may have been of another one: whoever uses the key finds out.
     pub(super) fn note_key(&self, id: Identity, key: &Key) {
         let mut recent = self.recent();
         if recent.len() >= RECENT {

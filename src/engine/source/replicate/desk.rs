@@ -452,6 +452,14 @@ impl Common {
         std::mem::take(&mut self.desk().asked)
     }
 
+    /// Those that go round once more.
+    pub(super) fn take_returned(&self) -> Vec<u64> {
+        let mut desk = self.desk();
+        let Desk { asked, marks, .. } = &mut *desk;
+        let returned = |number: &mut u64| marks.get(number).is_some_and(|mark| mark.rounds > 0);
+        asked.extract_if(.., returned).collect()
+    }
+
     pub(super) fn has_new_marks(&self) -> bool {
         !self.desk().asked.is_empty()
     }

@@ -343,15 +343,27 @@ fn left(deadline: Option<Instant>) -> Duration {
     deadline.map_or(BEAT, |deadline| deadline.saturating_duration_since(Instant::now()))
 }
 
+/// A barrier that has no place in the log yet, the batch with which all before it was looked at, and the turns that it has waited.
+type Waiting = (u64, Option<u64>, u32);
+
+/// Gives the barriers their places in the log for which nothing is waited for any more.
+fn log_marks(common: &Common, looker: &Looker, marks: &mut Vec<Waiting>) {
+    marks.retain(|(number, upto, turns)| {
+        let due = upto.is_some_and(|upto| looker.is_settled(upto)) || *turns >= TURNS;
+        if due {
+            common.log_mark(*number);
+        }
+        !due
+    });
+}
+
 /// The looking thread.
 fn look(common: &Arc<Common>, above: HashSet<Key>) {
     let mut looker = Looker::new(Arc::clone(common), above);
     let mut silent = Silent::new(Path::new("/proc"));
     let mut batch = Batch::default();
     let mut next = Instant::now() + TICK;
-    // Barriers that have no place in the log yet, the batch with which all before them was read, and the turns that they have
-    // waited.
-    let mut marks: Vec<(u64, Option<u64>, u32)> = Vec::new();
+    let mut marks: Vec<Waiting> = Vec::new();
     while !common.is_stopping() {
         if common.is_held() {
             common.wait_release();
@@ -378,13 +390,19 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         marks.extend(fresh.into_iter().map(|number| (number, None, 0)));
         let took = common.capture.looks().take(&mut batch);
         let hurry = !marks.is_empty();
-        looker.missed(&mut batch, hurry);
-        if took || common.has_requests() || !marks.is_empty() || released {
+        if !hurry {
+            looker.missed(&mut batch);
+        }
+        if took || common.has_requests() || hurry || released {
             common.set_busy_looking(true);
             looker.look(&mut batch, hurry);
         }
-        for (_, upto, _) in &mut marks {
-            upto.get_or_insert(looker.batch());
+        if hurry {
+            looker.repay(true);
+            for (_, upto, _) in &mut marks {
+                upto.get_or_insert(looker.batch());
+            }
+            log_marks(common, &looker, &mut marks);
         }
         if looker.is_waiting() && !common.is_held() {
             // Whether it is gone or has moved: what was queued before this moment tells.
@@ -398,14 +416,10 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         if released {
             common.end_release();
         }
-        marks.retain_mut(|(number, upto, turns)| {
+        for (.., turns) in &mut marks {
             *turns += 1;
-            let due = upto.is_some_and(|upto| looker.is_settled(upto)) || *turns >= TURNS;
-            if due {
-                common.log_mark(*number);
-            }
-            !due
-        });
+        }
+        log_marks(common, &looker, &mut marks);
         if looker.is_waiting() || common.has_requests() || common.has_debts() || !marks.is_empty() {
             continue;
         }

@@ -53,17 +53,35 @@ impl Looker {
     }
 
     /// Sends anew what was not where it had been when its turn came, or what the target did not have as it should.
-    pub(in super::super) fn missed(&mut self, batch: &mut Batch, hurry: bool) {
+    pub(in super::super) fn missed(&mut self, batch: &mut Batch) {
+        if !self.common.has_debts() && self.unsent.is_empty() {
+            return;
+        }
+        // What was taken before comes first, else what it would find counts as gone. The move is known to the kernel by now.
+        self.look(batch, false);
+        self.common.capture.drain();
+        self.common.capture.looks().take(batch);
+        self.look(batch, false);
+        self.repay(false);
+    }
+
+    /// Barriers that go round once more wait only for what is owed, and for no further looks.
+    pub(super) fn send_back(&mut self) {
+        let again = self.common.take_returned();
+        if !again.is_empty() {
+            self.repay(true);
+            again.into_iter().for_each(|number| self.common.log_mark(number));
+        }
+    }
+
+    /// The same, of what can be found at once. `hurry`: events that may tell of it are still to be looked at, but a barrier waits, so
+    /// that it is looked for by its key.
+    pub(in super::super) fn repay(&mut self, hurry: bool) {
         let Debts { mut missed, heals } = self.common.take_debts();
         missed.append(&mut self.unsent);
         if missed.is_empty() && heals.is_empty() {
             return;
         }
-        // What was taken before comes first, else what it would find counts as gone. The move is known to the kernel by now.
-        self.look(batch, hurry);
-        self.common.capture.drain();
-        self.common.capture.looks().take(batch);
-        self.look(batch, hurry);
         let common = Arc::clone(&self.common);
         let mut model = common.turn();
         for bytes in missed {
@@ -79,12 +97,12 @@ impl Looker {
                     Standing::There if there == Some(own) => {}
                     Standing::There => there = Some(node),
                     Standing::Gone => {
-                        self.displace(&mut model, node);
+                        self.displace_late(&mut model, node, hurry);
                         model.set(node, if fresh { flag::LACKING } else { flag::DIRTY });
                     }
                     Standing::Unknown => {
                         let parent = model.parent(node);
-                        self.displace(&mut model, parent);
+                        self.displace_late(&mut model, parent, hurry);
                         unknown = true;
                     }
                 }
@@ -113,6 +131,9 @@ impl Looker {
             if !model.is_root(node) {
                 self.touched.insert(model.parent(node));
             }
+        }
+        if hurry {
+            self.look_for_displaced(&mut model);
         }
         drop(model);
         let mut done = HashSet::new();

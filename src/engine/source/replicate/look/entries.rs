@@ -79,9 +79,7 @@ impl Looker {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return self.fail(model, dir, name, &error),
         };
-        if let (Some(stat), Some(object)) = (&stat, told.object)
-            && stat.kind == FileKind::File
-        {
+        if let (Some(stat), Some(object)) = (&stat, told.object) {
             self.common.note_key(Identity::of(stat), object);
         }
         let belongs = stat.as_ref().map(|stat| {

@@ -3,7 +3,7 @@
 use super::super::super::capture::Change;
 use super::super::model::{Identity, Model, NONE, NodeId, flag};
 use super::super::record::{At, Record};
-use super::{CHASES, Looker, Standing, Told};
+use super::{CHASES, CHUNK, Looker, PASSES, Standing, Told};
 use crate::engine::replication::Hold;
 use crate::engine::target::unfinished_name;
 use crate::sys::{self, FileKind};
@@ -39,6 +39,17 @@ impl Looker {
         if !model.is_root(node) && !model.has(node, flag::DISPLACED) {
             model.set(node, flag::DISPLACED);
             self.displaced.push((node, model.entry(node).id, self.batch));
+        }
+    }
+
+    /// The same; `late`: events from before it was missed are not in this batch and may not be in the next.
+    pub(super) fn displace_late(&mut self, model: &mut Model, node: NodeId, late: bool) {
+        let before = self.displaced.len();
+        self.displace(model, node);
+        if let Some((_, _, batch)) = self.displaced.get_mut(before)
+            && late
+        {
+            *batch += 1;
         }
     }
 
@@ -127,11 +138,29 @@ impl Looker {
 
     /// What was missed in this batch need not wait for events where its key tells what has become of it.
     pub(super) fn look_for_displaced(&mut self, model: &mut Model) {
+        for _ in 0..PASSES {
+            let before = self.displaced.len();
+            self.look_for_each_displaced(model);
+            self.displaced.retain(|(node, id, _)| model.is(*node, id) && model.has(*node, flag::DISPLACED));
+            if self.displaced.is_empty() || self.displaced.len() >= before {
+                return;
+            }
+        }
+    }
+
+    fn look_for_each_displaced(&mut self, model: &mut Model) {
         let capture = Arc::clone(&self.common.capture);
-        let missed: Vec<usize> =
-            (0..self.displaced.len()).filter(|at| self.displaced[*at].2 == self.batch).collect();
-        for at in missed {
-            let (node, id, batch) = self.displaced[at];
+        // What is found may displace what had its place.
+        let most = 2 * self.displaced.len() + CHUNK;
+        let mut next = 0;
+        while next < self.displaced.len().min(most) {
+            let at = next;
+            next += 1;
+            let (node, id, missed) = self.displaced[at];
+            if missed < self.batch {
+                continue;
+            }
+            let before = self.batch.saturating_sub(1);
             if !model.is(node, &id) || !model.has(node, flag::DISPLACED) {
                 continue;
             }
@@ -139,13 +168,11 @@ impl Looker {
             let Some(key) = key else { continue };
             match capture.resolve(&key) {
                 // One that may have held what has moved goes when that was looked at.
-                Ok(None) if model.children(node).next().is_none() => {
-                    self.displaced[at].2 = batch.saturating_sub(1)
-                }
+                Ok(None) if model.children(node).next().is_none() => self.displaced[at].2 = before,
                 Ok(Some((stat, path))) if Identity::of(&stat) == id && !path.is_empty() => {
                     let single = stat.kind == FileKind::Directory || stat.links == 1;
-                    if single && !self.look_at_path(model, &key, &path) {
-                        self.displaced[at].2 = batch.saturating_sub(1);
+                    if single && !self.look_where_it_is(model, &key, &path) {
+                        self.displaced[at].2 = before;
                     }
                 }
                 _ => {}
@@ -161,7 +188,7 @@ impl Looker {
             self.chased.get(&node).copied().filter(|(chased, _)| *chased == id).map_or(0, |(_, tries)| tries);
         let Some(key) = key.filter(|_| tries < CHASES) else { return false };
         let Ok(Some((stat, path))) = self.common.capture.resolve(&key) else { return false };
-        if Identity::of(&stat) != id || !self.look_at_path(model, &key, &path) {
+        if Identity::of(&stat) != id || !self.look_where_it_is(model, &key, &path) {
             return false;
         }
         self.chased.insert(node, (id, tries + 1));

@@ -32,6 +32,8 @@ const OPEN: usize = 2048;
 const LISTINGS: u8 = 20;
 /// How often a directory that has moved again is looked for where the kernel knows it.
 const CHASES: u8 = 20;
+/// How often what was missed is looked for by its key before it waits for events.
+const PASSES: usize = 4;
 /// How often a look waits for its directory to be found again.
 const TRIES: u8 = 3;
 
@@ -174,6 +176,7 @@ impl Looker {
         for chunk in looks.chunks(CHUNK) {
             let common = Arc::clone(&self.common);
             common.wait_for_room();
+            self.send_back();
             let mut model = common.turn();
             self.prepare(&model, chunk);
             for (look, tries) in chunk {

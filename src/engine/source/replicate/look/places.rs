@@ -94,6 +94,21 @@ impl Looker {
         None
     }
 
+    /// Looks for what has this path now in the directory that it is in, wherever the model has that. False: it is outside.
+    pub(super) fn look_where_it_is(&mut self, model: &mut Model, key: &Key, path: &[u8]) -> bool {
+        let path = Path::new(OsStr::from_bytes(path));
+        let parent = path.parent().and_then(|parent| Dir::open_root(parent).ok());
+        let id = parent.and_then(|parent| Stat::of(&parent).ok()).map(|stat| Identity::of(&stat));
+        let node = id.and_then(|id| model.names_of(&id).next()).filter(|node| model.has(*node, flag::WALKED));
+        match (node, path.file_name()) {
+            (Some(node), Some(name)) => {
+                self.look_between(model, key, node, name.as_bytes());
+                true
+            }
+            _ => self.look_at_path(model, key, path.as_os_str().as_bytes()),
+        }
+    }
+
     /// Looks where a directory of this path must be in the set. False: it is outside, or a rule leaves it out.
     pub(super) fn look_at_path(&mut self, model: &mut Model, key: &Key, path: &[u8]) -> bool {
         match self.nearest(model, path) {
@@ -193,7 +208,8 @@ impl Looker {
         if top == node {
             return Ok(top_dir);
         }
-        let dir = match model.key(node).and_then(|key| self.common.open_by_key(root, key, &id)) {
+        let key = model.key(node).cloned().or_else(|| self.common.key_of(&id));
+        let dir = match key.and_then(|key| self.common.open_by_key(root, &key, &id)) {
             Some(dir) => Ok(dir),
             None => sys::c_string(&path).and_then(|path| top_dir.descend(&path)),
         };
