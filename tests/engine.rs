@@ -17,6 +17,8 @@ mod loss;
 mod operations;
 #[path = "engine/receiver.rs"]
 mod receiver;
+#[path = "engine/remirrors.rs"]
+mod remirrors;
 #[path = "engine/steering.rs"]
 mod steering;
 

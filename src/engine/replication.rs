@@ -26,6 +26,10 @@ pub trait Replication: Send + Sync + std::fmt::Debug {
     /// ends soon, and `ops_queued` says how much was left.
     fn stop(&self, discard: bool, limit: Duration) -> bool;
 
+    /// Breaks the stream as the death of its target does: what is under way is lost, and a remirror is due. For tests.
+    #[doc(hidden)]
+    fn cut(&self) {}
+
     /// Is a change of that source path in the queue? None: that cannot be told.
     fn is_queued(&self, _path: &Path) -> Option<bool> {
         None

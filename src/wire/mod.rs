@@ -31,7 +31,7 @@ pub const XATTRS_BYTES_MAX: usize = crate::sys::XATTRS_MOST_BYTES;
 /// Most roots of one connection.
 pub const ROOTS_MAX: usize = 4096;
 /// Most parts of one `Scan`.
-pub const PARTS_MAX: usize = 4096;
+pub const PARTS_MAX: usize = 32 << 10;
 /// Most hashes in one answer.
 pub const SUMS_MAX: usize = 16 << 10;
 pub use crate::sys::SUM_LEN;

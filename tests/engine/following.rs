@@ -15,21 +15,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-struct Followed {
-    bed: Bed,
-    replication: Arc<dyn Replication>,
+pub struct Followed {
+    pub bed: Bed,
+    pub replication: Arc<dyn Replication>,
 }
 
 impl Followed {
     /// Connects, replicates and mirrors.
-    fn new(prepare: impl FnOnce(&Bed)) -> Followed {
+    pub fn new(prepare: impl FnOnce(&Bed)) -> Followed {
         let mut bed = Bed::new();
         bed.settings.queue_dir = bed.dir.path().join("queue");
         bed.settings.orphans.guard_percent = 100;
         Followed::on(bed, prepare)
     }
 
-    fn on(bed: Bed, prepare: impl FnOnce(&Bed)) -> Followed {
+    pub fn on(bed: Bed, prepare: impl FnOnce(&Bed)) -> Followed {
         prepare(&bed);
         let shared = Arc::new(ReplicationShared::default());
         let replication = source::replicate(&bed.plan(), shared).unwrap();
@@ -39,22 +39,22 @@ impl Followed {
         Followed { bed, replication }
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub fn at(&self, name: &str) -> PathBuf {
         self.bed.source().join(name)
     }
 
-    fn outside(&self, name: &str) -> PathBuf {
+    pub fn outside(&self, name: &str) -> PathBuf {
         self.bed.dir.path().join("outside").join(name)
     }
 
-    fn barrier(&self) {
+    pub fn barrier(&self) {
         let reached = self.replication.barrier(Some(Duration::from_secs(20)), &mut ());
         let words = (self.replication.shared().last_error(), self.replication.shared().mirror_required());
         assert!(reached.clone().unwrap_or(false), "{reached:?} {words:?} {:?}", self.replication);
     }
 
     /// Everything is on the target, and nothing failed on the way.
-    fn same(&self) {
+    pub fn same(&self) {
         self.barrier();
         self.bed.same();
         assert_eq!(self.replication.shared().last_error(), None, "{:?}", self.replication);
@@ -241,23 +241,28 @@ fn random_operations_during_a_mirror_arrive() {
 }
 
 /// `ROUNDS` in the environment asks for more.
-fn rounds(usual: usize) -> usize {
+pub fn rounds(usual: usize) -> usize {
     std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usual)
 }
 
 /// `SEED` in the environment repeats the operations, though not their timing.
 fn random_tree() -> (Followed, Operations, Random) {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos().into()
-    });
-    println!("SEED={seed}");
+    let seed = seed();
     let followed = Followed::new(|bed| tree::random(&bed.source(), seed, 60));
     let operations = Operations::new(followed.bed.source(), followed.outside(""));
     (followed, operations, Random::new(seed))
 }
 
+pub fn seed() -> u64 {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos().into()
+    });
+    println!("SEED={seed}");
+    seed
+}
+
 /// Operations of four threads.
-fn at_once(operations: &Operations, random: &mut Random, each: usize) {
+pub fn at_once(operations: &Operations, random: &mut Random, each: usize) {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             let mut random = Random::new(random.next());

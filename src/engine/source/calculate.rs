@@ -27,7 +27,7 @@ pub fn calculate(plan: &JobPlan, shared: &JobShared) -> SetSize {
     let roots = open_roots(plan, |_, _, _| {});
     let mut whole = true;
     for root in &roots {
-        whole &= walk(plan, root, shared, &mut count);
+        whole &= walk(plan, root, None, shared, &mut count);
     }
     let mut size = count.size;
     size.calculated = SystemTime::now()

@@ -178,6 +178,12 @@ impl Emit {
         true
     }
 
+    /// Closes the stream without sending what there is.
+    pub(super) fn drop_all(&mut self) {
+        self.frame.clear();
+        self.ops = None;
+    }
+
     /// Closes the stream: the target ends when it has applied all.
     pub(super) fn close(&mut self) {
         let _ = self.flush();

@@ -115,6 +115,14 @@ impl Folder {
     }
 }
 
+/// A path's directory and its last name.
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (&path[..0], path),
+    }
+}
+
 /// Two paths joined; either may be empty.
 pub(super) fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
     match (path.is_empty(), name.is_empty()) {

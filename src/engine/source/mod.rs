@@ -17,6 +17,7 @@ mod listing;
 mod mirror;
 mod null;
 mod orphans;
+mod parts;
 mod remap;
 mod replicate;
 mod report;
@@ -127,7 +128,7 @@ fn over(
     };
     let JobEnd { emitter, listings, sums, results, frames } = end;
     let outcome = job(Way { emitter, gate: Gate::Follow(common), listings, sums, results, frames });
-    follow.end_job();
+    follow.end_job(outcome.complete);
     outcome
 }
 

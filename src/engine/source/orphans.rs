@@ -22,10 +22,21 @@ use std::time::{Duration, SystemTime};
 /// The guard lets so few removals pass whatever their share is.
 const GUARD_FLOOR: u64 = 10;
 
+struct Orphan {
+    folder: Arc<Folder>,
+    name: Vec<u8>,
+    /// It has left the source, and replication could not tell the target.
+    left: bool,
+    /// The source has something else under its name.
+    replaced: bool,
+}
+
 /// What a walk found.
 #[derive(Default)]
 pub(super) struct Orphans {
-    list: Vec<(Arc<Folder>, Vec<u8>)>,
+    list: Vec<Orphan>,
+    /// Of these, the ones that are known to have left the source: no person needs to say so.
+    left: u64,
     /// They are looked for.
     pub wanted: bool,
     /// Only entries that were not modified since then (ORP-09).
@@ -41,15 +52,48 @@ impl Orphans {
             plan.settings.orphans.min_age_minutes.and_then(|minutes| {
                 SystemTime::now().checked_sub(Duration::from_secs(60 * u64::from(minutes)))
             });
-        Self { list: Vec::new(), wanted, before, kept: 0 }
+        Self { list: Vec::new(), left: 0, wanted, before, kept: 0 }
     }
 
     /// An entry that only the target has. True: it is an orphan. What a rule excludes is none (ORP-11).
-    pub(super) fn meet(&mut self, folder: &Arc<Folder>, rules: &DirRules, theirs: &TargetEntry) -> bool {
-        if !self.wanted {
+    /// `replaced`: the source has something else under its name.
+    pub(super) fn meet(
+        &mut self,
+        folder: &Arc<Folder>,
+        rules: &DirRules,
+        theirs: &TargetEntry,
+        replaced: bool,
+    ) -> bool {
+        if !self.wanted || !self.belongs(rules, theirs) || !self.is_old(theirs) {
             return false;
         }
-        let belongs = if theirs.kind == FileKind::Directory {
+        self.list.push(Orphan {
+            folder: Arc::clone(folder),
+            name: theirs.name.clone(),
+            left: false,
+            replaced,
+        });
+        true
+    }
+
+    /// An entry that only the target has, as it has left the source unseen by the target. It goes as replication removes: whether
+    /// orphans are looked for or not, and however old it is. True: so it is.
+    pub(super) fn left(&mut self, folder: &Arc<Folder>, rules: &DirRules, theirs: &TargetEntry) -> bool {
+        let belongs = self.belongs(rules, theirs);
+        if belongs {
+            self.list.push(Orphan {
+                folder: Arc::clone(folder),
+                name: theirs.name.clone(),
+                left: true,
+                replaced: false,
+            });
+            self.left += 1;
+        }
+        belongs
+    }
+
+    fn belongs(&mut self, rules: &DirRules, theirs: &TargetEntry) -> bool {
+        if theirs.kind == FileKind::Directory {
             match rules.dir(&theirs.name) {
                 DirDecision::Skip => false,
                 DirDecision::Enter { rules, .. } => {
@@ -61,12 +105,7 @@ impl Orphans {
             }
         } else {
             rules.file(&theirs.name)
-        };
-        if !belongs || !self.is_old(theirs) {
-            return false;
         }
-        self.list.push((Arc::clone(folder), theirs.name.clone()));
-        true
     }
 
     fn is_old(&self, theirs: &TargetEntry) -> bool {
@@ -102,21 +141,25 @@ impl Orphans {
                 self.kept
             );
         }
-        if let Some(refusal) = guard(plan, self.len() + below, entries) {
+        if let Some(refusal) = guard(plan, self.len() - self.left + below, entries) {
             report.fatal(refusal);
             return Ok(());
         }
         tracing::info!("Delete Orphans Started <{}>", plan.connection);
         let aside = plan.settings.orphans.move_to.is_some();
         let mut folders: Vec<Arc<Folder>> = Vec::new();
-        for (folder, name) in self.list.drain(..) {
+        for Orphan { folder, name, left, replaced } in self.list.drain(..) {
             if !shared.go_on() {
                 break;
             }
+            let aside = aside && !left;
             let op =
                 if aside { Op::MoveAside { name: &name } } else { Op::Remove { name: &name, tree: true } };
             // What has come since is none.
-            let Some(turn) = gate.lacks(&folder, &name) else { continue };
+            let turn = if replaced { gate.clears(&folder, &name) } else { gate.lacks(&folder, &name) };
+            if turn.is_none() {
+                continue;
+            }
             emitter.send(&folder, &op)?;
             drop(turn);
             shared.counters.orphans.fetch_add(1, Relaxed);

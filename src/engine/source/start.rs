@@ -7,6 +7,7 @@ use crate::engine::job::{JobPlan, JobShared, Sink};
 use crate::engine::log::escape;
 use crate::engine::source::compare::{Compare, Comparer};
 use crate::engine::source::listing::Listing;
+use crate::engine::source::parts::Parts;
 use crate::engine::source::report::{Report, Spot};
 use crate::engine::source::walk::{Root, open_roots};
 use crate::wire::{Op, PATH_MAX};
@@ -23,8 +24,13 @@ pub(super) struct Start {
     pub report: Arc<Report>,
 }
 
-/// Opens the roots and the stream. The error: no root could be opened.
-pub(super) fn begin(plan: &JobPlan, shared: &JobShared, way: &Way) -> Result<Start, ApiError> {
+/// Opens the roots and the stream. `parts`: all of the target that is to be described; None: everything. The error: no root could be opened.
+pub(super) fn begin(
+    plan: &JobPlan,
+    shared: &JobShared,
+    way: &Way,
+    parts: Option<&Parts>,
+) -> Result<Start, ApiError> {
     let started = Instant::now();
     let mut missing = Vec::new();
     let roots = open_roots(plan, |number, path, error| {
@@ -78,7 +84,16 @@ pub(super) fn begin(plan: &JobPlan, shared: &JobShared, way: &Way) -> Result<Sta
         roots: paths.iter().map(|(path, only)| (path.as_os_str().as_bytes(), only.as_deref())).collect(),
     };
     // Replication has begun the stream already.
-    let op = if way.is_own() { begin } else { Op::Scan { parts: Vec::new() } };
+    let mut parts = parts.map(Parts::list);
+    if let (Some(parts), Some(root)) = (&mut parts, roots.first())
+        && parts.is_empty()
+    {
+        // No part at all would mean everything.
+        parts.push((root.number, Vec::new(), false));
+    }
+    let parts = parts.unwrap_or_default();
+    let parts = parts.iter().map(|(root, path, deep)| (*root, path.as_slice(), *deep)).collect();
+    let op = if way.is_own() { begin } else { Op::Scan { parts } };
     let mut emit = way.emitter.lock();
     let sent = emit.push(&op).and_then(|()| emit.flush());
     drop(emit);

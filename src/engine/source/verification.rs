@@ -1,5 +1,6 @@
 //! A verification from its first line in the log to its last.
 
+use super::parts::Vacated;
 use super::start::{Start, begin, policy, root_is_gone, spawn_comparer};
 use super::{COMPARISONS, Way, refused};
 use crate::api::{MirrorKind, MirrorSpec, Phase, VerifySpec};
@@ -21,7 +22,7 @@ use std::sync::mpsc::sync_channel;
 
 pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way) -> JobOutcome {
     way.gate.verify_begins();
-    let Start { started, roots, report } = match begin(plan, shared, &way) {
+    let Start { started, roots, report } = match begin(plan, shared, &way, None) {
         Ok(start) => start,
         Err(error) => return refused(error),
     };
@@ -66,7 +67,7 @@ pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way
         let mut walked = true;
         for number in 0..plan.paths.len() {
             match roots.iter().find(|root| usize::from(root.number) == number) {
-                Some(root) => walked = walked && walk(plan, root, shared, &mut verify),
+                Some(root) => walked = walked && walk(plan, root, None, shared, &mut verify),
                 None => {
                     let number = u16::try_from(number).unwrap_or(u16::MAX);
                     root_is_gone(&mut verify.listing, &report, shared, number);
@@ -86,6 +87,8 @@ pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way
             gate: &gate,
             report: &report,
             roots: &roots,
+            parts: None,
+            vacated: Vacated::default(),
             listing,
             results,
             compare: None,

@@ -261,7 +261,7 @@ impl Verify<'_> {
     /// Something that only the target has (ORP-02: a verification may see to orphans too).
     fn target_only(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) {
         if let Some(rules) = visit.rules {
-            let goes = self.orphans.meet(visit.folder, rules, theirs);
+            let goes = self.orphans.meet(visit.folder, rules, theirs, false);
             if goes && theirs.kind == FileKind::Directory {
                 self.listing.orphan(visit.folder.root, visit.folder.join(&theirs.name));
             }

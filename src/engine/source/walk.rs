@@ -5,6 +5,7 @@
 //! itself (REP-03), paths over the limit (REP-37).
 
 use super::folder::{Folder, OwnMeta, join};
+use super::parts::{Looks, Part};
 use crate::api::ConnectionId;
 use crate::engine::job::{JobPlan, JobShared};
 use crate::engine::log::escape;
@@ -116,21 +117,34 @@ fn open_root(plan: &JobPlan, number: u16, source: &Path, target: &Path) -> io::R
 }
 
 /// A directory that is being walked.
-struct Level {
+struct Level<'p> {
     folder: Arc<Folder>,
     id: (u64, u64),
     /// Subdirectories to come, last first.
-    below: Vec<Below>,
+    below: Vec<Below<'p>>,
 }
 
-/// A subdirectory to walk: its name, whether it belongs itself, its rules.
-type Below = (Vec<u8>, bool, Option<DirRules>);
+/// A subdirectory to walk.
+struct Below<'p> {
+    name: Vec<u8>,
+    /// It belongs itself.
+    included: bool,
+    rules: Option<DirRules>,
+    /// What of it is looked at. None: everything.
+    part: Option<&'p Part>,
+}
 
-/// Walks one root. False: the visitor ended it, or a stop was asked for.
-pub(super) fn walk(plan: &JobPlan, root: &Root, shared: &JobShared, visitor: &mut dyn Visitor) -> bool {
+/// Walks one root, or the part of it that is given. False: the visitor ended it, or a stop was asked for.
+pub(super) fn walk(
+    plan: &JobPlan,
+    root: &Root,
+    part: Option<&Part>,
+    shared: &JobShared,
+    visitor: &mut dyn Visitor,
+) -> bool {
     let mut walk = Walk { plan, root, names: Names::default(), buffer: Vec::new() };
-    let mut stack: Vec<Level> = Vec::new();
-    let top = (Vec::new(), root.included, root.rules.clone());
+    let mut stack: Vec<Level<'_>> = Vec::new();
+    let top = Below { name: Vec::new(), included: root.included, rules: root.rules.clone(), part };
     match walk.directory(&stack, top, visitor) {
         Step::Down(level) => stack.push(level),
         Step::Over => {}
@@ -162,19 +176,19 @@ struct Walk<'a> {
     buffer: Vec<u8>,
 }
 
-enum Step {
-    Down(Level),
+enum Step<'p> {
+    Down(Level<'p>),
     Over,
     End,
 }
 
 impl Walk<'_> {
-    fn directory(
+    fn directory<'p>(
         &mut self,
-        stack: &[Level],
-        (name, included, rules): Below,
+        stack: &[Level<'p>],
+        Below { name, included, rules, part }: Below<'p>,
         visitor: &mut dyn Visitor,
-    ) -> Step {
+    ) -> Step<'p> {
         let number = self.root.number;
         let parent = stack.last().map(|level| &level.folder);
         let path = parent.map_or_else(Vec::new, |parent| parent.join(&name));
@@ -209,6 +223,17 @@ impl Walk<'_> {
                 return Step::Over;
             }
         };
+        let own = match (included, self.root.only.is_some()) {
+            (true, _) => OwnMeta::Always,
+            (false, false) => OwnMeta::WhenMade,
+            (false, true) => OwnMeta::Never,
+        };
+        if let Some(part) = part.filter(|part| part.looks == Looks::Past) {
+            let folder = Folder::new(number, path, &stat, xattrs, parent.cloned(), own);
+            // Nobody is asked: had it not been made, it would be looked at.
+            folder.found();
+            return Step::Down(Level { folder, id: stat.id(), below: ways(part, rules.as_ref()) });
+        }
         if !visitor.enters((number, &path), &dir, &stat, included, rules.as_ref()) {
             return Step::Over;
         }
@@ -216,20 +241,21 @@ impl Walk<'_> {
             visitor.unreadable(number, &path, &error, "read the directory");
             return Step::Over;
         }
-        let own = match (included, self.root.only.is_some()) {
-            (true, _) => OwnMeta::Always,
-            (false, false) => OwnMeta::WhenMade,
-            (false, true) => OwnMeta::Never,
-        };
         let folder = Folder::new(number, path, &stat, xattrs, parent.cloned(), own);
         let mut names = std::mem::take(&mut self.names);
-        let below = match (&rules, &self.root.only) {
+        let mut below = match (&rules, &self.root.only) {
             (Some(rules), _) => select(&mut names, &dir, rules),
             (None, only) => {
                 names.retain(|name, _| only.as_deref() == Some(name.to_bytes()));
                 Vec::new()
             }
         };
+        if let Some(part) = part.filter(|part| part.looks == Looks::Here) {
+            below.retain_mut(|next| {
+                next.part = part.below.get(&next.name);
+                next.part.is_some()
+            });
+        }
         if !self.plan.elsewhere.is_empty() {
             names.retain(|name, kind| {
                 // Directories are met once more, when they are walked.
@@ -287,7 +313,7 @@ impl Walk<'_> {
         sys::xattrs_of_open(dir.as_fd(), sys::is_root())
     }
 
-    fn reason_to_leave_out(&self, stack: &[Level], stat: &Stat, dir: &Dir) -> Option<String> {
+    fn reason_to_leave_out(&self, stack: &[Level<'_>], stat: &Stat, dir: &Dir) -> Option<String> {
         if self.plan.forbidden.contains(&stat.id()) {
             return Some("it is the engine's own directory".to_string());
         }
@@ -308,7 +334,7 @@ impl Walk<'_> {
 }
 
 /// Leaves only the names that belong; the subdirectories to walk, last first.
-fn select(names: &mut Names, dir: &Dir, rules: &DirRules) -> Vec<Below> {
+fn select<'p>(names: &mut Names, dir: &Dir, rules: &DirRules) -> Vec<Below<'p>> {
     let mut below = Vec::new();
     names.retain(|name, kind| {
         if unfinished_by(name.to_bytes()).is_some() {
@@ -327,13 +353,26 @@ fn select(names: &mut Names, dir: &Dir, rules: &DirRules) -> Vec<Below> {
         match rules.dir(name.to_bytes()) {
             DirDecision::Skip => false,
             DirDecision::Enter { included, rules } => {
-                below.push((name.to_bytes().to_vec(), included, Some(rules)));
+                let name = name.to_bytes().to_vec();
+                below.push(Below { name, included, rules: Some(rules), part: None });
                 true
             }
         }
     });
     below.reverse();
     below
+}
+
+/// The subdirectories that lead to what is looked at, last first.
+fn ways<'p>(part: &'p Part, rules: Option<&DirRules>) -> Vec<Below<'p>> {
+    let Some(rules) = rules else { return Vec::new() };
+    let way = |(name, part): (&Vec<u8>, &'p Part)| match rules.dir(name) {
+        DirDecision::Skip => None,
+        DirDecision::Enter { included, rules } => {
+            Some(Below { name: name.clone(), included, rules: Some(rules), part: Some(part) })
+        }
+    };
+    part.below.iter().rev().filter_map(way).collect()
 }
 
 fn is_directory(dir: &Dir, name: &CStr) -> bool {

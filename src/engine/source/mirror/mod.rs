@@ -17,6 +17,7 @@ use super::folder::Folder;
 use super::links::Links;
 use super::listing::{Listing, TargetEntry};
 use super::orphans::Orphans;
+use super::parts::{Parts, Vacated};
 use super::replicate::Gate;
 use super::report::{Report, Spot};
 use super::walk::{Root, Visit, Visitor};
@@ -52,6 +53,9 @@ pub(super) struct Mirror<'a> {
     pub gate: &'a Gate,
     pub report: &'a Report,
     pub roots: &'a [Root],
+    /// All that is compared. None: everything.
+    pub parts: Option<&'a Parts>,
+    pub vacated: Vacated,
     pub listing: Listing,
     pub results: Receiver<Frame>,
     /// To the comparing thread; none when no checksums are asked for.
@@ -302,18 +306,23 @@ impl Mirror<'_> {
             let bytes = if stat.kind == FileKind::File { stat.size } else { 0 };
             if theirs.kind == FileKind::Directory {
                 // What a CLEAN would lose counts.
-                self.orphan(visit, theirs);
+                self.orphan(visit, theirs, true);
             }
             self.tell(visit.folder, name.to_bytes(), MirrorReason::Type, bytes);
             return Ok(());
         }
         // A directory with something in it goes only where orphans may go, and as they go: what is in it is on the target
         // only.
-        if theirs.kind == FileKind::Directory && self.orphan(visit, theirs) {
+        let directory = theirs.kind == FileKind::Directory;
+        let left = directory && self.has_left(visit.folder, theirs);
+        if directory && !left && self.orphan(visit, theirs, true) {
             self.replacing.push(spot(visit.folder, name));
             return Ok(());
         }
-        {
+        if left {
+            let Some(_turn) = self.gate.clears(visit.folder, name.to_bytes()) else { return Ok(()) };
+            self.emitter.send(visit.folder, &Op::Remove { name: name.to_bytes(), tree: true })?;
+        } else {
             let Some(_turn) = self.gate.sends(visit.folder, name, stat) else { return Ok(()) };
             self.emitter.send(visit.folder, &Op::Remove { name: name.to_bytes(), tree: false })?;
         }
@@ -444,16 +453,25 @@ impl Mirror<'_> {
 
     /// Something that only the target has.
     fn target_only(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) {
-        if self.orphan(visit, theirs) {
+        if self.orphan(visit, theirs, false) {
             self.tell(visit.folder, &theirs.name, MirrorReason::Orphan, 0);
             self.note_top(visit.folder, theirs);
         }
     }
 
-    /// True: it is to go with the orphans.
-    fn orphan(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) -> bool {
+    /// Is it what has left the source while the target could not be told?
+    fn has_left(&self, folder: &Folder, theirs: &TargetEntry) -> bool {
+        !self.plan.settings.ignore_deletes && self.vacated.has(folder.root, &folder.path, &theirs.name)
+    }
+
+    /// True: it is to go with the orphans. `replaced`: the source has something else under its name.
+    fn orphan(&mut self, visit: &Visit<'_>, theirs: &TargetEntry, replaced: bool) -> bool {
         let Some(rules) = visit.rules else { return false };
-        let goes = self.orphans.meet(visit.folder, rules, theirs);
+        let folder = visit.folder;
+        if self.has_left(folder, theirs) {
+            return self.orphans.left(folder, rules, theirs);
+        }
+        let goes = self.orphans.meet(folder, rules, theirs, replaced);
         if goes && theirs.kind == FileKind::Directory {
             self.listing.orphan(visit.folder.root, visit.folder.join(&theirs.name));
         }

@@ -9,6 +9,7 @@ use crate::engine::source::listing::{Listing, TargetEntry};
 use crate::engine::source::mirror::Mirror;
 use crate::engine::source::orphans::Orphans;
 use crate::engine::source::refused;
+use crate::engine::source::replicate::Begun;
 use crate::engine::source::report::Spot;
 use crate::engine::source::start::{Start, begin, policy, root_is_gone, spawn_comparer};
 use crate::engine::source::sums::Sums;
@@ -30,8 +31,8 @@ pub(in crate::engine::source) fn run(
     mut dry: Option<DryRunSink<'_>>,
     clean: bool,
 ) -> JobOutcome {
-    let unseen = dry.is_none() && way.gate.mirror_begins();
-    let Start { started, roots, report } = match begin(plan, shared, &way) {
+    let begun = if dry.is_none() { way.gate.mirror_begins() } else { Begun::default() };
+    let Start { started, roots, report } = match begin(plan, shared, &way, begun.parts.as_ref()) {
         Ok(start) => start,
         Err(error) => return refused(error),
     };
@@ -74,11 +75,13 @@ pub(in crate::engine::source) fn run(
             gate: &gate,
             report: &report,
             roots: &roots,
+            parts: begun.parts.as_ref(),
+            vacated: begun.vacated,
             listing: Listing::new(listings, frames.clone()),
             results,
             compare: compares.then_some(compare),
             links: Links::default(),
-            orphans: Orphans::new(plan, spec.orphans || clean || unseen),
+            orphans: Orphans::new(plan, spec.orphans || clean || begun.unseen),
             dry: if is_dry { Some(&mut tell) } else { None },
             under_way: HashMap::new(),
             reached: 0,
@@ -160,9 +163,12 @@ pub(in crate::engine::source) fn survey(
 /// Walks all roots in their order. A root that is not there, but is on the target, is a failure: its copy is kept.
 fn walk_all(plan: &JobPlan, roots: &[Root], shared: &JobShared, mirror: &mut Mirror<'_>) -> bool {
     for number in 0..plan.paths.len() {
+        let parts = mirror.parts.map(|parts| parts.root(u16::try_from(number).unwrap_or(u16::MAX)));
         match roots.iter().find(|root| usize::from(root.number) == number) {
+            // Nothing in it is to be compared.
+            Some(_) if parts.is_some_and(|part| part.is_none()) => {}
             Some(root) => {
-                if !walk(plan, root, shared, mirror) {
+                if !walk(plan, root, parts.flatten(), shared, mirror) {
                     return false;
                 }
             }
@@ -189,13 +195,19 @@ impl Mirror<'_> {
         finished
     }
 
+    /// Entries of the target's copy: of all of it, also where only a part was described.
+    fn entries(&self) -> u64 {
+        let known = if self.parts.is_some() { self.gate.entries() } else { 0 };
+        known.max(self.listing.entries)
+    }
+
     /// False: the target has ended.
     pub(in crate::engine::source) fn remove_orphans(&mut self) -> bool {
         if self.dry.is_some() {
             return true;
         }
         self.shared.set_phase(Phase::RemovingOrphans);
-        let (below, entries) = (self.listing.below_orphans, self.listing.entries);
+        let (below, entries) = (self.listing.below_orphans, self.entries());
         let removed = self.orphans.remove(
             self.plan,
             self.shared,

@@ -663,6 +663,8 @@ impl Bulk {
         }
         state.jobs.remove(&key);
         job.finished = true;
+        // It is under way no more, and its end may be lost with the stream.
+        self.common.dirty().inode(key.0);
         let mut marks = std::mem::take(&mut job.marks);
         // One that failed has a pass that will not end.
         marks.extend(job.pass.take().into_iter().flat_map(|pass| pass.marks));
@@ -687,7 +689,7 @@ impl Bulk {
         if offered {
             emit.push(&Op::FileAsk { file: number })?;
         }
-        self.common.ask_applied(&mut emit)?;
+        self.common.ask_applied(&mut emit, None)?;
         emit.flush()?;
         drop(emit);
         self.changed.notify_all();

@@ -6,7 +6,8 @@
 
 use super::super::capture::{Capture, Key};
 use super::bulk::Bulk;
-use super::desk::Desk;
+use super::desk::{Desk, Lost};
+use super::dirty::{Area, Dirty, Marks, Nodes};
 use super::model::{Identity, Model, NodeId, Stamps, flag};
 use super::record::{At, Record};
 use super::share::Share;
@@ -15,6 +16,7 @@ use crate::engine::job::JobPlan;
 use crate::engine::log::escape;
 use crate::engine::queue::{Popped, Queue};
 use crate::engine::replication::{Activity, Hold, ReplicationShared};
+use crate::engine::source::parts::{Parts, Vacated};
 use crate::sys::{self, Dir, Stat};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -83,6 +85,9 @@ pub(in crate::engine::source) struct Common {
     guard: Mutex<Guard>,
     /// Its lock is the last one taken.
     desk: Mutex<Desk>,
+    /// Nothing else is locked while this is.
+    dirty: Mutex<Dirty>,
+    comparing: Mutex<Comparing>,
     /// A barrier has been reached, or never will be.
     pub(super) told: Condvar,
     /// The stream is up; another flag for each stream.
@@ -94,9 +99,34 @@ pub(in crate::engine::source) struct Common {
     mirroring: AtomicBool,
     /// See [`Common::note_key`].
     recent: Mutex<HashMap<Identity, Key>>,
+    /// It has ended, and what changed until then was not looked at yet.
+    mirrored: AtomicBool,
     /// Questions for what is applied that were sent.
     pub(super) asked: AtomicU64,
     bulk: Mutex<Weak<Bulk>>,
+}
+
+/// What the present mirror, or the last one, compares.
+#[derive(Debug, Default)]
+struct Comparing {
+    /// To be dirty again if it does not come to its end. None: no mirror is on its way.
+    marks: Option<Marks>,
+    /// Whatever only the target has is to go.
+    unseen: bool,
+    /// It has come to its end.
+    complete: bool,
+    /// None: everything.
+    directories: Option<Arc<Nodes>>,
+}
+
+/// How a mirror begins.
+#[derive(Debug, Default)]
+pub(in crate::engine::source) struct Begun {
+    /// Names may have left unseen: whatever only the target has has to go.
+    pub unseen: bool,
+    /// All that is to be compared. None: everything.
+    pub parts: Option<Parts>,
+    pub vacated: Vacated,
 }
 
 /// The largest copy of late, and since when it is so.
@@ -144,12 +174,15 @@ impl Common {
             whole: AtomicBool::new(false),
             guard: Mutex::new(Guard { percent, peak: 0, since: Instant::now() }),
             desk: Mutex::default(),
+            dirty: Mutex::default(),
+            comparing: Mutex::default(),
             told: Condvar::new(),
             line: Mutex::default(),
             looking: AtomicBool::new(false),
             active: AtomicBool::new(false),
             mirroring: AtomicBool::new(false),
             recent: Mutex::default(),
+            mirrored: AtomicBool::new(false),
             asked: AtomicU64::new(0),
             bulk: Mutex::default(),
         }
@@ -157,6 +190,14 @@ impl Common {
 
     pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn dirty(&self) -> MutexGuard<'_, Dirty> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn comparing(&self) -> MutexGuard<'_, Comparing> {
+        self.comparing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The model, for a moment.
@@ -173,7 +214,7 @@ impl Common {
         self.model()
     }
 
-    /// A mirror's turn: everything that was logged has been sent. None: the replication is ending.
+    /// A mirror's turn: everything that was logged has been sent. None: the replication is ending, or the target has.
     pub(super) fn mirror_turn(&self) -> Option<MutexGuard<'_, Model>> {
         let model = self.model();
         if self.queue.is_idle() {
@@ -183,7 +224,7 @@ impl Common {
         drop(model);
         self.share.waits();
         let turn = loop {
-            if self.is_stopping() {
+            if self.is_stopping() || !self.is_line_alive() {
                 break None;
             }
             self.queue.wait_idle(Some(TURN), || self.is_stopping());
@@ -212,23 +253,38 @@ impl Common {
         }
     }
 
-    /// Puts a record into the queue. Past its limit the copy has to be compared anew, and records are dropped until then.
-    pub(super) fn log(&self, record: &[u8], bytes: u64) {
-        if self.degraded.load(Relaxed) {
-            return;
-        }
-        match self.queue.push(record, bytes) {
-            Ok(_) => {
-                self.show(Activity::Replicating);
-                self.share.replicates();
-                self.shared.ops_generated.fetch_add(1, Relaxed);
+    /// Puts a record into the queue; past its limit the log is lost, and records go to the dirty set alone until a mirror begins.
+    /// `nodes`: the entries that it is about, and whether all that is below them is. Who logs what is about one holds the model.
+    pub(super) fn log(&self, record: &[u8], bytes: u64, nodes: &[(NodeId, bool)]) {
+        let mut position = 0;
+        if !self.degraded.load(Relaxed) {
+            match self.queue.push(record, bytes) {
+                Ok(at) => {
+                    position = at;
+                    self.show(Activity::Replicating);
+                    self.share.replicates();
+                    self.shared.ops_generated.fetch_add(1, Relaxed);
+                }
+                Err(full) => self.degrade(&full.to_string()),
             }
-            Err(full) => self.degrade(&full.to_string()),
+        }
+        if !nodes.is_empty() {
+            let mut dirty = self.dirty();
+            dirty.logged(position);
+            nodes.iter().for_each(|(node, deep)| dirty.node(*node, *deep));
+        }
+        if position == 0 {
+            self.lose(Record::decode(record).ok().and_then(|record| record.leaves()));
         }
     }
 
     /// The log is given up: what it held is found again by comparing (architecture.md 4).
     pub(super) fn degrade(&self, why: &str) {
+        if self.is_degraded() {
+            return;
+        }
+        // Before anything is dropped: what is marked from now on is kept.
+        self.dirty().lose();
         if !self.degraded.swap(true, Relaxed) {
             self.drop_log();
             let Self { plan, .. } = self;
@@ -246,9 +302,51 @@ impl Common {
         self.degraded.load(Relaxed)
     }
 
-    pub(super) fn mirror_ends(&self) {
-        self.mirroring.store(false, Relaxed);
+    /// A job has ended. What a mirror that did not come to its end was to compare is dirty still.
+    pub(super) fn job_ends(&self, complete: bool) {
+        let mut comparing = self.comparing();
+        comparing.complete = complete && comparing.marks.is_some();
+        let (marks, unseen) = (if complete { None } else { comparing.marks.take() }, comparing.unseen);
+        drop(comparing);
+        if let Some(mut marks) = marks {
+            let lost = self.is_degraded();
+            if lost {
+                // What it had sent and what replication sent between cannot be told apart any more.
+                marks.everything();
+            }
+            self.dirty().keep(&marks);
+            if unseen || lost {
+                self.lose_all();
+            }
+        }
+        self.end_all_busy();
         self.whole.store(true, Relaxed);
+        self.mirrored.store(self.is_mirroring(), Relaxed);
+        self.capture.looks().wake();
+    }
+
+    /// The mirror has ended; what it did not find in its place is compared when it is found, which may be only now.
+    pub(super) fn is_mirror_ending(&self) -> bool {
+        self.mirrored.load(Relaxed)
+    }
+
+    /// Everything that was changed before the mirror ended was looked at.
+    pub(super) fn end_mirroring(&self) {
+        // Under the locks, as the next one may be beginning.
+        let mut model = self.model();
+        let mut comparing = self.comparing();
+        if self.mirrored.swap(false, Relaxed) {
+            self.mirroring.store(false, Relaxed);
+            comparing.marks = None;
+            if comparing.complete {
+                model.clear_all(flag::VACATED);
+            }
+        }
+    }
+
+    /// The directories that the present mirror compares. None: all.
+    pub(super) fn compared(&self) -> Option<Arc<Nodes>> {
+        self.comparing().directories.clone()
     }
 
     /// A mirror is on its way: what the target has may not be what the model says.
@@ -268,45 +366,107 @@ impl Common {
         self.given_up.load(Relaxed)
     }
 
-    /// A mirror begins: it compares everything, so what was dropped is made good by it.
-    /// Names that left the source while the log was dropped are removed first. True: which they were is not known, so that
-    /// whatever only the target has has to go.
-    pub(super) fn mirror_begins(&self) -> bool {
+    /// A mirror begins: it compares everything, or what is dirty, so what was dropped is made good by it. Names that left the
+    /// source while the log was lost are removed first.
+    pub(super) fn mirror_begins(&self) -> Begun {
         self.active.store(true, Relaxed);
-        self.mirroring.store(true, Relaxed);
-        let degraded = self.degraded.swap(self.has_given_up(), Relaxed);
-        if degraded {
-            self.model().clear_all(flag::CONTENT | flag::META);
+        {
+            let mut comparing = self.comparing();
+            // What the last one left to be found is not found yet.
+            if let Some(marks) = std::mem::take(&mut *comparing).marks {
+                self.dirty().keep(&marks);
+            }
+            self.mirrored.store(false, Relaxed);
+            self.mirroring.store(true, Relaxed);
         }
-        self.job_begins();
-        let model = self.model();
-        let (lost, all) = self.take_lost();
-        let mut record = Vec::new();
-        for (root, path, name) in lost {
-            let whole = super::super::folder::join(&path, &name);
-            if model.at(root, &whole).is_none() {
-                record.clear();
-                let at = At { root, path: &path, name: &name };
-                Record::Remove { at, directory: true }.encode(&mut record);
-                self.log(&record, 0);
+        // Held until the names that have left are in the log: what comes behind them may need their places.
+        let mut model = self.model();
+        let mut marks = self.begin_log(&mut model);
+        self.begin_job(&mut model);
+        let (left, unseen) = self.take_lost();
+        for (root, path, name) in &left {
+            if let Some(node) = model.at(*root, &super::super::folder::join(path, name)) {
+                model.set(node, flag::VACATED);
             }
         }
-        all
+        let vacated = model.flagged(flag::VACATED);
+        let area = if self.shared.mirrors_dirty_only() && !self.has_given_up() {
+            marks.area(&model, &left, &vacated)
+        } else {
+            None
+        };
+        self.tell_area(&model, area.as_ref());
+        if area.is_none() {
+            marks.everything();
+        }
+        let removes = !left.is_empty();
+        self.remove_left(&model, &left);
+        let (directories, parts) =
+            area.map_or((None, None), |area| (Some(Arc::new(area.directories)), Some(area.parts)));
+        let vacated = Vacated::new(vacated.into_iter().map(|node| model.path(node)));
+        *self.comparing() = Comparing { marks: Some(marks), unseen, complete: false, directories };
+        drop(model);
+        if removes {
+            // The target describes itself without them.
+            drop(self.mirror_turn());
+        }
+        Begun { unseen, parts, vacated }
+    }
+
+    /// From now on records are logged. What has to be compared.
+    fn begin_log(&self, model: &mut Model) -> Marks {
+        if self.is_degraded() {
+            // What was being logged when the log was lost.
+            self.drop_log();
+        }
+        let degraded = self.degraded.swap(self.has_given_up(), Relaxed);
+        if degraded {
+            model.clear_all(flag::CONTENT | flag::META);
+        }
+        let mut marks = self.dirty().take();
+        for place in self.take_unhealed() {
+            self.at_places(model, &place).into_iter().for_each(|(node, _)| marks.node(node, true));
+        }
+        marks
+    }
+
+    /// Removes the names that nothing has taken since.
+    fn remove_left(&self, model: &Model, left: &[Lost]) {
+        let mut record = Vec::new();
+        for (root, path, name) in left {
+            // One whose directory has left, too, goes with that; to remove it by itself would make the directory.
+            let Some(directory) = model.at(*root, path) else { continue };
+            if model.child(directory, name).is_none() {
+                record.clear();
+                let at = At { root: *root, path, name };
+                Record::Remove { at, directory: true }.encode(&mut record);
+                self.log(&record, 0, &[(directory, false)]);
+            }
+        }
+    }
+
+    fn tell_area(&self, model: &Model, area: Option<&Area>) {
+        if let Some(area) = area {
+            let (compared, all) = (area.directories.len(), model.directories());
+            let id = self.plan.connection;
+            tracing::info!("Remirror of connection {id}: {compared} of {all} directories are compared");
+        }
     }
 
     /// A mirror or verification begins: what replication sends from now on it leaves alone.
     pub(super) fn job_begins(&self) {
-        self.model().clear_all(flag::FOLLOWED | flag::TIMED | flag::PASSED);
+        self.begin_job(&mut self.model());
+    }
+
+    fn begin_job(&self, model: &mut Model) {
+        model.clear_all(flag::FOLLOWED | flag::TIMED | flag::PASSED);
         self.clear_requests();
         let Some(bulk) = self.bulk.lock().unwrap_or_else(PoisonError::into_inner).upgrade() else { return };
         // What is under way goes on, into the file that the target has now. One that ends meanwhile leaves sums, which are of
         // no use once the job has sent the file.
-        let under_way = bulk.under_way();
-        let mut model = self.model();
-        for id in under_way {
-            follow(&mut model, &id);
+        for id in bulk.under_way() {
+            follow(model, &id);
         }
-        drop(model);
         bulk.forget_all();
     }
 
@@ -400,7 +560,7 @@ impl Common {
         over.then_some(Hold::MassDeletion { entries: lost, of: guard.peak })
     }
 
-    /// Empties the log; names whose removal or move is dropped with it are remembered.
+    /// Empties the log; names whose removal or move is dropped with it are remembered. Without locking the model.
     fn drop_log(&self) {
         let mut record = Vec::new();
         let mut lost = Vec::new();

@@ -7,9 +7,9 @@
 //! meanwhile does not hold it up.
 
 use super::super::emit::{Emit, REPLICATIONS, TargetGone};
-use super::super::folder::join;
+use super::super::folder::{join, split};
 use super::common::Common;
-use super::model::{Identity, NodeId};
+use super::model::{Identity, Model, NodeId};
 use super::moves::{Moves, Place};
 use super::record::Record;
 use crate::wire::Op;
@@ -27,6 +27,8 @@ const ASK: u64 = 1 << 62;
 const ROUNDS: u32 = 12;
 /// Of so many files that are owed, or more, those that are gone are forgotten.
 const OWED: usize = 4096;
+/// Names that left while the log was lost, or places to be sent anew, that are remembered one by one.
+const MOST: usize = 65_536;
 /// How often one place is sent anew before that is a failure.
 const HEALS: u32 = 6;
 
@@ -51,6 +53,8 @@ pub(super) struct Desk {
     /// Places of the target that are not as the model has them: to be sent anew.
     heals: Vec<Place>,
     healed: HashMap<Place, Healed>,
+    /// Places of the target where a directory stood in the way of an operation.
+    blocked: Vec<Place>,
     /// When places were asked to be sent anew: how many such there were, and how many marks were answered.
     failures: Vec<(u64, u64)>,
     failed: u64,
@@ -60,12 +64,14 @@ pub(super) struct Desk {
     busy: HashMap<(u64, u64), bool>,
     /// Barriers that wait for one of these.
     parked: Vec<u64>,
-    /// Names that are gone or moved, whose operation is not applied yet, by the question that follows it.
-    leaving: VecDeque<(u64, Lost)>,
+    /// Names that are gone or moved, whose operation is not applied yet, by the question that follows it; None: it was not asked.
+    leaving: VecDeque<(Option<u64>, Lost)>,
     /// Of these, the ones whose operation was dropped: they may still stand on the target.
     lost: Vec<Lost>,
     /// Which they are is not known.
     lost_all: bool,
+    /// Places that were to be sent anew when the log was lost.
+    unhealed: Vec<Place>,
     /// Sent bytes at each question, to know what is applied.
     asks: VecDeque<(u64, u64)>,
     /// The last question that was answered.
@@ -101,6 +107,7 @@ struct Healed {
 pub(super) struct Debts {
     pub missed: Vec<Vec<u8>>,
     pub heals: Vec<Place>,
+    pub blocked: Vec<Place>,
 }
 
 /// What a mirror left to replication, or asks of it.
@@ -127,7 +134,7 @@ impl Requests {
 
 impl Desk {
     fn has_debts(&self) -> bool {
-        !self.missed.is_empty() || !self.heals.is_empty()
+        !self.missed.is_empty() || !self.heals.is_empty() || !self.blocked.is_empty()
     }
 
     /// `there`: for all that is known it still exists, so that it is owed.
@@ -214,6 +221,15 @@ impl Desk {
         false
     }
 
+    /// Names that may still stand on the target.
+    fn lose(&mut self, names: impl IntoIterator<Item = Lost>) {
+        self.lost.extend(names);
+        if self.lost.len() > MOST {
+            self.lost = Vec::new();
+            self.lost_all = true;
+        }
+    }
+
     /// Sends a mark round once more, if it was not too often. True: so it is.
     fn again(&mut self, number: u64) -> bool {
         let Some(mark) = self.marks.get_mut(&number) else { return false };
@@ -224,6 +240,11 @@ impl Desk {
         }
         again
     }
+}
+
+fn lost_at((root, path): Place) -> Lost {
+    let (directory, name) = split(&path);
+    (root, directory.to_vec(), name.to_vec())
 }
 
 fn owed(record: &Record<'_>) -> Option<Owed> {
@@ -308,6 +329,12 @@ impl Common {
         self.capture.looks().wake();
     }
 
+    /// The mirror has ended, wherever it was.
+    pub(super) fn end_all_busy(&self) {
+        let busy: Vec<(u64, u64)> = self.desk().busy.keys().copied().collect();
+        busy.into_iter().for_each(|id| self.end_busy(id));
+    }
+
     /// Does a mirror send it? Then it is looked at again when that is over, and is owed until then.
     pub(super) fn is_busy(&self, id: &Identity) -> bool {
         let mut desk = self.desk();
@@ -377,6 +404,22 @@ impl Common {
         again
     }
 
+    /// A directory stands at a place of the target where an operation has failed.
+    pub(super) fn ask_room(&self, place: Place) {
+        self.ask(|desk| {
+            if !desk.blocked.contains(&place) {
+                desk.blocked.push(place);
+                desk.failed += 1;
+                desk.failures.push((desk.failed, desk.answered));
+            }
+        });
+    }
+
+    /// From where what is at a place was moved to it.
+    pub(super) fn origins(&self, place: &Place) -> Vec<Place> {
+        self.desk().moves.origins(place)
+    }
+
     /// What is to be logged anew; it has to be before any mark that is taken before this call.
     pub(super) fn take_debts(&self) -> Debts {
         let mut desk = self.desk();
@@ -384,7 +427,8 @@ impl Common {
         if desk.asked.is_empty() && desk.marks.is_empty() {
             desk.failures.clear();
         }
-        Debts { missed: std::mem::take(&mut desk.missed), heals: std::mem::take(&mut desk.heals) }
+        let (missed, heals) = (std::mem::take(&mut desk.missed), std::mem::take(&mut desk.heals));
+        Debts { missed, heals, blocked: std::mem::take(&mut desk.blocked) }
     }
 
     pub(super) fn has_debts(&self) -> bool {
@@ -399,25 +443,53 @@ impl Common {
     /// The entries that may be what stood at a place when an operation that has failed since was sent, and whether they stand
     /// there still.
     pub(super) fn now_at(&self, place: Place) -> Vec<(NodeId, bool)> {
-        let places = self.desk().moves.since(place);
         let model = self.model();
+        self.at_places(&model, &place)
+    }
+
+    /// The same for who holds the model.
+    pub(super) fn at_places(&self, model: &Model, place: &Place) -> Vec<(NodeId, bool)> {
+        let places = self.desk().moves.since(place.clone());
         let found = |(at, (root, path)): (usize, &Place)| Some((model.at(*root, path)?, at == 0));
         places.iter().enumerate().filter_map(found).collect()
     }
 
-    /// The log was dropped: `lost` are the names that it would have removed.
+    /// The log was dropped: `lost` are the names that it would have removed. What is owed is dirty from now on.
     pub(super) fn drop_debts(&self, lost: Vec<Lost>) {
         let mut desk = self.desk();
         let leaving = std::mem::take(&mut desk.leaving);
-        desk.lost.extend(leaving.into_iter().map(|(_, lost)| lost));
-        desk.lost.extend(lost);
+        desk.lose(leaving.into_iter().map(|(_, lost)| lost));
+        desk.lose(lost);
         desk.asks.clear();
         desk.missed.clear();
-        desk.heals.clear();
-        desk.owed.clear();
+        let (heals, blocked) = (std::mem::take(&mut desk.heals), std::mem::take(&mut desk.blocked));
+        let origins: Vec<Place> = blocked.iter().flat_map(|place| desk.moves.origins(place)).collect();
+        desk.lose(origins.into_iter().chain(blocked).map(lost_at));
+        desk.unhealed.extend(heals);
+        let too_many = desk.unhealed.len() > MOST;
+        let owed = std::mem::take(&mut desk.owed);
         desk.lacking.clear();
         desk.marks.clear();
         desk.parked.clear();
+        drop(desk);
+        let mut dirty = self.dirty();
+        owed.into_keys().for_each(|(id, _)| dirty.inode(id));
+        if too_many {
+            dirty.everything();
+        }
+    }
+
+    /// Names left the target's copy with nobody telling the target.
+    pub(super) fn lose(&self, names: impl IntoIterator<Item = Lost>) {
+        let mut names = names.into_iter().peekable();
+        if names.peek().is_some() {
+            self.desk().lose(names);
+        }
+    }
+
+    /// The places that were to be sent anew when the log was lost.
+    pub(super) fn take_unhealed(&self) -> Vec<Place> {
+        std::mem::take(&mut self.desk().unhealed)
     }
 
     /// Records were damaged: which names they were about is not known.
@@ -433,8 +505,7 @@ impl Common {
 
     /// A name is leaving the target: the operation is sent, and not yet applied.
     pub(super) fn leaves(&self, lost: Lost) {
-        let asked = self.asked.load(Relaxed) + 1;
-        self.desk().leaving.push_back((asked, lost));
+        self.desk().leaving.push_back((None, lost));
     }
 }
 
@@ -474,7 +545,7 @@ impl Common {
         drop(desk);
         let mut record = Vec::new();
         Record::Mark { number }.encode(&mut record);
-        self.log(&record, 0);
+        self.log(&record, 0, &[]);
     }
 
     /// Its turn has come. True: something before it is still owed, and it goes round once more.
@@ -516,11 +587,20 @@ impl Common {
         self.told.notify_all();
     }
 
-    /// Appends a question for when all before it is applied.
-    pub(super) fn ask_applied(&self, emit: &mut Emit) -> Result<(), TargetGone> {
+    /// Appends a question for when all before it is applied; `sent`: all that the records up to this position bring is before it.
+    pub(super) fn ask_applied(&self, emit: &mut Emit, sent: Option<u64>) -> Result<(), TargetGone> {
         let number = self.asked.fetch_add(1, Relaxed) + 1;
-        let sent = self.shared.bytes_transmitted.load(Relaxed);
-        self.desk().asks.push_back((number, sent));
+        if let Some(position) = sent {
+            self.dirty().asks(number, position);
+        }
+        let bytes = self.shared.bytes_transmitted.load(Relaxed);
+        let mut desk = self.desk();
+        desk.asks.push_back((number, bytes));
+        if sent.is_some() {
+            let fresh = desk.leaving.iter_mut().rev().take_while(|(asked, _)| asked.is_none());
+            fresh.for_each(|(asked, _)| *asked = Some(number));
+        }
+        drop(desk);
         emit.push(&Op::Barrier { barrier: number | ASK | REPLICATIONS })
     }
 
@@ -530,6 +610,7 @@ impl Common {
             return self.mark_reached(number);
         }
         let number = number & !ASK;
+        self.dirty().applied(number);
         let mut desk = self.desk();
         desk.applied = number;
         while let Some((asked, sent)) = desk.asks.front().copied()
@@ -538,7 +619,7 @@ impl Common {
             self.shared.bytes_applied.store(sent, Relaxed);
             desk.asks.pop_front();
         }
-        while desk.leaving.front().is_some_and(|(asked, _)| *asked <= number) {
+        while desk.leaving.front().is_some_and(|(asked, _)| asked.is_some_and(|asked| asked <= number)) {
             desk.leaving.pop_front();
         }
         let all = desk.asks.is_empty();

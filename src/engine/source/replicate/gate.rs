@@ -5,7 +5,7 @@
 //! found to be the same, is entered into the model at the same moment. Without replication everything passes.
 
 use super::super::folder::Folder;
-use super::common::Common;
+use super::common::{Begun, Common};
 use super::model::{Belongs, Entry, Identity, Model, NodeId, Scope, flag};
 use crate::engine::repset::DirRules;
 use crate::engine::target::unfinished_by;
@@ -34,12 +34,19 @@ pub(in crate::engine::source) struct Sending<'a> {
 type Place = (u16, Vec<u8>, Vec<u8>);
 
 impl Gate {
-    /// A mirror begins: what replication finds from now on is its own. True: what only the target has may be what left the
-    /// source unseen, and has to go.
-    pub(in crate::engine::source) fn mirror_begins(&self) -> bool {
+    /// A mirror begins: what replication finds from now on is its own.
+    pub(in crate::engine::source) fn mirror_begins(&self) -> Begun {
         match self {
-            Gate::Open => false,
+            Gate::Open => Begun::default(),
             Gate::Follow(common) => common.mirror_begins(),
+        }
+    }
+
+    /// Entries of the copy, as far as replication knows.
+    pub(in crate::engine::source) fn entries(&self) -> u64 {
+        match self {
+            Gate::Open => 0,
+            Gate::Follow(common) => common.model().len() as u64,
         }
     }
 
@@ -188,6 +195,27 @@ impl Gate {
             && (model.child(sending.folder, name).is_some() || unfinished_by(name).is_some())
         {
             return None;
+        }
+        Some(sending)
+    }
+
+    /// A turn to remove a directory of the target where the source has something else, if that is still so.
+    pub(in crate::engine::source) fn clears<'a>(
+        &'a self,
+        folder: &Folder,
+        name: &'a [u8],
+    ) -> Option<Sending<'a>> {
+        let sending = self.stands(folder)?;
+        if let Some((common, model)) = &sending.turn
+            && let Some(node) = model.child(sending.folder, name)
+        {
+            if model.entry(node).kind == FileKind::Directory {
+                return None;
+            }
+            if model.has(node, flag::FOLLOWED) {
+                // What replication has sent of it found the directory there, or goes with it.
+                common.ask_heal(folder.root, &folder.path, name);
+            }
         }
         Some(sending)
     }

@@ -42,6 +42,15 @@ struct Routes {
     sums: Option<Sender<Frame>>,
     /// Bounded: a description may be as large as the tree.
     listings: Option<SyncSender<Frame>>,
+    /// The target has ended: a job must not wait for its answers.
+    over: bool,
+}
+
+impl Routes {
+    /// No more answers come.
+    fn end(&mut self) {
+        *self = Routes { over: true, ..Routes::default() };
+    }
 }
 
 /// The source's end of the stream.
@@ -109,6 +118,7 @@ impl Line {
                     let _ = results.send(frame);
                 }
             }
+            lock(&to).end();
         })?);
         let (to, heard) = (Arc::clone(&routes), hears);
         threads.push(spawn("sums", move || {
@@ -120,6 +130,7 @@ impl Line {
                     let _ = sums.send(frame);
                 }
             }
+            lock(&to).end();
         })?);
         let to = Arc::clone(&routes);
         threads.push(spawn("listings", move || {
@@ -129,6 +140,7 @@ impl Line {
                     let _ = listings.send(frame);
                 }
             }
+            lock(&to).end();
         })?);
         let op = Op::Begin {
             attributes: plan.settings.attributes,
@@ -147,14 +159,19 @@ impl Line {
     pub(in crate::engine::source) fn job(&self) -> JobEnd {
         let ((results_in, results), (sums_in, sums), (listings_in, listings)) =
             (channel(), channel(), sync_channel(LISTINGS));
-        *lock(&self.routes) =
-            Routes { results: Some(results_in), sums: Some(sums_in), listings: Some(listings_in) };
+        let mut routes = lock(&self.routes);
+        if !routes.over {
+            (routes.results, routes.sums) = (Some(results_in), Some(sums_in));
+            routes.listings = Some(listings_in);
+        }
+        drop(routes);
         JobEnd { emitter: Arc::clone(&self.emitter), listings, sums, results, frames: self.frames.clone() }
     }
 
     /// The job has ended.
     pub(in crate::engine::source) fn end_job(&self) {
-        *lock(&self.routes) = Routes::default();
+        let mut routes = lock(&self.routes);
+        (routes.results, routes.sums, routes.listings) = (None, None, None);
     }
 
     /// Ends the stream: the target applies what was sent, unless it is cut.
@@ -169,6 +186,12 @@ impl Line {
             self.cut.store(true, Relaxed);
         }
         self.emitter.try_close()
+    }
+
+    /// Ends the stream in the midst of what is under way.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Relaxed);
+        self.emitter.lock().drop_all();
     }
 
     /// True when all its threads have ended.

@@ -13,6 +13,7 @@
 mod bulk;
 mod common;
 mod desk;
+mod dirty;
 mod gate;
 mod line;
 mod look;
@@ -26,6 +27,7 @@ mod start;
 mod tests;
 mod transmit;
 
+pub(super) use common::Begun;
 pub(super) use gate::Gate;
 pub(super) use line::JobEnd;
 pub(super) use model::Identity;

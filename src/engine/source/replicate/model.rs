@@ -94,6 +94,9 @@ pub(super) mod flag {
     pub(in super::super) const TIMED: u16 = 2048;
     /// The present mirror has sent or compared it.
     pub(in super::super) const PASSED: u16 = 4096;
+    /// Another entry has left its place, and the target could not be told: until a mirror is through, it may have there what
+    /// the model has not.
+    pub(in super::super) const VACATED: u16 = 8192;
 }
 
 #[derive(Debug)]
@@ -174,6 +177,11 @@ impl Model {
     /// Entries without the roots.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Directories, the roots' included.
+    pub(super) fn directories(&self) -> usize {
+        self.nodes.iter().filter(|node| node.used && node.directory.is_some()).count()
     }
 
     /// Adds a root's directory.
@@ -369,6 +377,12 @@ impl Model {
     /// Takes a flag from every node.
     pub(super) fn clear_all(&mut self, flag: u16) {
         self.nodes.iter_mut().for_each(|node| node.flags &= !flag);
+    }
+
+    /// The nodes that have a flag.
+    pub(super) fn flagged(&self, flag: u16) -> Vec<NodeId> {
+        let has = |(at, node): (usize, &Node)| (node.used && node.flags & flag != 0).then_some(at as NodeId);
+        self.nodes.iter().enumerate().filter_map(has).collect()
     }
 
     pub(super) fn parent(&self, node: NodeId) -> NodeId {

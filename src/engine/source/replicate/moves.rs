@@ -46,6 +46,13 @@ impl Moves {
     }
 }
 
+impl Moves {
+    /// From where what is at a place now was moved to it, by the renames that are remembered.
+    pub(super) fn origins(&self, place: &Place) -> Vec<Place> {
+        self.renames.iter().filter(|(_, to)| to == place).map(|(from, _)| from.clone()).collect()
+    }
+}
+
 /// Where a rename brings a place at or below `from`.
 fn moved(place: &Place, from: &Place, to: &Place) -> Option<Place> {
     if place.0 != from.0 {
@@ -73,6 +80,16 @@ mod tests {
         assert_eq!(moves.since(place("a/f")), [place("a/f"), place("b/f"), place("g")]);
         assert_eq!(moves.since(place("ab")), [place("ab")]);
         assert_eq!(moves.since((1, b"a".to_vec())), [(1, b"a".to_vec())]);
+    }
+
+    #[test]
+    fn a_place_knows_what_was_moved_to_it() {
+        let mut moves = Moves::default();
+        moves.note(place("a"), place("b"));
+        moves.note(place("b"), place("c"));
+        moves.note(place("x"), place("c"));
+        assert_eq!(moves.origins(&place("c")), [place("b"), place("x")]);
+        assert!(moves.origins(&place("a")).is_empty());
     }
 
     #[test]

@@ -200,6 +200,7 @@ impl Follow {
         if !self.common.is_line_alive() {
             live.line.close(true);
             live.bulk.close();
+            live.bulk.under_way().into_iter().for_each(|id| self.common.dirty().inode(id));
             self.common.queue.wake();
             for thread in live.threads.drain(..) {
                 // A panic there has been reported by the runtime.
@@ -214,8 +215,9 @@ impl Follow {
         Ok((Arc::clone(&self.common), live.line.job()))
     }
 
-    pub(in crate::engine::source) fn end_job(&self) {
-        self.common.mirror_ends();
+    /// The job has ended; `complete`: it has done all that it was to do.
+    pub(in crate::engine::source) fn end_job(&self, complete: bool) {
+        self.common.job_ends(complete);
         lock(&self.live).line.end_job();
     }
 
@@ -289,6 +291,10 @@ impl Replication for Follow {
 
     fn release(&self) -> bool {
         self.common.release()
+    }
+
+    fn cut(&self) {
+        lock(&self.live).line.cut();
     }
 
     fn stop(&self, discard: bool, limit: Duration) -> bool {
@@ -384,7 +390,8 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
             looker.look_for_silent(&mut silent, !fresh.is_empty());
             next = now + TICK;
         }
-        if !fresh.is_empty() {
+        let ending = common.is_mirror_ending();
+        if !fresh.is_empty() || ending {
             common.capture.drain();
         }
         marks.extend(fresh.into_iter().map(|number| (number, None, 0)));
@@ -415,6 +422,9 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         }
         if released {
             common.end_release();
+        }
+        if ending && !looker.is_waiting() && !common.is_held() {
+            common.end_mirroring();
         }
         for (.., turns) in &mut marks {
             *turns += 1;
@@ -456,6 +466,9 @@ impl Common {
         if stale || matches!(kind, FailureKind::Missing | FailureKind::Mismatch) {
             tracing::debug!("{shown}: cannot {what} on the target: {error}; it is compared");
             let place = (root, super::super::folder::join(path, name));
+            if matches!(errno, libc::EISDIR | libc::ENOTEMPTY | libc::EEXIST) && !name.is_empty() {
+                self.ask_room(place.clone());
+            }
             // What is gone since needs nothing; a later record removes what the target may have of it.
             if self.now_at(place).is_empty() || self.ask_heal(root, path, name) {
                 return;

@@ -25,6 +25,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+/// A log that never ends asks what is applied after so many records, so that what is remembered until then stays little.
+const QUESTION: u32 = 4096;
+
 /// The sending side's own state. Used by one thread.
 pub(super) struct Transmitter {
     common: Arc<Common>,
@@ -37,6 +40,9 @@ pub(super) struct Transmitter {
     moved: Option<(u16, Vec<u8>, Arc<Dir>)>,
     record: Vec<u8>,
     content: Vec<u8>,
+    /// The record that was sent last, and how many were since the last question.
+    position: u64,
+    unasked: u32,
 }
 
 /// Where the source has something now.
@@ -83,7 +89,19 @@ impl From<io::Error> for Failed {
 impl Transmitter {
     pub(super) fn new(common: Arc<Common>, line: Arc<Line>, bulk: Arc<Bulk>) -> Self {
         let (record, content) = (Vec::new(), Vec::new());
-        Self { common, line, bulk, as_root: sys::is_root(), last: None, moved: None, record, content }
+        let as_root = sys::is_root();
+        Self {
+            common,
+            line,
+            bulk,
+            as_root,
+            last: None,
+            moved: None,
+            record,
+            content,
+            position: 0,
+            unasked: 0,
+        }
     }
 
     /// Works until the queue is closed or the target has ended.
@@ -100,10 +118,18 @@ impl Transmitter {
                     let sent = self.send(&record);
                     self.record = record;
                     if sent.is_err() {
+                        // It may not even have come to telling what leaves.
+                        self.common
+                            .lose(Record::decode(&self.record).ok().and_then(|record| record.leaves()));
                         return self.common.degrade("the target has ended");
                     }
                     unsent = true;
                     self.common.queue.done(position);
+                    self.position = position;
+                    self.unasked += 1;
+                    if self.unasked >= QUESTION && self.settle_time().and_then(|()| self.ask()).is_err() {
+                        return self.common.degrade("the target has ended");
+                    }
                 }
                 Ok(Popped::Nothing) => {
                     unsent = false;
@@ -131,9 +157,15 @@ impl Transmitter {
 
     /// Sends what there is, with a question for when it is applied.
     fn flush(&mut self) -> Result<(), TargetGone> {
+        self.ask()?;
+        self.line.emitter.lock_as(REPLICATION).flush()
+    }
+
+    /// Asks when all that was sent is applied; no directory's time is still to be set.
+    fn ask(&mut self) -> Result<(), TargetGone> {
+        self.unasked = 0;
         let mut emit = self.line.emitter.lock_as(REPLICATION);
-        self.common.ask_applied(&mut emit)?;
-        emit.flush()
+        self.common.ask_applied(&mut emit, Some(self.position))
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<(), TargetGone> {

@@ -1,6 +1,7 @@
 //! What is logged anew: records that came too late or failed, and what a mirror left to replication.
 
 use super::super::super::capture::Batch;
+use super::super::super::folder::split;
 use super::super::common::follow;
 use super::super::desk::{Debts, Requests};
 use super::super::model::{Entry, Identity, Model, NONE, NodeId, flag};
@@ -77,9 +78,9 @@ impl Looker {
     /// The same, of what can be found at once. `hurry`: events that may tell of it are still to be looked at, but a barrier waits, so
     /// that it is looked for by its key.
     pub(in super::super) fn repay(&mut self, hurry: bool) {
-        let Debts { mut missed, heals } = self.common.take_debts();
+        let Debts { mut missed, heals, blocked } = self.common.take_debts();
         missed.append(&mut self.unsent);
-        if missed.is_empty() && heals.is_empty() {
+        if missed.is_empty() && heals.is_empty() && blocked.is_empty() {
             return;
         }
         let common = Arc::clone(&self.common);
@@ -136,6 +137,9 @@ impl Looker {
             self.look_for_displaced(&mut model);
         }
         drop(model);
+        for place in blocked {
+            self.make_room_at(&place);
+        }
         let mut done = HashSet::new();
         for place in heals {
             let found = common.now_at(place);
@@ -153,6 +157,25 @@ impl Looker {
             }
         }
         self.flush_touched(&mut common.turn());
+    }
+
+    /// A directory stood in the way of an operation on the target. It goes where the source has something else; what was to be
+    /// moved there, and is nowhere on the source any more, goes, too.
+    fn make_room_at(&mut self, place: &(u16, Vec<u8>)) {
+        let common = Arc::clone(&self.common);
+        let model = common.turn();
+        let mut removes = common.origins(place);
+        removes.retain(|(root, path)| model.at(*root, path).is_none());
+        if model.at(place.0, &place.1).is_some_and(|node| model.entry(node).kind != FileKind::Directory) {
+            removes.push(place.clone());
+        }
+        for (root, path) in removes {
+            let (above, name) = split(&path);
+            let Some(parent) = model.at(root, above) else { continue };
+            self.touched.insert(parent);
+            let at = At { root, path: above, name };
+            self.log_of(&Record::Remove { at, directory: true }, 0, &[(parent, false)]);
+        }
     }
 
     /// Sends an entry, and all below it, as if the target had nothing of it.
@@ -189,7 +212,7 @@ impl Looker {
             match &first {
                 Some((root, path, name)) if !separate => {
                     let from = At { root: *root, path, name };
-                    self.log(&Record::Link { id: *id, at, from }, 0);
+                    self.log_of(&Record::Link { id: *id, at, from }, 0, &[(node, false)]);
                 }
                 _ => {
                     let Entry { kind, size, .. } = model.entry(node);
@@ -216,7 +239,7 @@ impl Looker {
             if model.has(other, flag::MADE) {
                 let (root, path, name) = model.place(other);
                 let at = At { root, path: &path, name: &name };
-                self.log(&Record::Link { id, at, from }, 0);
+                self.log_of(&Record::Link { id, at, from }, 0, &[(other, false)]);
                 self.touched.insert(model.parent(other));
             }
         }

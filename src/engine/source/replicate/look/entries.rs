@@ -284,13 +284,14 @@ impl Looker {
                     let first = model.entry(first);
                     let node = model.insert(dir, name, &first, flags);
                     let (to_root, to_path) = model.path(dir);
-                    self.log(
+                    self.log_of(
                         &Record::Link {
                             id,
                             at: At { root: to_root, path: &to_path, name },
                             from: At { root, path: &path, name: &from },
                         },
                         0,
+                        &[(node, false)],
                     );
                     self.touched.insert(dir);
                     // Links have a size, too, but no content.
@@ -349,10 +350,13 @@ impl Looker {
             return self.park(model, ours);
         }
         // A file whose place another takes: the operation that brings the other one replaces it.
-        if stat.kind == FileKind::Directory && model.has(ours, flag::MADE) {
+        let vacated = self.common.is_mirroring() && model.has(ours, flag::VACATED);
+        if (stat.kind == FileKind::Directory || vacated) && model.has(ours, flag::MADE) {
             let (root, path, name) = model.place(ours);
-            self.log(&Record::Remove { at: At { root, path: &path, name: &name }, directory: false }, 0);
+            let at = At { root, path: &path, name: &name };
+            self.log_of(&Record::Remove { at, directory: vacated }, 0, &[(model.parent(ours), false)]);
         }
+        self.part(model, ours);
         model.remove(ours, &mut |_, _| {});
     }
 
@@ -374,13 +378,22 @@ impl Looker {
         let old_parent = model.parent(node);
         self.ensure_made(model, dir);
         let (from_root, from_path, from_name) = model.place(node);
+        let vacated = self.common.is_mirroring() && model.has(node, flag::MADE) && holds_vacated(model, node);
         if model.has(node, flag::MADE) && model.has(node, flag::LACKING) {
             // The target has nothing of it: what stands there is what it had replaced.
             let at = At { root: from_root, path: &from_path, name: &from_name };
-            self.log(&Record::Remove { at, directory: false }, 0);
+            self.log_of(&Record::Remove { at, directory: false }, 0, &[(old_parent, false)]);
+        } else if vacated {
+            // What the target has there may be another's: it goes, and this is sent anew.
+            let at = At { root: from_root, path: &from_path, name: &from_name };
+            self.log_of(
+                &Record::Remove { at, directory: true },
+                0,
+                &[(node, directory), (old_parent, false)],
+            );
         } else if model.has(node, flag::MADE) {
             let (root, path) = model.path(dir);
-            self.log(
+            self.log_of(
                 &Record::Rename {
                     id: model.entry(node).id,
                     at: At { root, path: &path, name },
@@ -388,6 +401,7 @@ impl Looker {
                     directory,
                 },
                 0,
+                &[(node, directory), (old_parent, false)],
             );
         }
         model.relocate(node, dir, name);
@@ -396,8 +410,14 @@ impl Looker {
         model.set(node, flag::FOLLOWED);
         self.touched.insert(old_parent);
         self.touched.insert(dir);
+        if vacated {
+            for below in model.all_below(node) {
+                model.clear(below, flag::VACATED);
+            }
+            self.heal(model, node);
+        }
         if self.common.is_mirroring() {
-            self.compare_below(model, node);
+            self.compare_below(model, node, old_parent);
         }
         if let Belongs::Directory(included, scope) = belongs {
             let all = matches!((model.scope(node), &scope), (Some(Scope::Everything), Scope::Everything));
@@ -410,10 +430,16 @@ impl Looker {
     }
 
     /// Something has moved while a mirror is on its way, which comes to it no more: what it has not passed yet is compared here,
-    /// and what it has not come to is found here.
-    fn compare_below(&mut self, model: &mut Model, node: NodeId) {
+    /// and what it has not come to is found here. Only what it was to compare: what was in directories that are the same is.
+    fn compare_below(&mut self, model: &mut Model, node: NodeId, old_parent: NodeId) {
+        let compared = self.common.compared();
+        let is_compared = |node| compared.as_ref().is_none_or(|compared| compared.has(node));
         for below in model.all_below(node) {
             let Entry { id, kind, size, .. } = model.entry(below);
+            let parent = if below == node { old_parent } else { model.parent(below) };
+            if !is_compared(if kind == FileKind::Directory { below } else { parent }) {
+                continue;
+            }
             match kind {
                 FileKind::Directory => {
                     self.queue_directory_meta(model, below);
@@ -457,4 +483,9 @@ impl Looker {
             _ => self.queue_meta(model, node),
         }
     }
+}
+
+/// May the target have something there, or below, that the model has not?
+fn holds_vacated(model: &Model, node: NodeId) -> bool {
+    model.all_below(node).into_iter().any(|below| model.has(below, flag::VACATED))
 }

@@ -18,7 +18,7 @@ impl Looker {
         let aside = unfinished_name();
         if model.has(node, flag::MADE) {
             let directory = model.entry(node).kind == FileKind::Directory;
-            self.log(
+            self.log_of(
                 &Record::Rename {
                     id: model.entry(node).id,
                     at: At { root, path: b"", name: aside.to_bytes() },
@@ -26,10 +26,16 @@ impl Looker {
                     directory,
                 },
                 0,
+                &[(node, directory), (model.parent(node), false)],
             );
         }
-        self.touched.insert(model.parent(node));
+        let parent = model.parent(node);
+        self.touched.insert(parent);
         self.touched.insert(top);
+        if self.common.is_mirroring() && self.common.compared().is_none_or(|compared| compared.has(parent)) {
+            // The mirror has not, or may not have, compared it.
+            model.set(node, flag::DIRTY);
+        }
         model.relocate(node, top, aside.to_bytes());
         model.set(node, flag::PARKED);
     }
@@ -229,10 +235,12 @@ impl Looker {
                 );
             } else {
                 let directory = entry.kind == FileKind::Directory;
-                self.log(&Record::Remove { at: At { root, path: &path, name: &name }, directory }, 0);
+                let at = At { root, path: &path, name: &name };
+                self.log_of(&Record::Remove { at, directory }, 0, &[(parent, false)]);
             }
         }
         model.remove(node, &mut |model, node| {
+            self.part(model, node);
             if let Some(key) = model.key(node) {
                 capture.forget(key);
             }

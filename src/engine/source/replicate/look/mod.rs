@@ -19,7 +19,7 @@ use super::common::Common;
 use super::model::{Identity, Model, NONE, NodeId};
 use super::record::{At, Record};
 use crate::engine::log::escape;
-use crate::sys::{Dir, Names};
+use crate::sys::{Dir, FileKind, Names};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
@@ -75,6 +75,8 @@ pub(super) struct Looker {
     told_hidden: bool,
     /// Directories that events of this batch named and that the model does not have, though they were looked for.
     unknown: HashSet<Key>,
+    /// Inodes that have lost a name by what the next record does.
+    parted: Vec<Identity>,
     /// The roots' paths as capture resolves them, once one was asked for in this batch; None where one cannot be told.
     tops: Option<Option<Tops>>,
     /// The directories in which events of this batch, and of the one before it, named an object.
@@ -130,6 +132,7 @@ impl Looker {
             let_go: HashSet::new(),
             told_hidden: false,
             unknown: HashSet::new(),
+            parted: Vec::new(),
             tops: None,
             named: HashMap::new(),
             named_before: HashMap::new(),
@@ -266,15 +269,35 @@ impl Looker {
         self.shown(model, model.parent(node), model.name(node))
     }
 
-    /// Puts a record into the queue.
+    /// Puts a record about one entry into the queue.
     fn log(&mut self, record: &Record<'_>, bytes: u64) {
+        let made = matches!(record, Record::Directory { .. });
+        let node = record.subject().map(|(node, _)| (node, made));
+        self.log_of(record, bytes, node.as_slice());
+    }
+
+    /// Puts a record into the queue that is about these entries, each alone or with all below it.
+    fn log_of(&mut self, record: &Record<'_>, bytes: u64, nodes: &[(NodeId, bool)]) {
         if let Record::Rename { at, from, .. } = record {
             let place = |at: &At<'_>| (at.root, join(at.path, at.name));
             self.common.note_move(place(from), place(at));
         }
         self.record.clear();
         record.encode(&mut self.record);
-        self.common.log(&self.record, bytes);
+        self.common.log(&self.record, bytes, nodes);
+        if !self.parted.is_empty() {
+            let mut dirty = self.common.dirty();
+            self.parted.drain(..).for_each(|id| dirty.inode(id));
+        }
+    }
+
+    /// This name goes: the target's file may have others, which are to be compared where that is lost.
+    fn part(&mut self, model: &Model, node: NodeId) {
+        let id = model.entry(node).id;
+        if model.entry(node).kind != FileKind::Directory && model.names_of(&id).nth(1).is_some() {
+            self.common.dirty().inode(id);
+            self.parted.push(id);
+        }
     }
 }
 

@@ -1,0 +1,371 @@
+//! The dirty set: where the target may not be as the source is once the log, or the stream, is lost (architecture.md 4). What a
+//! remirror compares (MIR-20, QUE-08, QUE-10).
+//!
+//! Each record that is logged leaves a bit for the entry that it is about, whatever becomes of the record: sent, dropped or
+//! damaged. Bits go in two *generations*: one of records up to a place in the log, one of what came after. When the target has
+//! told that it has applied all up to that place, the older one is forgotten and the younger one takes its place. So a bit costs
+//! no memory of its own and a set of bits is never larger than the model, and what is remembered is at most what was logged since
+//! the answer before the last one.
+//!
+//! An entry that moves takes its bit with it. One that is removed needs none: its removal was logged in the directory that it
+//! was in. A number that is used again for another entry makes the set larger than need be, never smaller.
+
+use super::desk::Lost;
+use super::model::{Identity, Model, NONE, NodeId};
+use crate::engine::source::parts::Parts;
+use crate::sys::FileKind;
+use crate::wire::PARTS_MAX;
+use std::collections::HashSet;
+
+/// Inodes that are remembered one by one; where there are more, everything is dirty.
+const INODES: usize = 65_536;
+/// Bytes of the paths that a remirror names to the target; one of more compares everything.
+const PATHS: usize = 2 << 20;
+
+/// A set of nodes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Nodes {
+    words: Vec<u64>,
+}
+
+impl Nodes {
+    /// False: it was in the set already.
+    pub(super) fn insert(&mut self, node: NodeId) -> bool {
+        let (word, bit) = (node as usize / 64, 1 << (node % 64));
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        let before = self.words[word];
+        self.words[word] |= bit;
+        before & bit == 0
+    }
+
+    pub(super) fn has(&self, node: NodeId) -> bool {
+        self.words.get(node as usize / 64).is_some_and(|word| word & (1 << (node % 64)) != 0)
+    }
+
+    fn clear(&mut self) {
+        self.words.clear();
+    }
+
+    fn merge(&mut self, other: &Nodes) {
+        if other.words.len() > self.words.len() {
+            self.words.resize(other.words.len(), 0);
+        }
+        self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word |= other);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = NodeId> + '_ {
+        let set = |(at, word): (usize, &u64)| {
+            let (at, word) = (at as NodeId * 64, *word);
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at + bit)
+        };
+        self.words.iter().enumerate().filter(|(_, word)| **word != 0).flat_map(set)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+}
+
+/// What was marked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks {
+    /// Directories whose own entries are dirty, and entries that are.
+    nodes: Nodes,
+    /// Of these, directories with everything below them.
+    deep: Nodes,
+    /// Inodes, under all names that they have by the time of the mirror.
+    inodes: HashSet<Identity>,
+    everything: bool,
+}
+
+impl Marks {
+    pub(super) fn node(&mut self, node: NodeId, deep: bool) {
+        self.nodes.insert(node);
+        if deep {
+            self.deep.insert(node);
+        }
+    }
+
+    fn inode(&mut self, id: Identity) {
+        self.inodes.insert(id);
+        if self.inodes.len() > INODES {
+            self.inodes.clear();
+            self.everything = true;
+        }
+    }
+
+    /// What is dirty cannot be told.
+    pub(super) fn everything(&mut self) {
+        self.everything = true;
+    }
+
+    fn clear(&mut self) {
+        self.nodes.clear();
+        self.deep.clear();
+        self.inodes.clear();
+        self.everything = false;
+    }
+
+    fn merge(&mut self, other: &Marks) {
+        self.nodes.merge(&other.nodes);
+        self.deep.merge(&other.deep);
+        other.inodes.iter().for_each(|id| self.inode(*id));
+        self.everything |= other.everything;
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    /// Of mirrors that did not come to their end.
+    kept: Marks,
+    /// Of the records up to `upto`, and of later ones.
+    older: Marks,
+    younger: Marks,
+    upto: u64,
+    /// The last record that left a mark.
+    last: u64,
+    /// The question whose answer says that all records up to `upto` are applied, once it was asked.
+    question: Option<u64>,
+    /// The log is lost: nothing is forgotten until a mirror begins.
+    lost: bool,
+}
+
+impl Dirty {
+    /// A record was put into the log at this position. Called behind that, so that what is forgotten never holds a mark of a
+    /// record that is still to be sent.
+    pub(super) fn logged(&mut self, position: u64) {
+        self.last = self.last.max(position);
+    }
+
+    /// Something is logged, dropped or about to be sent of this entry; `deep`: and of all below it.
+    pub(super) fn node(&mut self, node: NodeId, deep: bool) {
+        self.younger.node(node, deep);
+    }
+
+    /// The same of an inode under all its names.
+    pub(super) fn inode(&mut self, id: Identity) {
+        self.younger.inode(id);
+    }
+
+    /// What is dirty cannot be told.
+    pub(super) fn everything(&mut self) {
+        self.younger.everything();
+    }
+
+    /// A question goes into the stream, behind all of what the records up to `sent` have brought.
+    pub(super) fn asks(&mut self, question: u64, sent: u64) {
+        if self.question.is_none() && sent >= self.upto {
+            self.question = Some(question);
+        }
+    }
+
+    /// The target has applied everything before this question.
+    pub(super) fn applied(&mut self, question: u64) {
+        if self.lost || self.question.is_none_or(|asked| asked > question) {
+            return;
+        }
+        self.older.clear();
+        std::mem::swap(&mut self.older, &mut self.younger);
+        (self.upto, self.question) = (self.last, None);
+    }
+
+    /// The log is lost.
+    pub(super) fn lose(&mut self) {
+        self.lost = true;
+    }
+
+    /// A mirror begins, which compares what is dirty. What stands in a log that is not lost is brought by that.
+    pub(super) fn take(&mut self) -> Marks {
+        let mut marks = std::mem::take(&mut self.kept);
+        if std::mem::take(&mut self.lost) {
+            marks.merge(&self.older);
+            marks.merge(&self.younger);
+            self.older.clear();
+            self.younger.clear();
+            (self.upto, self.question) = (self.last, None);
+        }
+        marks
+    }
+
+    /// The mirror did not come to its end.
+    pub(super) fn keep(&mut self, marks: &Marks) {
+        self.kept.merge(marks);
+    }
+}
+
+/// Which directories a remirror compares.
+#[derive(Debug, Default)]
+pub(super) struct Area {
+    pub directories: Nodes,
+    pub parts: Parts,
+}
+
+impl Marks {
+    /// The directories to compare. None: all of them. `left`: places of the target whose entry was moved or removed; `vacated`:
+    /// entries that stand in such places now.
+    ///
+    /// A file with several names is compared under all of them: only then it shows whether the target has them as one.
+    pub(super) fn area(&self, model: &Model, left: &[Lost], vacated: &[NodeId]) -> Option<Area> {
+        if self.everything {
+            return None;
+        }
+        let mut find = Find { model, found: Nodes::default(), deep: Nodes::default(), todo: Vec::new() };
+        for node in self.nodes.iter().filter(|node| model.is_used(*node)) {
+            find.entry(node, self.deep.has(node));
+        }
+        for id in &self.inodes {
+            model.names_of(id).for_each(|node| find.entry(node, true));
+        }
+        left.iter().filter_map(|(root, path, _)| model.at(*root, path)).for_each(|node| find.directory(node));
+        // The target may have another directory there, with what was in that.
+        vacated.iter().for_each(|node| find.entry(*node, true));
+        find.names();
+        let parts = find.parts()?;
+        Some(Area { directories: find.found, parts })
+    }
+}
+
+/// Looks for directories to compare.
+struct Find<'a> {
+    model: &'a Model,
+    found: Nodes,
+    /// Of these, the ones with everything below.
+    deep: Nodes,
+    /// Found, and their entries not looked at yet.
+    todo: Vec<NodeId>,
+}
+
+impl Find<'_> {
+    fn directory(&mut self, node: NodeId) {
+        if self.model.entry(node).kind == FileKind::Directory && self.found.insert(node) {
+            self.todo.push(node);
+        }
+    }
+
+    /// A directory itself, and with `deep` its name and all below; else the directory that the entry is in.
+    fn entry(&mut self, node: NodeId, deep: bool) {
+        let is_directory = self.model.entry(node).kind == FileKind::Directory;
+        if (deep || !is_directory) && self.model.parent(node) != NONE {
+            self.directory(self.model.parent(node));
+        }
+        self.directory(node);
+        if is_directory && deep && self.deep.insert(node) {
+            for below in self.model.all_below(node) {
+                self.directory(below);
+            }
+        }
+    }
+
+    /// Adds the directories of the other names of files that are in those that were found.
+    fn names(&mut self) {
+        while let Some(directory) = self.todo.pop() {
+            for node in self.model.children(directory) {
+                if self.model.entry(node).kind != FileKind::Directory {
+                    for name in self.model.names_of(&self.model.entry(node).id) {
+                        self.directory(self.model.parent(name));
+                    }
+                }
+            }
+        }
+    }
+
+    /// None: they are too many to be named.
+    fn parts(&self) -> Option<Parts> {
+        let mut parts = Parts::default();
+        let (mut count, mut bytes) = (0, 0);
+        for node in self.found.iter() {
+            if self.is_below_deep(node) {
+                continue;
+            }
+            let (root, path) = self.model.path(node);
+            (count, bytes) = (count + 1, bytes + path.len());
+            if count > PARTS_MAX || bytes > PATHS {
+                return None;
+            }
+            parts.add(root, &path, self.deep.has(node));
+        }
+        Some(parts)
+    }
+
+    fn is_below_deep(&self, node: NodeId) -> bool {
+        let mut at = self.model.parent(node);
+        while at != NONE {
+            if self.deep.has(at) {
+                return true;
+            }
+            at = self.model.parent(at);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(marks: &Marks) -> Vec<NodeId> {
+        marks.nodes.iter().collect()
+    }
+
+    #[test]
+    fn what_is_applied_is_forgotten_and_what_came_later_is_not() {
+        let mut dirty = Dirty::default();
+        let log = |dirty: &mut Dirty, position, node| {
+            dirty.logged(position);
+            dirty.node(node, false);
+        };
+        log(&mut dirty, 1, 70);
+        dirty.asks(1, 1);
+        dirty.applied(1);
+        log(&mut dirty, 2, 3);
+        // Not all of the older generation is sent.
+        dirty.asks(2, 0);
+        dirty.applied(2);
+        dirty.asks(3, 1);
+        log(&mut dirty, 3, 4);
+        dirty.applied(3);
+        dirty.lose();
+        assert_eq!(ids(&dirty.take()), [3, 4]);
+        assert!(ids(&dirty.take()).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_forgotten_once_the_log_is_lost() {
+        let mut dirty = Dirty::default();
+        dirty.logged(1);
+        dirty.node(1, true);
+        dirty.asks(1, 1);
+        dirty.lose();
+        dirty.applied(1);
+        dirty.asks(2, 1);
+        dirty.applied(2);
+        let marks = dirty.take();
+        assert_eq!(ids(&marks), [1]);
+        // The mirror was cut.
+        dirty.keep(&marks);
+        assert!(dirty.take().deep.has(1));
+    }
+
+    #[test]
+    fn what_stands_in_a_log_that_goes_on_is_not_taken() {
+        let mut dirty = Dirty::default();
+        dirty.logged(1);
+        dirty.node(1, false);
+        assert!(ids(&dirty.take()).is_empty());
+        dirty.lose();
+        assert_eq!(ids(&dirty.take()), [1]);
+    }
+
+    #[test]
+    fn too_many_inodes_are_everything() {
+        let mut dirty = Dirty::default();
+        for ino in 0..=INODES as u64 {
+            dirty.inode(Identity { dev: 1, ino, born: 0 });
+        }
+        dirty.lose();
+        assert!(dirty.take().area(&Model::default(), &[], &[]).is_none());
+    }
+}
