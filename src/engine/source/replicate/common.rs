@@ -309,7 +309,7 @@ impl Common {
         let (marks, unseen) = (if complete { None } else { comparing.marks.take() }, comparing.unseen);
         drop(comparing);
         if let Some(mut marks) = marks {
-            let lost = self.is_degraded();
+            let lost = self.is_degraded() || !self.is_line_alive();
             if lost {
                 // What it had sent and what replication sent between cannot be told apart any more.
                 marks.everything();

@@ -198,6 +198,8 @@ impl Follow {
     pub(in crate::engine::source) fn job(&self) -> io::Result<(Arc<Common>, JobEnd)> {
         let mut live = lock(&self.live);
         if !self.common.is_line_alive() {
+            // It may have ended just when a mirror had begun to make good what an earlier one lost.
+            self.common.degrade("the target has ended");
             live.line.close(true);
             live.bulk.close();
             live.bulk.under_way().into_iter().for_each(|id| self.common.dirty().inode(id));
