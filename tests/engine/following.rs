@@ -166,6 +166,33 @@ fn large_files_send_what_has_changed() {
     followed.same();
 }
 
+/// A pass over the file is on its way most of the time, so that the writes lie before and behind it.
+#[test]
+fn writes_all_over_a_growing_file_arrive_whenever_they_come() {
+    use std::os::unix::fs::FileExt as _;
+    let mut size = 8 << 20;
+    let followed = Followed::new(|bed| fs::write(bed.source().join("large"), vec![7; size]).unwrap());
+    let file = fs::OpenOptions::new().write(true).open(followed.at("large")).unwrap();
+    let mut random = Random::new(seed());
+    for round in 0..40_u8 {
+        for _ in 0..20 {
+            if random.one_in(10) {
+                // What has just been appended is changed at once.
+                file.write_all_at(&[round; 9_000], size as u64).unwrap();
+                file.write_all_at(&[!round; 50], size as u64 + 4_000).unwrap();
+                size += 9_000;
+            } else {
+                file.write_all_at(&[round ^ 0x55; 700], random.below(size - 700) as u64).unwrap();
+            }
+            (0..random.below(200)).for_each(|_| std::thread::yield_now());
+        }
+        followed.barrier();
+        let sent = fs::read(followed.bed.target().join("large")).unwrap();
+        assert!(sent == fs::read(followed.at("large")).unwrap(), "round {round}");
+    }
+    followed.same();
+}
+
 #[test]
 fn what_crosses_the_border_comes_and_goes() {
     let followed = Followed::new(|bed| fs::write(bed.source().join("a"), b"a").unwrap());

@@ -77,6 +77,19 @@ struct Pass {
     stat: Stat,
     marks: Vec<u64>,
     sparse: bool,
+    /// It goes over the whole file, and what changes meanwhile may follow it.
+    whole: bool,
+    /// An event came meanwhile: once this pass is over, only what it had passed by then is to be passed over again.
+    again: Option<Box<Pass>>,
+}
+
+impl Pass {
+    /// The barriers that wait for it, and for what follows it.
+    fn into_marks(self) -> Vec<u64> {
+        let mut marks = self.marks;
+        marks.extend(self.again.into_iter().flat_map(|again| again.marks));
+        marks
+    }
 }
 
 /// What a step came to.
@@ -188,7 +201,7 @@ impl Bulk {
                 // The target lost the file that it had opened: what is sent from now on goes to another.
                 job.finished = true;
                 left.append(&mut job.marks);
-                left.extend(job.pass.take().into_iter().flat_map(|pass| pass.marks));
+                left.extend(job.pass.take().into_iter().flat_map(Pass::into_marks));
                 {
                     let mut emit = self.line.emitter.lock_as(REPLICATION);
                     emit.push(&Op::FileDrop { file: job.number })?;
@@ -469,22 +482,32 @@ impl Bulk {
             self.grow(job, &stat, buffer)?;
             return Ok(Step::Went);
         }
-        if job.pass.is_none() && job.due {
-            job.due = false;
-            // Stores to pages that are dirty already move no stamp: they do so again once the pages are written back.
-            sys::write_back(&job.file)?;
-            let stat = Stat::of(&*job.file)?;
-            let marks = std::mem::take(&mut job.marks);
-            let sparse = stat.is_sparse();
-            job.pass = Some(Pass { at: 0, end: stat.size.min(job.length), stat, marks, sparse });
+        if job.due {
+            match &job.pass {
+                None => {
+                    let pass = Self::begin(job)?;
+                    job.pass = Some(pass);
+                }
+                Some(Pass { whole: true, again: None, at, .. }) => {
+                    let passed = *at;
+                    let begun = Self::begin(job)?;
+                    if let Some(pass) = &mut job.pass {
+                        // What it has grown by was sent, and may have changed since.
+                        pass.end = pass.end.max(begun.end);
+                        pass.again = Some(Box::new(Pass { end: passed, whole: false, ..begun }));
+                    }
+                }
+                Some(_) => {}
+            }
         }
         let Some(pass) = &job.pass else { return Ok(Step::Finished) };
         if pass.at < pass.end.min(job.length) {
             return self.hash(job, buffer);
         }
-        let Some(pass) = job.pass.take() else { return Ok(Step::Finished) };
+        let Some(mut pass) = job.pass.take() else { return Ok(Step::Finished) };
         self.common.set_stamps(&job.key.0, job.key.1, job.length, stamps(&pass.stat));
-        if job.due || Stat::of(&*job.file)?.size != job.length {
+        job.pass = pass.again.take().map(|again| *again);
+        if job.pass.is_some() || job.due || Stat::of(&*job.file)?.size != job.length {
             self.set(job, &stat)?;
             self.flush()?;
             self.release(&pass.marks)?;
@@ -493,6 +516,17 @@ impl Bulk {
         // The end is told by `finish`, with the marks of this pass.
         job.marks.extend(pass.marks);
         Ok(Step::Finished)
+    }
+
+    /// A pass over the whole file as it is now.
+    fn begin(job: &mut Job) -> io::Result<Pass> {
+        job.due = false;
+        // Stores to pages that are dirty already move no stamp: they do so again once the pages are written back.
+        sys::write_back(&job.file)?;
+        let stat = Stat::of(&*job.file)?;
+        let marks = std::mem::take(&mut job.marks);
+        let (end, sparse) = (stat.size.min(job.length), stat.is_sparse());
+        Ok(Pass { at: 0, end, stat, marks, sparse, whole: true, again: None })
     }
 
     fn flush(&self) -> Result<(), TargetGone> {
@@ -667,7 +701,7 @@ impl Bulk {
         self.common.dirty().inode(key.0);
         let mut marks = std::mem::take(&mut job.marks);
         // One that failed has a pass that will not end.
-        marks.extend(job.pass.take().into_iter().flat_map(|pass| pass.marks));
+        marks.extend(job.pass.take().into_iter().flat_map(Pass::into_marks));
         if let Some(asked) = job.asked {
             state.questions.remove(&asked.question);
         }
