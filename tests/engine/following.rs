@@ -102,6 +102,44 @@ fn a_renamed_directory_sends_no_content() {
     assert_eq!(sent(), before);
 }
 
+/// However often it is missed where it was a moment before, it is there all the time.
+#[test]
+fn a_directory_that_keeps_moving_is_never_taken_for_gone() {
+    let followed = Followed::new(|bed| {
+        for number in 0..200 {
+            let dir = bed.source().join(format!("many/{}", number % 10));
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join(number.to_string()), [7; 5000]).unwrap();
+        }
+        fs::create_dir_all(bed.source().join("x/y")).unwrap();
+    });
+    if followed.replication.shared().backends().iter().any(|backend| backend.name != "fanotify") {
+        return eprintln!("skipped: only fanotify tells where it is");
+    }
+    let sent = || followed.replication.shared().bytes_transmitted.load(Relaxed);
+    let before = sent();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let places = ["many", "lots", "x/few", "x/y/none", "x/some"].map(|name| followed.at(name));
+            for step in 0.. {
+                let (from, to) = (&places[step % 5], &places[(step + 1) % 5]);
+                fs::rename(from, to).unwrap();
+                if over.load(Relaxed) {
+                    return fs::rename(to, followed.at("many"))
+                        .unwrap_or_else(|_| assert_eq!(to, &places[0]));
+                }
+            }
+        });
+        for _ in 0..20 {
+            followed.barrier();
+        }
+        over.store(true, Relaxed);
+    });
+    followed.same();
+    assert_eq!(sent(), before);
+}
+
 #[test]
 fn an_exchange_and_a_circle_arrive() {
     let followed = Followed::new(|bed| {

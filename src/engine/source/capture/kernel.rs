@@ -162,7 +162,12 @@ impl Capture for Kernel {
         let Some(mounts) = self.mounts_of(key)? else { return Ok(None) };
         let Some(point) = mounts.first() else { return Ok(None) };
         let object = unless_gone(sys::open_by_handle(point, &key.handle, libc::O_PATH))?;
-        Ok(object.map(|object| unless_gone(sys::reopen_held(object, id))).transpose()?.flatten())
+        let Some(object) = object else { return Ok(None) };
+        // Who holds it keeps it there when its last name is gone.
+        if Stat::of(&object)?.links == 0 {
+            return Ok(None);
+        }
+        unless_gone(sys::reopen_held(object, id))
     }
 
     fn let_go(&self) {

@@ -322,6 +322,49 @@ fn a_directory_is_resolved_where_it_is_now() {
 }
 
 #[test]
+fn what_an_event_told_of_is_opened_wherever_it_is() {
+    for mut bed in fanotify() {
+        fs::create_dir(bed.path("d")).unwrap();
+        let key = bed.register("d");
+        bed.batch();
+        write(&bed.path("d/f"), "text");
+        let looks = bed.batch().looks;
+        let file = looks.iter().find_map(|look| look.object.clone()).unwrap();
+        fs::rename(bed.path("d"), bed.path("moved")).unwrap();
+        fs::rename(bed.path("moved/f"), bed.path("g")).unwrap();
+        let dir = bed.capture.open_dir(&key).unwrap().unwrap();
+        assert_eq!(Stat::of(&dir).unwrap().id(), Stat::of(bed.open("moved")).unwrap().id());
+        let stat = bed.capture.stat(&file).unwrap().unwrap();
+        let opened = bed.capture.open_file(&file, stat.id()).unwrap().unwrap();
+        assert_eq!(std::io::read_to_string(opened).unwrap(), "text");
+        assert!(bed.capture.open_file(&file, (stat.dev, stat.ino + 1)).unwrap().is_none(), "another one");
+        assert!(bed.capture.open_file(&key, Stat::of(&dir).unwrap().id()).unwrap().is_none(), "no file");
+        drop(dir);
+        fs::remove_file(bed.path("g")).unwrap();
+        fs::remove_dir(bed.path("moved")).unwrap();
+        assert!(bed.capture.open_file(&file, stat.id()).unwrap().is_none());
+        assert!(bed.capture.open_dir(&key).unwrap().is_none() && bed.capture.stat(&file).unwrap().is_none());
+    }
+}
+
+#[test]
+fn nothing_is_in_the_way_of_an_unmount_once_it_is_let_go() {
+    if !root() {
+        return;
+    }
+    let Some(image) = Image::new("mkfs.ext4", &["-q"], 8) else { return };
+    let mounted = image.mount();
+    let bed = Bed::new(Kind::Fanotify, &image.point());
+    let key = bed.capture.register(&Dir::open_root(&image.point()).unwrap()).unwrap();
+    bed.capture.resolve(&key).unwrap().unwrap();
+    drop(bed.capture.open_dir(&key).unwrap().unwrap());
+    let busy = Command::new("umount").arg(image.point()).output().unwrap();
+    assert!(!busy.status.success(), "nothing was kept open");
+    bed.capture.let_go();
+    mounted.unmount().unwrap();
+}
+
+#[test]
 fn a_directory_has_one_key() {
     for mut bed in each() {
         fs::create_dir(bed.path("d")).unwrap();

@@ -703,6 +703,15 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_does_not_wait_for_what_is_gone_and_its_names_are_not_trusted_all_the_same() {
+        let mut desk = desk(&[1]);
+        desk.miss(&bytes(&content(7, State::Nothing)), false);
+        assert!(!turn(&mut desk, 1));
+        assert!(desk.lacking.contains(&Identity { dev: 1, ino: 7, born: 0 }));
+        assert_eq!(desk.missed.len(), 1);
+    }
+
+    #[test]
     fn a_mark_goes_round_no_more_than_so_often() {
         let mut desk = desk(&[1]);
         desk.miss(&bytes(&content(7, State::Single)), true);
