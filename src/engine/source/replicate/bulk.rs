@@ -227,7 +227,10 @@ impl Bulk {
         while !state.jobs.contains_key(&key) && state.jobs.len() >= OPEN && !state.closed {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        // The model is never locked under the list.
+        drop(state);
         let length = if fresh { 0 } else { self.common.model_size(node, id) };
+        let mut state = self.lock();
         // It is of the inode that the names share.
         let known = if separate { None } else { state.index.take(id) };
         let index = known.filter(|index| !fresh && index.length() == length);
