@@ -6,11 +6,12 @@
 
 use super::check;
 use super::dir::{Dir, proc_path};
+use std::ffi::CStr;
 use std::fmt;
 use std::fs::File;
 use std::hash::{Hash, Hasher};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Longest handle of any file system, in bytes.
 const MOST: usize = libc::MAX_HANDLE_SZ as usize;
@@ -117,18 +118,21 @@ pub fn handle_of(dir: &Dir) -> io::Result<Handle> {
 
 /// The handle of a held object, and the number that `/proc/self/mountinfo` gives the mount it was reached through.
 pub fn handle_and_mount(fd: impl AsFd) -> io::Result<(Handle, u64)> {
+    name_to_handle(fd.as_fd(), c"", libc::AT_EMPTY_PATH)
+}
+
+/// The handle of an entry, never followed.
+pub fn handle_of_entry(dir: &Dir, name: &CStr) -> io::Result<Handle> {
+    name_to_handle(dir.as_fd(), name, 0).map(|(handle, _)| handle)
+}
+
+fn name_to_handle(at: BorrowedFd<'_>, name: &CStr, flags: i32) -> io::Result<(Handle, u64)> {
     let mut raw = Raw { len: MOST as u32, kind: 0, bytes: [0; MOST] };
     let mut mount = 0;
-    // SAFETY: the path is an empty C string; `raw` is laid out as `struct file_handle` and says how many bytes it has room
-    // for; `mount` is an int. All outlive the call.
+    // SAFETY: `name` is a C string; `raw` is laid out as `struct file_handle` and says how many bytes it has room for; `mount`
+    // is an int. All outlive the call.
     let result = unsafe {
-        libc::name_to_handle_at(
-            fd.as_fd().as_raw_fd(),
-            c"".as_ptr(),
-            (&raw mut raw).cast(),
-            &raw mut mount,
-            libc::AT_EMPTY_PATH,
-        )
+        libc::name_to_handle_at(at.as_raw_fd(), name.as_ptr(), (&raw mut raw).cast(), &raw mut mount, flags)
     };
     check(result.into())?;
     let bytes =

@@ -29,6 +29,7 @@ pub use looks::Looks;
 
 use crate::engine::replication::Backend;
 use crate::sys::{self, Handle};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
@@ -44,6 +45,11 @@ pub struct Key {
 impl Key {
     fn new(file_system: u32, handle: Handle) -> Self {
         Self { file_system, handle }
+    }
+
+    /// Is it the key of what has this name in a directory of the same file system?
+    pub fn is_at(&self, dir: &sys::Dir, name: &CStr) -> bool {
+        sys::handle_of_entry(dir, name).is_ok_and(|handle| handle == self.handle)
     }
 
     /// The number that its capture has given the object's file system: what [`Gap::FileSystem`] names.

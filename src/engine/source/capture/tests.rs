@@ -330,6 +330,8 @@ fn what_an_event_told_of_is_opened_wherever_it_is() {
         write(&bed.path("d/f"), "text");
         let looks = bed.batch().looks;
         let file = looks.iter().find_map(|look| look.object.clone()).unwrap();
+        assert!(file.is_at(&bed.open("d"), c"f") && !file.is_at(&bed.open(""), c"d"));
+        assert!(!file.is_at(&bed.open("d"), c"g"), "no such name");
         fs::rename(bed.path("d"), bed.path("moved")).unwrap();
         fs::rename(bed.path("moved/f"), bed.path("g")).unwrap();
         let dir = bed.capture.open_dir(&key).unwrap().unwrap();

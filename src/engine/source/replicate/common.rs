@@ -699,7 +699,7 @@ impl Common {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An event told of an entry. It may have been of another one: whoever uses the key finds out.
+    /// An event told of an entry by this key.
     pub(super) fn note_key(&self, id: Identity, key: &Key) {
         let mut recent = self.recent();
         if recent.len() >= RECENT {

@@ -79,7 +79,10 @@ impl Looker {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return self.fail(model, dir, name, &error),
         };
-        if let (Some(stat), Some(object)) = (&stat, told.object) {
+        // The event may have told of another that had the name before, or has it since.
+        if let (Some(stat), Some(object)) = (&stat, told.object)
+            && object.is_at(handle, &c_name)
+        {
             self.common.note_key(Identity::of(stat), object);
         }
         let belongs = stat.as_ref().map(|stat| {
