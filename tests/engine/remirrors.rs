@@ -208,11 +208,7 @@ fn a_full_log_ends_in_a_remirror_of_what_is_dirty() {
     let followed = Followed::on(bed, twenty);
     let mut number = 0;
     while followed.replication.shared().mirror_required().is_none() {
-        for name in ["d3", "d4"] {
-            fs::write(followed.at(&format!("{name}/{number}")), [7; 3000]).unwrap();
-            fs::rename(followed.at(&format!("{name}/{number}")), followed.at(&format!("{name}/x{number}")))
-                .unwrap();
-        }
+        make_and_move(&followed, number);
         number += 1;
         assert!(number < 200_000, "the log is never full");
     }
@@ -220,6 +216,15 @@ fn a_full_log_ends_in_a_remirror_of_what_is_dirty() {
     let looked = remirror(&followed, DIFFERENT);
     followed.same();
     assert!(looked.directories <= 2, "{looked:?} {why}");
+}
+
+/// A file in each of two directories gets another name.
+fn make_and_move(followed: &Followed, number: usize) {
+    for name in ["d3", "d4"] {
+        let (new, moved) = (format!("{name}/{number}"), format!("{name}/x{number}"));
+        fs::write(followed.at(&new), [7; 3000]).unwrap();
+        fs::rename(followed.at(&new), followed.at(&moved)).unwrap();
+    }
 }
 
 /// QUE-10: somebody removes the segments.
@@ -233,11 +238,7 @@ fn a_removed_segment_is_noticed_and_ends_in_a_remirror_of_what_is_dirty() {
     let began = Instant::now();
     let mut number = 0;
     while followed.replication.shared().mirror_required().is_none() {
-        for name in ["d3", "d4"] {
-            let (new, moved) = (format!("{name}/{number}"), format!("{name}/x{number}"));
-            fs::write(followed.at(&new), [7; 3000]).unwrap();
-            fs::rename(followed.at(&new), followed.at(&moved)).unwrap();
-        }
+        make_and_move(&followed, number);
         number += 1;
         let inside = fs::read_dir(queue.join("connection-1")).into_iter().flatten().flatten();
         let segments = inside.map(|entry| entry.path()).filter(|path| path.extension().is_some());

@@ -746,18 +746,23 @@ fn operations_of_only_so_many_begun_files_are_held_back() {
     server.join().unwrap().unwrap();
 }
 
+/// A hundred files wait on disk behind one that is locked.
+fn let_much_wait(end: &SourceEnd, root: &Path) {
+    end.ops.send(begin(root)).unwrap();
+    send(end, &[enter(""), put("locked", b"1")]);
+    for _ in 0..100 {
+        send_soon(end, &[put("file", &[7; 1000])]);
+    }
+    queued(end, |_, _, disk| disk > 50_000);
+}
+
 /// QUE-10.
 #[test]
 fn what_waits_on_disk_and_is_damaged_ends_the_stream_and_says_so() {
     let (dir, journal, gate) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Gate::default());
     gate.shut(&["locked"]);
     let (end, server) = start(spilling(journal.path(), 1), gate.obstacle());
-    end.ops.send(begin(dir.path())).unwrap();
-    send(&end, &[enter(""), put("locked", b"1")]);
-    for _ in 0..100 {
-        send_soon(&end, &[put("file", &[7; 1000])]);
-    }
-    queued(&end, |_, _, disk| disk > 50_000);
+    let_much_wait(&end, dir.path());
     std::fs::remove_file(journal.path().join("target-1/00000001.dtq")).unwrap();
     gate.shut(&[]);
     let SourceEnd { ops, results: _results, .. } = end;
@@ -800,12 +805,7 @@ fn a_source_that_goes_while_much_waits_leaves_neither_thread_nor_file() {
     let (dir, journal, gate) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Gate::default());
     gate.shut(&["locked"]);
     let (end, server) = start(spilling(journal.path(), 1), gate.obstacle());
-    end.ops.send(begin(dir.path())).unwrap();
-    send(&end, &[enter(""), put("locked", b"1")]);
-    for _ in 0..100 {
-        send_soon(&end, &[put("file", &[7; 1000])]);
-    }
-    queued(&end, |_, _, disk| disk > 50_000);
+    let_much_wait(&end, dir.path());
     drop(end);
     server.join().unwrap().unwrap();
     assert_eq!(entries(journal.path()), 0);

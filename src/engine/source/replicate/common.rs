@@ -19,10 +19,11 @@ use crate::engine::replication::{Activity, Hold, ReplicationShared};
 use crate::engine::source::parts::{Parts, Vacated};
 use crate::sys::{self, Dir, Stat};
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -97,10 +98,10 @@ pub(in crate::engine::source) struct Common {
     active: AtomicBool,
     /// A mirror is on its way.
     mirroring: AtomicBool,
-    /// See [`Common::note_key`].
-    recent: Mutex<HashMap<Identity, Key>>,
     /// It has ended, and what changed until then was not looked at yet.
     mirrored: AtomicBool,
+    /// See [`Common::note_key`].
+    recent: Mutex<HashMap<Identity, Key>>,
     /// Questions for what is applied that were sent.
     pub(super) asked: AtomicU64,
     bulk: Mutex<Weak<Bulk>>,
@@ -181,8 +182,8 @@ impl Common {
             looking: AtomicBool::new(false),
             active: AtomicBool::new(false),
             mirroring: AtomicBool::new(false),
-            recent: Mutex::default(),
             mirrored: AtomicBool::new(false),
+            recent: Mutex::default(),
             asked: AtomicU64::new(0),
             bulk: Mutex::default(),
         }
@@ -688,9 +689,7 @@ impl Common {
     fn is_within(&self, root: u16, fd: impl AsFd, stat: &Stat, id: &Identity) -> bool {
         let Some(RootPlace { real, .. }) = self.roots.get(&root) else { return false };
         let Ok(path) = sys::path_of(fd) else { return false };
-        let below = path.strip_prefix(real.as_slice());
-        let is_below =
-            below.is_some_and(|below| below.is_empty() || below.starts_with(b"/") || real.ends_with(b"/"));
+        let is_below = Path::new(OsStr::from_bytes(&path)).starts_with(OsStr::from_bytes(real));
         stat.links > 0 && Identity::of(stat) == *id && is_below
     }
 

@@ -66,15 +66,6 @@ impl Looker {
         self.repay(false);
     }
 
-    /// Barriers that go round once more wait only for what is owed, and for no further looks.
-    pub(super) fn send_back(&mut self) {
-        let again = self.common.take_returned();
-        if !again.is_empty() {
-            self.repay(true);
-            again.into_iter().for_each(|number| self.common.log_mark(number));
-        }
-    }
-
     /// The same, of what can be found at once. `hurry`: events that may tell of it are still to be looked at, but a barrier waits, so
     /// that it is looked for by its key.
     pub(in super::super) fn repay(&mut self, hurry: bool) {
@@ -157,6 +148,15 @@ impl Looker {
             }
         }
         self.flush_touched(&mut common.turn());
+    }
+
+    /// Barriers that go round once more wait only for what is owed, and for no further looks.
+    pub(super) fn send_back(&mut self) {
+        let again = self.common.take_returned();
+        if !again.is_empty() {
+            self.repay(true);
+            again.into_iter().for_each(|number| self.common.log_mark(number));
+        }
     }
 
     /// A directory stood in the way of an operation on the target. It goes where the source has something else; what was to be

@@ -158,6 +158,7 @@ impl Looker {
         let capture = Arc::clone(&self.common.capture);
         // What is found may displace what had its place.
         let most = 2 * self.displaced.len() + CHUNK;
+        let before = self.batch.saturating_sub(1);
         let mut next = 0;
         while next < self.displaced.len().min(most) {
             let at = next;
@@ -166,12 +167,10 @@ impl Looker {
             if missed < self.batch {
                 continue;
             }
-            let before = self.batch.saturating_sub(1);
             if !model.is(node, &id) || !model.has(node, flag::DISPLACED) {
                 continue;
             }
-            let key = model.key(node).cloned().or_else(|| self.common.key_of(&id));
-            let Some(key) = key else { continue };
+            let Some(key) = self.key(model, node) else { continue };
             match capture.resolve(&key) {
                 // One that may have held what has moved goes when that was looked at.
                 Ok(None) if model.children(node).next().is_none() => self.displaced[at].2 = before,

@@ -208,8 +208,7 @@ impl Looker {
         if top == node {
             return Ok(top_dir);
         }
-        let key = model.key(node).cloned().or_else(|| self.common.key_of(&id));
-        let dir = match key.and_then(|key| self.common.open_by_key(root, &key, &id)) {
+        let dir = match self.key(model, node).and_then(|key| self.common.open_by_key(root, &key, &id)) {
             Some(dir) => Ok(dir),
             None => sys::c_string(&path).and_then(|path| top_dir.descend(&path)),
         };
@@ -224,6 +223,11 @@ impl Looker {
         };
         self.hold_open(model, node, Arc::clone(&dir));
         Ok(dir)
+    }
+
+    /// The key that an entry is found by, if there is one.
+    pub(super) fn key(&self, model: &Model, node: NodeId) -> Option<Key> {
+        model.key(node).cloned().or_else(|| self.common.key_of(&model.entry(node).id))
     }
 
     fn hold_open(&mut self, model: &Model, node: NodeId, dir: Arc<Dir>) {
