@@ -101,6 +101,29 @@ impl FileIndex {
         numbers
     }
 
+    /// Of blocks from `first` on, with their bytes: the numbers of those that the target does not have so, which it has from now
+    /// on. `theirs`: the target's bytes at this place, as far as they can be relied on. They say nothing of a block that is
+    /// known: what was sent may not be written yet.
+    pub(super) fn compare(&mut self, first: usize, bytes: &[u8], theirs: &[u8]) -> Vec<usize> {
+        let mut numbers = Vec::new();
+        let mut sums = Vec::new();
+        for (index, block) in bytes.chunks(self.block).enumerate() {
+            let number = first + index;
+            let known = self.sums.get(number).map_or(self.tail.is_some(), |sum| *sum != UNKNOWN);
+            let start = index * self.block;
+            if !known && theirs.get(start..start + block.len()) == Some(block) {
+                continue;
+            }
+            sums.clear();
+            crate::sys::block_sums(block, self.block, &mut sums);
+            if !self.differing(number, &sums, block).is_empty() {
+                self.set(number, &sums, block);
+                numbers.push(number);
+            }
+        }
+        numbers
+    }
+
     /// The target has these blocks now, none of them longer than it was.
     pub(super) fn set(&mut self, first: usize, sums: &[[u8; SUM_LEN]], bytes: &[u8]) {
         for ((number, sum), bytes) in (first..).zip(sums).zip(bytes.chunks(self.block)) {
@@ -286,6 +309,63 @@ mod tests {
                 prop_assert_eq!(index.length(), source.len() as u64);
                 prop_assert!(index.differing(0, &sums(&source), &source).is_empty());
             }
+        }
+
+        /// The same where the target's own bytes are compared while some of what was sent is still on its way, and holes are
+        /// made by lengths: in the end it has the source's bytes.
+        #[test]
+        fn what_is_under_way_is_not_taken_for_what_the_target_has(
+            begin in 0usize..4 * BLOCK,
+            steps in proptest::collection::vec((0u8..6, 0usize..5 * BLOCK, 1usize..2 * BLOCK, 0u8..3), 1..40),
+        ) {
+            let mut source = vec![1u8; begin];
+            let mut target = vec![2u8; begin];
+            let mut index = FileIndex::unknown(begin as u64, begin as u64);
+            let mut held = usize::MAX;
+            let mut under_way = std::collections::VecDeque::<(usize, Option<Vec<u8>>)>::new();
+            let mut pass = |source: &Vec<u8>, target: &Vec<u8>, under_way: &mut std::collections::VecDeque<_>| {
+                let length = usize::try_from(index.length()).unwrap();
+                if source.len() < length {
+                    held = held.min(source.len() / BLOCK * BLOCK);
+                    index.truncated(source.len() as u64);
+                    under_way.push_back((source.len(), None));
+                } else if source.len() > length {
+                    // By a copy of the target's own, which reads when its turn comes, or by bytes.
+                    if source.len() - length > BLOCK {
+                        index.grown_unknown(source.len() as u64);
+                        under_way.push_back((source.len(), None));
+                    } else {
+                        index.appended(&source[length..]);
+                        under_way.push_back((length, Some(source[length..].to_vec())));
+                    }
+                }
+                for number in index.compare(0, source, &target[..target.len().min(held)]) {
+                    let range = number * BLOCK..((number + 1) * BLOCK).min(source.len());
+                    under_way.push_back((range.start, Some(source[range].to_vec())));
+                }
+            };
+            let apply = |target: &mut Vec<u8>, op: (usize, Option<Vec<u8>>)| match op {
+                (length, None) => target.resize(length, 0),
+                (at, Some(bytes)) => {
+                    target.resize(target.len().max(at + bytes.len()), 0);
+                    target[at..at + bytes.len()].copy_from_slice(&bytes);
+                }
+            };
+            for (what, at, len, byte) in steps {
+                match what {
+                    0 => source.extend(std::iter::repeat_n(byte, len)),
+                    1 => source.truncate(at),
+                    2 => {
+                        let end = (at + len).min(source.len());
+                        if at < end { source[at..end].fill(byte); }
+                    }
+                    3 => pass(&source, &target, &mut under_way),
+                    _ => if let Some(op) = under_way.pop_front() { apply(&mut target, op) },
+                }
+            }
+            pass(&source, &target, &mut under_way);
+            for op in under_way.drain(..) { apply(&mut target, op) }
+            prop_assert_eq!(&source, &target);
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Large files: only what has changed travels (architecture.md 3).
 //!
 //! What a file has grown by is sent first, exactly and unhashed. The rest is hashed against the index of what the target has, at
-//! a bounded share of the processor, until a whole pass has begun after the file's last event. The target's file was
-//! opened when the record's turn came and is named by number from then on, so moves in the log do not disturb it.
+//! a bounded share of the processor, until a whole pass has begun after the file's last event. Where both sides are one
+//! process the target's file is read instead, but for blocks that were sent since it was asked for: these may still be on
+//! their way, and the index knows them. The target's file was opened when the record's turn came and is named by number
+//! from then on, so moves in the log do not disturb it.
 
 use super::super::emit::{REPLICATION, TargetGone};
 use super::super::index::{FileIndex, Index};
@@ -20,13 +22,13 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes that are hashed at a time, and sent at a time when a file has grown.
+/// Bytes that are compared at a time, and sent at a time when a file has grown.
 const CHUNK: u64 = 1 << 20;
 /// Bytes that are copied at a time inside the kernel, where both sides are one process.
 const PIECE: u64 = 4 << 20;
 /// Files that grew by less are read, so that their index stays whole.
 const READ: u64 = 4 << 20;
-/// Part of the time that hashing may take in the long run while nobody waits for it: one in so many.
+/// Part of the time that comparing may take in the long run while nobody waits for it: one in so many.
 const SHARE: u32 = 3;
 /// Time that it may take at once before that counts.
 const BURST: Duration = Duration::from_secs(1);
@@ -46,8 +48,12 @@ struct Job {
     index: FileIndex,
     /// Bytes that the target's file has.
     length: u64,
-    /// The target was asked for its sums. None: all that will come has come.
+    /// The target was asked for its sums, or its file. None: all that will come has come.
     asked: Option<Asked>,
+    /// The target's file, where both sides are one process.
+    theirs: Option<Arc<File>>,
+    /// No block before this was cut since it was asked for: further on it may hold what a truncation under way takes.
+    held: u64,
     /// A pass has to begin.
     due: bool,
     pass: Option<Pass>,
@@ -92,14 +98,21 @@ impl Pass {
     }
 }
 
+/// Memory for a piece of a file, and for the target's bytes of it.
+#[derive(Default)]
+struct Buffers {
+    ours: Vec<u8>,
+    theirs: Vec<u8>,
+}
+
 /// What a step came to.
 #[derive(PartialEq, Eq)]
 enum Step {
     /// There may be more to do.
     Went,
-    /// A chunk was hashed.
-    Hashed,
-    /// The target's sums have not come yet.
+    /// A piece was compared.
+    Compared,
+    /// The target's sums, or its file, have not come yet.
     Waits,
     Finished,
 }
@@ -217,9 +230,7 @@ impl Bulk {
                 continue;
             }
             job.due = true;
-            if job.index.is_unknown() && job.asked.is_none() && job.length > 0 && !job.offered {
-                self.ask(&mut job, at)?;
-            }
+            self.ask(&mut job, at)?;
             drop(job);
             self.changed.notify_all();
             return Ok(());
@@ -255,6 +266,8 @@ impl Bulk {
             index,
             length,
             asked: None,
+            theirs: None,
+            held: 0,
             due: !fresh,
             pass: None,
             marks: left,
@@ -268,9 +281,7 @@ impl Bulk {
         state.jobs.insert(key, Arc::clone(&job));
         state.news += 1;
         drop(state);
-        if held.index.is_unknown() && length > 0 {
-            self.ask(&mut held, at)?;
-        }
+        self.ask(&mut held, at)?;
         drop(held);
         self.changed.notify_all();
         Ok(())
@@ -286,16 +297,22 @@ impl Bulk {
         self.lock().index = Index::new(self.budget);
     }
 
-    /// Asks the target for the sums of its blocks.
+    /// Asks the target for its file, or for the sums of its blocks, if nothing is known of them.
     fn ask(&self, job: &mut Job, at: &At<'_>) -> Result<(), TargetGone> {
+        let here = self.line.emitter.local.is_some();
+        let known = if here { job.held >= job.length } else { !job.index.is_unknown() || job.offered };
+        if known || job.asked.is_some() || job.length == 0 {
+            return Ok(());
+        }
         let mut emit = self.line.emitter.lock_as(REPLICATION);
         emit.go(at.root, at.path, false);
         let question = emit.number();
         let block = u32::try_from(job.index.block()).unwrap_or(u32::MAX);
         let limit = usize::try_from(job.length / u64::from(block.max(1))).unwrap_or(usize::MAX);
         job.asked = Some(Asked { question, answered: 0, limit });
+        (job.theirs, job.held) = (None, u64::MAX);
         self.lock().questions.insert(question, job.key);
-        emit.push(&Op::Question { question, name: at.name, block, here: false })?;
+        emit.push(&Op::Question { question, name: at.name, block, here })?;
         emit.flush()?;
         drop(emit);
         Ok(())
@@ -324,6 +341,24 @@ impl Bulk {
         state.news += 1;
         drop(state);
         self.changed.notify_all();
+    }
+
+    /// The target's file can be read here.
+    pub(super) fn here(&self, question: u64) {
+        let Some(local) = &self.line.emitter.local else { return };
+        let file = local.get(question);
+        local.withdraw(question);
+        let job = {
+            let state = self.lock();
+            state.questions.get(&question).and_then(|key| state.jobs.get(key)).cloned()
+        };
+        if let Some(job) = job {
+            let mut job = job.lock().unwrap_or_else(PoisonError::into_inner);
+            if job.asked.is_some_and(|asked| asked.question == question) {
+                job.theirs = file;
+            }
+        }
+        self.sums(question, &[], true);
     }
 
     /// The target has copied what was offered to it.
@@ -391,7 +426,7 @@ impl Bulk {
 
     /// Works until it is closed or the target has ended.
     pub(super) fn run(&self) {
-        let mut buffer = Vec::new();
+        let mut buffers = Buffers::default();
         let mut seen = 0;
         let mut pace = Pace::new(Instant::now());
         loop {
@@ -408,19 +443,19 @@ impl Bulk {
             };
             let mut more = false;
             let began = Instant::now();
-            let mut hashed = false;
+            let mut compared = false;
             for job in jobs {
                 let mut job = job.lock().unwrap_or_else(PoisonError::into_inner);
                 if job.finished {
                     continue;
                 }
-                let step = match self.step(&mut job, &mut buffer) {
+                let step = match self.step(&mut job, &mut buffers) {
                     Ok(step) => step,
                     Err(TargetGone) => return,
                 };
                 match step {
                     Step::Went => more = true,
-                    Step::Hashed => (more, hashed) = (true, true),
+                    Step::Compared => (more, compared) = (true, true),
                     Step::Waits => {}
                     Step::Finished => {
                         if self.finish(job).is_err() {
@@ -429,12 +464,12 @@ impl Bulk {
                     }
                 }
             }
-            if buffer.capacity() > 2 * CHUNK as usize || !more {
-                buffer = Vec::new();
+            if buffers.ours.capacity() > 2 * CHUNK as usize || !more {
+                buffers = Buffers::default();
             }
             if more {
                 // This thread's own news: there is more to do.
-                let rest = if hashed { pace.rest(began, Instant::now()) } else { Duration::ZERO };
+                let rest = if compared { pace.rest(began, Instant::now()) } else { Duration::ZERO };
                 let mut state = self.lock();
                 if !rest.is_zero() && !hurry {
                     let quiet = |state: &mut State| state.news == seen && !state.closed;
@@ -449,8 +484,8 @@ impl Bulk {
     }
 
     /// The next bit of work on one file.
-    fn step(&self, job: &mut Job, buffer: &mut Vec<u8>) -> Result<Step, TargetGone> {
-        match self.try_step(job, buffer) {
+    fn step(&self, job: &mut Job, buffers: &mut Buffers) -> Result<Step, TargetGone> {
+        match self.try_step(job, buffers) {
             Ok(step) => Ok(step),
             Err(StepError::Gone) => Err(TargetGone),
             Err(StepError::Io(error)) => {
@@ -465,13 +500,18 @@ impl Bulk {
         }
     }
 
-    fn try_step(&self, job: &mut Job, buffer: &mut Vec<u8>) -> Result<Step, StepError> {
+    fn try_step(&self, job: &mut Job, buffers: &mut Buffers) -> Result<Step, StepError> {
         let stat = Stat::of(&*job.file)?;
         if stat.size < job.length {
             job.length = stat.size;
             job.index.truncated(stat.size);
-            // What it answers from now on may be of before or after.
-            if let Some(asked) = job.asked.take() {
+            // What it answers from now on may be of before or after; in its file only the blocks from here on may. The one that
+            // is cut may have been sent just now.
+            let block = job.index.block() as u64;
+            job.held = job.held.min(stat.size / block * block);
+            if self.line.emitter.local.is_none()
+                && let Some(asked) = job.asked.take()
+            {
                 self.lock().questions.remove(&asked.question);
             }
             job.due = true;
@@ -482,7 +522,7 @@ impl Bulk {
             return Ok(Step::Went);
         }
         if stat.size > job.length {
-            self.grow(job, &stat, buffer)?;
+            self.grow(job, &stat, &mut buffers.ours)?;
             return Ok(Step::Went);
         }
         if job.due {
@@ -505,7 +545,7 @@ impl Bulk {
         }
         let Some(pass) = &job.pass else { return Ok(Step::Finished) };
         if pass.at < pass.end.min(job.length) {
-            return self.hash(job, buffer);
+            return self.pass(job, buffers);
         }
         let Some(mut pass) = job.pass.take() else { return Ok(Step::Finished) };
         self.common.set_stamps(&job.key.0, job.key.1, job.length, stamps(&pass.stat));
@@ -619,8 +659,8 @@ impl Bulk {
         Ok(())
     }
 
-    /// Hashes the next piece of a pass, and sends what differs.
-    fn hash(&self, job: &mut Job, buffer: &mut Vec<u8>) -> Result<Step, StepError> {
+    /// Compares the next piece of a pass, and sends what differs.
+    fn pass(&self, job: &mut Job, buffers: &mut Buffers) -> Result<Step, StepError> {
         let block = job.index.block() as u64;
         let Some(pass) = &mut job.pass else { return Ok(Step::Went) };
         // Where the file has grown since the pass began, its last block is taken whole, as far as the target has it.
@@ -633,24 +673,38 @@ impl Bulk {
         {
             return Ok(Step::Waits);
         }
-        buffer.clear();
-        let got = sys::read_into(&job.file, at, usize::try_from(part).unwrap_or(usize::MAX), buffer)?;
+        let bytes = &mut buffers.ours;
+        bytes.clear();
+        let got = sys::read_into(&job.file, at, usize::try_from(part).unwrap_or(usize::MAX), bytes)?;
         if got == 0 {
             pass.at = pass.end;
             return Ok(Step::Went);
         }
         pass.at = (pass.at + got as u64).max(if at + got as u64 >= end { pass.end } else { 0 });
         let sparse = pass.sparse;
-        let mut sums = Vec::new();
-        sys::block_sums(buffer, block as usize, &mut sums);
         let first = usize::try_from(at / block).unwrap_or(usize::MAX);
-        let differing = job.index.differing(first, &sums, buffer);
+        let differing = match &job.theirs {
+            Some(theirs) => {
+                buffers.theirs.clear();
+                let held = usize::try_from(job.held.saturating_sub(at)).unwrap_or(usize::MAX).min(got);
+                // What cannot be read differs.
+                let _ = sys::read_into(theirs, at, held, &mut buffers.theirs);
+                job.index.compare(first, bytes, &buffers.theirs)
+            }
+            None => {
+                let mut sums = Vec::new();
+                sys::block_sums(bytes, block as usize, &mut sums);
+                let differing = job.index.differing(first, &sums, bytes);
+                job.index.set(first, &sums, bytes);
+                differing
+            }
+        };
         if !differing.is_empty() {
             let chunk = self.common.plan.settings.write_chunk.clamp(1, CONTENT_MAX);
             let mut emit = self.line.emitter.lock_as(REPLICATION);
             for number in differing {
                 let start = (number - first) * block as usize;
-                let bytes = &buffer[start..(start + block as usize).min(buffer.len())];
+                let bytes = &bytes[start..(start + block as usize).min(bytes.len())];
                 let mut offset = at + start as u64;
                 if sparse && bytes.iter().all(|byte| *byte == 0) {
                     let patch = Patch::Hole(bytes.len() as u64);
@@ -665,8 +719,7 @@ impl Bulk {
             }
             emit.flush()?;
         }
-        job.index.set(first, &sums, buffer);
-        Ok(Step::Hashed)
+        Ok(Step::Compared)
     }
 
     /// Ends a file whose pass is over, if nothing has come since.
@@ -710,7 +763,9 @@ impl Bulk {
         }
         let length = job.length;
         let offered = job.offered;
-        let whole = !job.failed && !job.index.is_unknown() && key.1.is_none();
+        // Where the target's file can be read it is known better than from here.
+        let here = self.line.emitter.local.is_some();
+        let whole = !job.failed && !job.index.is_unknown() && key.1.is_none() && !here;
         let index = std::mem::replace(&mut job.index, FileIndex::unknown(0, 0));
         if whole {
             state.index.put(key.0, index);
@@ -734,7 +789,7 @@ impl Bulk {
     }
 }
 
-/// Keeps hashing to its share of the time.
+/// Keeps comparing to its share of the time.
 struct Pace {
     /// Time taken beyond the share.
     over: Duration,
@@ -798,7 +853,7 @@ mod tests {
     }
 
     #[test]
-    fn hashing_may_hurry_for_a_moment_and_keeps_to_its_share_in_the_long_run() {
+    fn comparing_may_hurry_for_a_moment_and_keeps_to_its_share_in_the_long_run() {
         let start = Instant::now();
         let mut now = start;
         let mut pace = Pace::new(start);

@@ -73,9 +73,14 @@ impl Hears for Ears {
                     bulk.sums(*question, sums, last.is_some());
                 }
             }
-            Answer::NoSums { question, .. } | Answer::Here { question } => {
+            Answer::NoSums { question, .. } => {
                 if let Some(bulk) = bulk() {
                     bulk.sums(*question, &[], true);
+                }
+            }
+            Answer::Here { question } => {
+                if let Some(bulk) = bulk() {
+                    bulk.here(*question);
                 }
             }
             Answer::Written { file } => {
