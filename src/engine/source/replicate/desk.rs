@@ -38,10 +38,9 @@ pub(super) struct Desk {
     /// Barriers that the looker has not taken yet.
     asked: Vec<u64>,
     marks: HashMap<u64, Mark>,
-    reached: HashSet<u64>,
-    /// Marks whose turn has come, and whose answer has come, for the first time each.
+    reached: HashMap<u64, Option<Spent>>,
+    /// Marks whose turn has come for the first time.
     passed: u64,
-    answered: u64,
     /// What could not be sent when its turn came, by the marks that had passed by then.
     owed: HashMap<Owed, u64>,
     /// At so many of them, those that are gone are forgotten.
@@ -55,8 +54,8 @@ pub(super) struct Desk {
     healed: HashMap<Place, Healed>,
     /// Places of the target where a directory stood in the way of an operation.
     blocked: Vec<Place>,
-    /// When places were asked to be sent anew: how many such there were, and how many marks were answered.
-    failures: Vec<(u64, u64)>,
+    /// Places that were asked to be sent anew, and how many such there were with each.
+    failures: Vec<(u64, Place)>,
     failed: u64,
     /// Of these, what the looker has taken.
     taken: u64,
@@ -89,7 +88,18 @@ struct Mark {
     /// Failures that were taken up before it was logged last.
     taken: u64,
     passed: Option<u64>,
-    answered: Option<u64>,
+    spent: Option<Spent>,
+}
+
+/// What a barrier went round for as often as one may: it may not be on the target as it was when the barrier began.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Spent {
+    /// It had moved each time its turn came.
+    Owed(Identity),
+    /// An operation there failed each time.
+    Failed(Place),
+    /// Something that has moved was still being looked for.
+    Sought,
 }
 
 /// An inode, and whether its content is owed or its metadata alone.
@@ -180,10 +190,14 @@ impl Desk {
             return false;
         }
         healed.after = asked + 1;
-        self.heals.push(place);
-        self.failed += 1;
-        self.failures.push((self.failed, self.answered));
+        self.heals.push(place.clone());
+        self.note_failure(place);
         true
+    }
+
+    fn note_failure(&mut self, place: Place) {
+        self.failed += 1;
+        self.failures.push((self.failed, place));
     }
 
     /// A mark's turn has come. Is something owed from before its first turn?
@@ -202,22 +216,23 @@ impl Desk {
             self.parked.push(number);
             return true;
         }
-        owed.next().is_some() && self.again(number)
+        let first = owed.next().copied();
+        first.is_some_and(|id| self.again(number, || Spent::Owed(id)))
     }
 
     /// A mark's answer has come: it is reached, or (true) goes round once more, as something before it has failed. One that
     /// nobody waits for, or that was dropped with the log, is none.
     fn answer(&mut self, number: u64) -> bool {
         let Some(mark) = self.marks.get_mut(&number) else { return false };
-        let answered = *mark.answered.get_or_insert(self.answered + 1);
+        // What was sent anew may have failed again, there or below, so each answer counts and not only the first.
         let taken = mark.taken;
-        self.answered = self.answered.max(answered);
-        let failed = self.failures.iter().any(|(failure, before)| *failure > taken && *before < answered);
-        if failed && self.again(number) {
+        let failed = self.failures.iter().find(|(failure, _)| *failure > taken);
+        let failed = failed.map(|(_, place)| place.clone());
+        if failed.is_some_and(|place| self.again(number, || Spent::Failed(place))) {
             return true;
         }
-        self.marks.remove(&number);
-        self.reached.insert(number);
+        let spent = self.marks.remove(&number).and_then(|mark| mark.spent);
+        self.reached.insert(number, spent);
         false
     }
 
@@ -231,12 +246,14 @@ impl Desk {
     }
 
     /// Sends a mark round once more, if it was not too often. True: so it is.
-    fn again(&mut self, number: u64) -> bool {
+    fn again(&mut self, number: u64, why: impl FnOnce() -> Spent) -> bool {
         let Some(mark) = self.marks.get_mut(&number) else { return false };
         mark.rounds += 1;
         let again = mark.rounds <= ROUNDS;
         if again {
             self.asked.push(number);
+        } else {
+            mark.spent = Some(why());
         }
         again
     }
@@ -408,9 +425,8 @@ impl Common {
     pub(super) fn ask_room(&self, place: Place) {
         self.ask(|desk| {
             if !desk.blocked.contains(&place) {
-                desk.blocked.push(place);
-                desk.failed += 1;
-                desk.failures.push((desk.failed, desk.answered));
+                desk.blocked.push(place.clone());
+                desk.note_failure(place);
             }
         });
     }
@@ -535,6 +551,13 @@ impl Common {
         !self.desk().asked.is_empty()
     }
 
+    /// Something that the barrier has to wait for is still being looked for, and it waits no longer.
+    pub(super) fn mark_unsettled(&self, number: u64) {
+        if let Some(mark) = self.desk().marks.get_mut(&number) {
+            mark.spent = Some(Spent::Sought);
+        }
+    }
+
     /// The barrier's place in the log.
     pub(super) fn log_mark(&self, number: u64) {
         let mut desk = self.desk();
@@ -559,20 +582,41 @@ impl Common {
         again
     }
 
-    /// Waits a while; true: everything before the barrier is applied.
-    pub(super) fn wait_mark(&self, number: u64, time: Duration) -> bool {
+    /// Waits a while. Some: what was before the barrier is applied, all of it or all but this.
+    pub(super) fn wait_mark(&self, number: u64, time: Duration) -> Option<Option<Spent>> {
         let desk = self.desk();
-        let (mut desk, _) = self
-            .told
-            .wait_timeout_while(desk, time, |desk| !desk.reached.contains(&number) && !self.is_stopping())
-            .unwrap_or_else(PoisonError::into_inner);
+        let waits = |desk: &mut Desk| !desk.reached.contains_key(&number) && !self.is_stopping();
+        let (mut desk, _) =
+            self.told.wait_timeout_while(desk, time, waits).unwrap_or_else(PoisonError::into_inner);
         desk.reached.remove(&number)
+    }
+
+    /// For a person.
+    pub(super) fn spent_words(&self, spent: &Spent) -> String {
+        match spent {
+            Spent::Owed(id) => {
+                let model = self.model();
+                let place = model.names_of(id).next().map(|node| model.place(node));
+                drop(model);
+                let shown = place.map_or_else(
+                    || format!("inode {}", id.ino),
+                    |(root, path, name)| self.shown(root, &path, &name),
+                );
+                format!("{shown} was somewhere else each time it was to be read")
+            }
+            Spent::Failed((root, path)) => {
+                let (directory, name) = split(path);
+                let shown = self.shown(*root, directory, name);
+                format!("what was sent to {shown} did not fit what the target has there, each time")
+            }
+            Spent::Sought => "something that was moved was not found in its new place".to_owned(),
+        }
     }
 
     /// False: it was dropped with the log.
     pub(super) fn has_mark(&self, number: u64) -> bool {
         let desk = self.desk();
-        desk.marks.contains_key(&number) || desk.reached.contains(&number)
+        desk.marks.contains_key(&number) || desk.reached.contains_key(&number)
     }
 
     /// Nobody waits for the barrier any more.
@@ -717,6 +761,41 @@ mod tests {
         desk.miss(&bytes(&content(7, State::Single)), true);
         let rounds = (0..).take_while(|_| turn(&mut desk, 1)).count();
         assert_eq!(rounds, ROUNDS as usize);
+        assert!(!desk.answer(1));
+        let id = Identity { dev: 1, ino: 7, born: 0 };
+        assert_eq!(
+            desk.reached[&1],
+            Some(Spent::Owed(id)),
+            "it is not passed off as one that kept its promise"
+        );
+    }
+
+    #[test]
+    fn a_mark_whose_last_round_had_no_reason_to_go_round_keeps_its_promise() {
+        let mut desk = desk(&[1]);
+        desk.miss(&bytes(&content(7, State::Single)), true);
+        (0..ROUNDS).for_each(|_| assert!(turn(&mut desk, 1)));
+        desk.pay(&content(7, State::Single));
+        assert!(!turn(&mut desk, 1) && !desk.answer(1));
+        assert_eq!(desk.reached[&1], None);
+    }
+
+    #[test]
+    fn a_mark_that_failed_each_time_says_where() {
+        let mut desk = desk(&[1]);
+        let place = || (0, b"a".to_vec());
+        for round in 0.. {
+            desk.heals.clear();
+            desk.healed.clear();
+            assert!(desk.fail(place(), 0));
+            if !desk.answer(1) {
+                assert_eq!(round, ROUNDS);
+                break;
+            }
+            desk.taken = desk.failed;
+            desk.marks.get_mut(&1).unwrap().taken = desk.taken;
+        }
+        assert_eq!(desk.reached[&1], Some(Spent::Failed(place())));
     }
 
     #[test]
@@ -731,18 +810,24 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_before_the_answer_sends_the_mark_round_and_one_behind_it_does_not() {
+    fn a_mark_goes_round_until_what_was_sent_anew_has_not_failed() {
         let mut desk = desk(&[1]);
+        let log = |desk: &mut Desk| {
+            desk.heals.clear();
+            desk.taken = desk.failed;
+            desk.marks.get_mut(&1).unwrap().taken = desk.taken;
+        };
         assert!(desk.fail((0, b"a".to_vec()), 0));
         assert!(desk.answer(1));
-        desk.heals.clear();
-        desk.taken = desk.failed;
-        desk.marks.get_mut(&1).unwrap().taken = desk.taken;
-        assert!(desk.fail((0, b"b".to_vec()), 0));
+        log(&mut desk);
+        // Below it, when it was sent anew.
+        assert!(desk.fail((0, b"a/b".to_vec()), 0));
+        assert!(desk.answer(1));
+        log(&mut desk);
         assert!(!desk.answer(1));
-        assert!(desk.reached.contains(&1) && desk.marks.is_empty());
+        assert!(desk.reached.contains_key(&1) && desk.marks.is_empty());
         assert!(!desk.answer(2), "an answer that nobody waits for");
-        assert!(!desk.reached.contains(&2));
+        assert!(!desk.reached.contains_key(&2));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::super::capture::{Batch, Key};
 use super::super::writers::Silent;
 use super::bulk::Bulk;
 use super::common::Common;
+use super::desk::Spent;
 use super::line::{Hears, JobEnd, Line, spawn, spawn_prompt};
 use super::look::Looker;
 use super::transmit::Transmitter;
@@ -28,6 +29,8 @@ const BEAT: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_secs(5);
 /// A barrier gets its place in the log when nothing of what it waits for is waiting for events any more, or after so many looks.
 const TURNS: u32 = 8;
+/// How often a barrier begins anew when something before it went round as often as one barrier may.
+const TRIES: u32 = 4;
 /// Memory for what is known of the target's blocks.
 const INDEX: usize = 64 << 20;
 
@@ -228,6 +231,14 @@ impl Follow {
         lock(&self.live).line.end_job();
     }
 
+    fn unsettled(&self, spent: &Spent) -> ApiError {
+        let id = self.common.plan.connection;
+        let why = self.common.spent_words(spent);
+        let message = format!("what was changed before the barrier may not all be on the target: {why}");
+        let help = format!("BARRIER {id} once more, or MIRROR START {id} DIFFERENT to compare everything");
+        ApiError::new(Code::UnknownError, message).help(help)
+    }
+
     fn impossible(&self) -> Option<ApiError> {
         let id = self.common.plan.connection;
         if self.stopped.load(Relaxed) {
@@ -266,12 +277,25 @@ impl Replication for Follow {
 
     fn barrier(&self, timeout: Option<Duration>, watch: &mut dyn Watch) -> Result<bool, ApiError> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let number = self.marks.fetch_add(1, Relaxed) + 1;
-        self.common.ask_mark(number);
+        let ask = || {
+            let number = self.marks.fetch_add(1, Relaxed) + 1;
+            self.common.ask_mark(number);
+            number
+        };
+        let mut number = ask();
+        let mut tries = 1;
         let mut told = Instant::now();
         loop {
-            if self.common.wait_mark(number, BEAT.min(left(deadline))) {
-                return Ok(true);
+            match self.common.wait_mark(number, BEAT.min(left(deadline))) {
+                Some(None) => return Ok(true),
+                Some(Some(spent)) if tries == TRIES => return Err(self.unsettled(&spent)),
+                Some(Some(spent)) => {
+                    tracing::info!("a barrier tries again: {}", self.common.spent_words(&spent));
+                    tries += 1;
+                    number = ask();
+                    continue;
+                }
+                None => {}
             }
             if let Some(error) = self.impossible() {
                 return Err(error);
@@ -362,7 +386,11 @@ type Waiting = (u64, Option<u64>, u32);
 /// Gives the barriers their places in the log for which nothing is waited for any more.
 fn log_marks(common: &Common, looker: &Looker, marks: &mut Vec<Waiting>) {
     marks.retain(|(number, upto, turns)| {
-        let due = upto.is_some_and(|upto| looker.is_settled(upto)) || *turns >= TURNS;
+        let settled = upto.is_some_and(|upto| looker.is_settled(upto));
+        let due = settled || *turns >= TURNS;
+        if due && !settled {
+            common.mark_unsettled(*number);
+        }
         if due {
             common.log_mark(*number);
         }
