@@ -7,7 +7,7 @@ use super::lately::Lately;
 use super::meta::Wanted;
 use super::place::{Place, Root};
 use super::queue::{Backlog, Queued};
-use super::sums::{Question, answer_all};
+use super::sums::{Asked, Question, answer_all, open};
 use super::{Broken, Policy, scan};
 use crate::engine::link::{Frame, TargetEnd};
 use crate::sys;
@@ -545,15 +545,20 @@ impl Applier {
         here: bool,
         waits: bool,
     ) -> Result<(), WireError> {
-        let (place, name) = match self.at(name) {
-            Ok(_) if waits => (Err(libc::EBUSY), CString::default()),
-            Ok((place, name)) => (Ok(place), name),
+        let at = match self.at(name) {
+            Ok(_) if waits => Err(libc::EBUSY),
+            // A mirror's many questions need no descriptors while they wait; what replication moves meanwhile is its own.
+            Ok((place, name)) if self.who != REPLICATION => Ok(Asked::Named(place, name)),
+            Ok((place, name)) => match open(&place, &name) {
+                Ok(file) => Ok(Asked::Open(file)),
+                Err(error) => Err(error.raw_os_error().unwrap_or(libc::EIO)),
+            },
             Err(Trouble::Wire(error)) => return Err(error),
             // A directory that could not be entered: its answer still keeps its turn.
-            Err(Trouble::Failed(failed)) => (Err(failed.failure.errno), CString::default()),
+            Err(Trouble::Failed(failed)) => Err(failed.failure.errno),
         };
         let local = if here { self.end.local.clone() } else { None };
-        let asked = Question { question, place, name, block: block as usize, local };
+        let asked = Question { question, at, block: block as usize, local };
         if self.questions.is_none() {
             let (sender, receiver) = sync_channel(QUESTIONS);
             let (sums, frames) = (self.end.sums.clone(), self.end.frames.clone());

@@ -470,6 +470,40 @@ fn a_mirror_does_not_overtake_what_is_held_and_is_told_so() {
     server.join().unwrap().unwrap();
 }
 
+/// The thread that answers may come to a question long after its turn: here it waits for its answers to be read.
+#[test]
+fn replications_question_is_about_the_file_that_had_the_name_at_its_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("large"), vec![7; 16 << 20]).unwrap();
+    std::fs::write(dir.path().join("f"), b"old").unwrap();
+    let (end, server) = start(at_once(), None);
+    end.ops.send(begin(dir.path())).unwrap();
+    let ask = |question, name| Op::Question { question, name, block: 4096, here: false };
+    send(
+        &end,
+        &[
+            enter(""),
+            ask(1, b"large"),
+            ask(2, b"f"),
+            put("f", b"new, and longer"),
+            Op::Barrier { barrier: 1 },
+        ],
+    );
+    until(&end, reached(1));
+    assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), b"new, and longer");
+    let length = loop {
+        let frame = end.sums.recv().unwrap();
+        match Answer::decode(&mut Reader::new(&frame)).unwrap() {
+            Answer::Sums { question: 2, last: Some(length), .. } => break length,
+            Answer::Sums { question: 1, .. } => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(length, 3);
+    drop(end);
+    server.join().unwrap().unwrap();
+}
+
 #[test]
 fn what_fails_too_often_is_given_up_and_the_next_is_tried() {
     let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
