@@ -3,8 +3,9 @@
 use super::folder::Folder;
 use crate::engine::link::{Frame, FramePool, LocalFiles};
 use crate::wire::{FRAME_FULL, Op};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// The target has ended: nothing more can be sent. Its last answers say why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +19,8 @@ pub(super) const REPLICATION: u8 = 1;
 /// Numbers of files, questions and barriers that are replication's have this bit, so that answers find their way.
 pub(super) const REPLICATIONS: u64 = 1 << 63;
 
-/// Shared by the threads of one stream; the order in which it is locked is the order of the operations.
+/// Shared by the threads of one stream; the order in which it is locked is the order of the operations. Who has waited for half a
+/// millisecond is next: large files always have something to send, and the log behind them must not wait for their end.
 pub(super) struct Emitter {
     inner: Mutex<Emit>,
     pub local: Option<LocalFiles>,
@@ -38,18 +40,14 @@ impl Emitter {
 
     /// For operations of this owner (see [`Op::By`]).
     pub(super) fn lock_as(&self, who: u8) -> MutexGuard<'_, Emit> {
-        let mut emit = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut emit = self.inner.lock();
         emit.belong_to(who);
         emit
     }
 
     /// Closes the stream, without waiting: false while somebody else sends, or the target reads nothing.
     pub(super) fn try_close(&self) -> bool {
-        match self.inner.try_lock() {
-            Ok(mut emit) => emit.try_close(),
-            Err(TryLockError::Poisoned(emit)) => emit.into_inner().try_close(),
-            Err(TryLockError::WouldBlock) => false,
-        }
+        self.inner.try_lock().is_some_and(|mut emit| emit.try_close())
     }
 
     /// Sends one operation about a folder.

@@ -626,10 +626,13 @@ impl Bulk {
             return Ok(self.flush()?);
         }
         let (mut at, mut part) = (job.length, CHUNK.min(grown));
-        if stat.is_sparse()
-            && grown > CHUNK
-            && let Some((data, len)) = data_after(&job.file, at, stat.size)?
-        {
+        if stat.is_sparse() {
+            let Some((data, len)) = data_after(&job.file, at, stat.size)? else {
+                // A hole is made by the length.
+                job.length = stat.size;
+                job.index.grown_unknown(job.length);
+                return self.set(job, stat);
+            };
             if data > at {
                 job.index.grown_unknown(data);
             }
