@@ -80,10 +80,13 @@ impl Looker {
             Err(error) => return self.fail(model, dir, name, &error),
         };
         // The event may have told of another that had the name before, or has it since.
-        if let (Some(stat), Some(object)) = (&stat, told.object)
-            && object.is_at(handle, &c_name)
-        {
-            self.common.note_key(Identity::of(stat), object);
+        let mut another = None;
+        if let (Some(stat), Some(object)) = (&stat, told.object) {
+            if object.is_at(handle, &c_name) {
+                self.common.note_key(Identity::of(stat), object);
+            } else {
+                another = Some(object);
+            }
         }
         let belongs = stat.as_ref().map(|stat| {
             let is_directory = stat.kind == FileKind::Directory;
@@ -119,6 +122,12 @@ impl Looker {
                 }
             }
             (Some(ours), Some((_, stat))) if model.entry(ours).id == Identity::of(stat) => {
+                if let Some(another) = another
+                    && (change.has(Change::CONTENT) || change.has(Change::META))
+                {
+                    // Written by who had opened it by this name; it may have others.
+                    self.object(model, another, change);
+                }
                 self.same(model, ours, stat, change);
             }
             (ours, Some((belongs, stat))) => {
