@@ -435,8 +435,9 @@ impl Common {
     fn remove_left(&self, model: &Model, left: &[Lost]) {
         let mut record = Vec::new();
         for (root, path, name) in left {
-            // One whose directory has left, too, goes with that; to remove it by itself would make the directory.
-            let Some(directory) = model.at(*root, path) else { continue };
+            // One whose directory has left, too, goes with that; to remove it by itself would make the directory, also where
+            // the source has something else by now.
+            let Some(directory) = model.directory_at(*root, path) else { continue };
             if model.child(directory, name).is_none() {
                 record.clear();
                 let at = At { root: *root, path, name };

@@ -171,7 +171,8 @@ impl Looker {
         }
         for (root, path) in removes {
             let (above, name) = split(&path);
-            let Some(parent) = model.at(root, above) else { continue };
+            // Where no directory is any more there is nothing in it, and a removal would make it.
+            let Some(parent) = model.directory_at(root, above) else { continue };
             self.touched.insert(parent);
             let at = At { root, path: above, name };
             self.log_of(&Record::Remove { at, directory: true }, 0, &[(parent, false)]);
