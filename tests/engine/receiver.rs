@@ -459,6 +459,30 @@ fn replication_makes_its_directory_where_something_else_stands_and_says_what_it_
 }
 
 #[test]
+fn a_file_that_is_to_have_no_other_name_is_not_changed_where_it_has_one() {
+    let bed = Bed::new();
+    let (liar, target) = (Liar::new(), bed.target());
+    fs::write(target.join("f"), "before").unwrap();
+    fs::hard_link(target.join("f"), target.join("g")).unwrap();
+    let before = fs::metadata(target.join("g")).unwrap().modified().unwrap();
+    let change = |file| {
+        [
+            Op::FileBegin { file, name: b"f", mode: FileMode::Alone },
+            Op::FileWrite { file, offset: 0, patch: Patch::Bytes(b"after ") },
+            Op::FileDrop { file },
+        ]
+    };
+    liar.send(&[begin(&target), Op::By { who: 1 }, Op::Enter { root: 0, path: b"", make: true }]);
+    assert_eq!(liar.failures(&change(1)), [(FailureKind::One, libc::ESTALE, "f".to_owned())]);
+    assert_eq!(fs::read(target.join("g")).unwrap(), b"before");
+    assert_eq!(fs::metadata(target.join("g")).unwrap().modified().unwrap(), before);
+    fs::remove_file(target.join("g")).unwrap();
+    assert!(liar.failures(&change(2)).is_empty());
+    assert_eq!(fs::read(target.join("f")).unwrap(), b"after ");
+    liar.end().unwrap();
+}
+
+#[test]
 fn bytes_are_counted_for_their_owner() {
     let bed = Bed::new();
     let (liar, target) = (Liar::new(), bed.target());

@@ -344,7 +344,7 @@ impl Applier {
                     }
                     Err(error) => {
                         let mut failure = Failure::new("create the file", &error);
-                        if *mode == crate::wire::FileMode::InPlace {
+                        if *mode != crate::wire::FileMode::Whole {
                             failure = failure.or_missing();
                         }
                         Err(failure.about(place.root, &place.path, name))

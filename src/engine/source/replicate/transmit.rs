@@ -393,8 +393,7 @@ impl Transmitter {
         let settings = &self.common.plan.settings;
         let small = stat.size <= settings.small_file_threshold.min(CONTENT_MAX as u64) && !stat.is_sparse();
         if !small || self.bulk.has(id) {
-            let fresh = state == State::Nothing;
-            return Ok(self.bulk.take(at, id, now.node, now.separate, file, &stat, xattrs, fresh)?);
+            return Ok(self.bulk.take(at, id, now.node, now.separate, file, &stat, xattrs, state)?);
         }
         self.bulk.forget(id);
         let size = usize::try_from(stat.size).unwrap_or(usize::MAX);
