@@ -256,7 +256,8 @@ impl Common {
 
     /// Puts a record into the queue; past its limit the log is lost, and records go to the dirty set alone until a mirror begins.
     /// `nodes`: the entries that it is about, and whether all that is below them is. Who logs what is about one holds the model.
-    pub(super) fn log(&self, record: &[u8], bytes: u64, nodes: &[(NodeId, bool)]) {
+    /// The record's position. None: it went with the log.
+    pub(super) fn log(&self, record: &[u8], bytes: u64, nodes: &[(NodeId, bool)]) -> Option<u64> {
         let mut position = 0;
         if !self.degraded.load(Relaxed) {
             match self.queue.push(record, bytes) {
@@ -277,6 +278,7 @@ impl Common {
         if position == 0 {
             self.lose(Record::decode(record).ok().and_then(|record| record.leaves()));
         }
+        (position > 0).then_some(position)
     }
 
     /// The log is given up: what it held is found again by comparing (architecture.md 4).

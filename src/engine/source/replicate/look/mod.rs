@@ -279,12 +279,12 @@ impl Looker {
     /// Puts a record into the queue that is about these entries, each alone or with all below it.
     fn log_of(&mut self, record: &Record<'_>, bytes: u64, nodes: &[(NodeId, bool)]) {
         if let Record::Rename { at, from, .. } = record {
-            let place = |at: &At<'_>| (at.root, join(at.path, at.name));
-            self.common.note_move(place(from), place(at));
-        }
         self.record.clear();
         record.encode(&mut self.record);
-        self.common.log(&self.record, bytes, nodes);
+        let position = self.common.log(&self.record, bytes, nodes);
+            let place = |at: &At<'_>| (at.root, join(at.path, at.name));
+            self.common.note_move(position, place(from), place(at));
+        }
         if !self.parted.is_empty() {
             let mut dirty = self.common.dirty();
             self.parted.drain(..).for_each(|id| dirty.inode(id));
