@@ -357,6 +357,11 @@ impl Common {
         self.mirroring.load(Relaxed)
     }
 
+    /// Names may have left unseen before the present mirror: the target may have anything.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.comparing().unseen
+    }
+
     /// The looking thread has ended by itself: nothing is followed any more.
     pub(super) fn give_up(&self, why: &str) {
         self.given_up.store(true, Relaxed);

@@ -7,6 +7,7 @@
 
 mod again;
 mod changed;
+mod doubt;
 mod entries;
 mod listing;
 mod missing;
@@ -278,10 +279,10 @@ impl Looker {
 
     /// Puts a record into the queue that is about these entries, each alone or with all below it.
     fn log_of(&mut self, record: &Record<'_>, bytes: u64, nodes: &[(NodeId, bool)]) {
-        if let Record::Rename { at, from, .. } = record {
         self.record.clear();
         record.encode(&mut self.record);
         let position = self.common.log(&self.record, bytes, nodes);
+        if let Record::Rename { at, from, .. } = record {
             let place = |at: &At<'_>| (at.root, join(at.path, at.name));
             self.common.note_move(position, place(from), place(at));
         }
