@@ -24,6 +24,22 @@ impl Looker {
             && model.all_below(node).into_iter().any(|below| model.has(below, flag::VACATED))
     }
 
+    /// A name of a file with several goes. What is sent of the file in this mirror may go, or have gone, to this one alone, and then
+    /// the mirror leaves the others to replication, though the target may not have them: those that it has not come to are sent anew.
+    pub(super) fn regroup_parted(&self, model: &Model, node: NodeId) {
+        if !self.common.is_mirroring() {
+            return;
+        }
+        let compared = self.common.compared();
+        let is_left = |name: &NodeId| {
+            let is_compared = compared.as_ref().is_none_or(|compared| compared.has(model.parent(*name)));
+            *name != node && is_compared && model.has(*name, flag::MADE) && !model.has(*name, flag::PASSED)
+        };
+        if model.group(node).iter().any(is_left) {
+            self.common.ask_regroup(model.entry(node).id);
+        }
+    }
+
     /// Something gets a name that nothing has: what the target may have there goes.
     pub(super) fn clear_doubtful(&mut self, model: &Model, dir: NodeId, name: &[u8]) {
         // Where removals are not followed, what the target has there may be kept on purpose.

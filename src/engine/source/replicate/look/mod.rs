@@ -298,6 +298,7 @@ impl Looker {
         if model.entry(node).kind != FileKind::Directory && model.names_of(&id).nth(1).is_some() {
             self.common.dirty().inode(id);
             self.parted.push(id);
+            self.regroup_parted(model, node);
         }
     }
 }
