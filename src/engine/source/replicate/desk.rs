@@ -74,8 +74,9 @@ pub(super) struct Desk {
     unhealed: Vec<Failing>,
     /// Sent bytes and records at each question, to know what is applied.
     asks: VecDeque<(u64, u64, Option<u64>)>,
-    /// The last record that is applied with all before it.
+    /// The last record that is applied with all before it, and the one that was when the present job began.
     upto: u64,
+    began: u64,
     /// The last question that was answered.
     applied: u64,
     /// Files that were to be sent anew with all their names in this job.
@@ -312,6 +313,7 @@ impl Common {
         let mut desk = self.desk();
         desk.regrouped.clear();
         desk.requests.times.clear();
+        desk.began = desk.upto;
     }
 
     /// A mirror sends this file from now on; replication leaves it alone until [`Common::end_busy`].
@@ -402,6 +404,22 @@ impl Common {
         let place = (root, join(path, name));
         let asked = self.asked.load(Relaxed);
         let again = self.desk().fail(place, asked);
+        self.capture.looks().wake();
+        again
+    }
+
+    /// The same of an operation of a job, which hears of it only when it comes to its answers: what was told as applied by then may
+    /// have come after it.
+    pub(super) fn ask_heal_of_job(&self, root: u16, path: &[u8], name: &[u8]) -> bool {
+        let place = (root, join(path, name));
+        let asked = self.asked.load(Relaxed);
+        let mut desk = self.desk();
+        let again = desk.fail(place.clone(), asked);
+        let began = desk.began;
+        for (_, applied) in desk.heals.iter_mut().filter(|(known, _)| *known == place) {
+            *applied = began.min(*applied);
+        }
+        drop(desk);
         self.capture.looks().wake();
         again
     }
