@@ -18,6 +18,8 @@ pub enum FileMode {
     Whole,
     /// Changed in place by blocks (FileEnd sets the length).
     InPlace,
+    /// The same, of a file that is to have no other name: one that has is not changed.
+    Alone,
 }
 
 /// Where the bytes of a range come from.
@@ -231,7 +233,11 @@ impl<'a> Op<'a> {
                 out.push(FILE_BEGIN);
                 out.extend_from_slice(&file.to_le_bytes());
                 put_name(out, name);
-                out.push(u8::from(*mode == FileMode::InPlace));
+                out.push(match mode {
+                    FileMode::Whole => 0,
+                    FileMode::InPlace => 1,
+                    FileMode::Alone => 2,
+                });
             }
             Op::FileWrite { file, offset, patch } => {
                 out.push(match patch {
@@ -395,7 +401,12 @@ impl<'a> Op<'a> {
             }
             FILE_BEGIN => {
                 let (file, name) = (reader.u64()?, reader.name()?);
-                let mode = if reader.bool()? { FileMode::InPlace } else { FileMode::Whole };
+                let mode = match reader.u8()? {
+                    0 => FileMode::Whole,
+                    1 => FileMode::InPlace,
+                    2 => FileMode::Alone,
+                    _ => return Err(WireError::Invalid("mode of a file")),
+                };
                 Op::FileBegin { file, name, mode }
             }
             FILE_BYTES => {
@@ -501,6 +512,8 @@ mod tests {
             Op::Enter { root: 3, path: b"", make: false },
             Op::Put { name: b"n", meta, xattrs: xattrs.clone(), content: b"content" },
             Op::FileBegin { file: 9, name: b"big", mode: FileMode::InPlace },
+            Op::FileBegin { file: 10, name: b"big", mode: FileMode::Whole },
+            Op::FileBegin { file: 11, name: b"big", mode: FileMode::Alone },
             Op::FileWrite { file: 9, offset: 1 << 40, patch: Patch::Bytes(b"xyz") },
             Op::FileWrite { file: 9, offset: 5, patch: Patch::Hole(1 << 41) },
             Op::FileWrite { file: 9, offset: 5, patch: Patch::Local(7) },

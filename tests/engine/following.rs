@@ -4,12 +4,12 @@
 use crate::bed::{Bed, CHECKSUM, DIFFERENT, FULL};
 use crate::operations::Operations;
 use crate::support::random::Random;
-use crate::support::{oracle, tree};
+use crate::support::{self, oracle, tree};
 use dtcl::engine::job::{JobKind, JobShared};
 use dtcl::engine::replication::{Replication, ReplicationShared};
 use dtcl::engine::source;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -173,6 +173,33 @@ fn an_exchange_and_a_circle_arrive() {
     followed.same();
     let sent = followed.replication.shared().bytes_transmitted.load(Relaxed);
     assert_eq!(sent, 0);
+}
+
+/// The event names the place by which the file was opened, and that is another file's by then.
+#[test]
+fn what_is_written_to_a_file_whose_name_another_has_taken_arrives_under_its_other_name() {
+    if !support::is_root() {
+        return support::skip(
+            "a file without the name that it was opened by",
+            "only fanotify tells which file it is",
+        );
+    }
+    let followed = Followed::new(|bed| {
+        fs::write(bed.source().join("b"), "before").unwrap();
+        fs::hard_link(bed.source().join("b"), bed.source().join("f")).unwrap();
+    });
+    let file = fs::OpenOptions::new().write(true).open(followed.at("b")).unwrap();
+    fs::write(followed.at("aside"), "another").unwrap();
+    fs::rename(followed.at("aside"), followed.at("b")).unwrap();
+    // A barrier would note the file as one that is open for writing.
+    let began = std::time::Instant::now();
+    while fs::read(followed.bed.target().join("b")).unwrap() != b"another" {
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", followed.replication);
+        std::thread::yield_now();
+    }
+    file.write_all_at(b"after ", 0).unwrap();
+    drop(file);
+    followed.same();
 }
 
 #[test]

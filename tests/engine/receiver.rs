@@ -434,6 +434,55 @@ fn what_is_not_there_to_be_changed_is_missing() {
 }
 
 #[test]
+fn replication_makes_its_directory_where_something_else_stands_and_says_what_it_was() {
+    let bed = Bed::new();
+    let (liar, target) = (Liar::new(), bed.target());
+    let outside = bed.dir.path().join("outside");
+    fs::write(outside.join("f"), "outside").unwrap();
+    fs::create_dir(target.join("d")).unwrap();
+    fs::write(target.join("d/file"), "a file").unwrap();
+    std::os::unix::fs::symlink(&outside, target.join("link")).unwrap();
+    let enter = |path: &'static str, make| Op::Enter { root: 0, path: path.as_bytes(), make };
+    // Who only looks, and a mirror, which has looked before, leave it.
+    let ops = [begin(&target), enter("d/file/x", true), Op::By { who: 1 }, enter("link", false)];
+    let names: Vec<String> = liar.failures(&ops).into_iter().map(|(.., name)| name).collect();
+    assert_eq!(names, ["", ""]);
+    assert!(target.join("d/file").is_file() && target.join("link").is_symlink());
+    let ops = [enter("d/file/x", true), put("f", b"f"), enter("link", true), put("f", b"f")];
+    let found: Vec<_> = liar.failures(&ops);
+    let told = |name: &str| (FailureKind::Mismatch, libc::ENOTDIR, name.to_owned());
+    assert_eq!(found, [told("file"), told("link")]);
+    assert_eq!(fs::read(target.join("d/file/x/f")).unwrap(), b"f");
+    assert!(!target.join("link").is_symlink() && target.join("link/f").is_file());
+    assert_eq!(fs::read(outside.join("f")).unwrap(), b"outside");
+    liar.end().unwrap();
+}
+
+#[test]
+fn a_file_that_is_to_have_no_other_name_is_not_changed_where_it_has_one() {
+    let bed = Bed::new();
+    let (liar, target) = (Liar::new(), bed.target());
+    fs::write(target.join("f"), "before").unwrap();
+    fs::hard_link(target.join("f"), target.join("g")).unwrap();
+    let before = fs::metadata(target.join("g")).unwrap().modified().unwrap();
+    let change = |file| {
+        [
+            Op::FileBegin { file, name: b"f", mode: FileMode::Alone },
+            Op::FileWrite { file, offset: 0, patch: Patch::Bytes(b"after ") },
+            Op::FileDrop { file },
+        ]
+    };
+    liar.send(&[begin(&target), Op::By { who: 1 }, Op::Enter { root: 0, path: b"", make: true }]);
+    assert_eq!(liar.failures(&change(1)), [(FailureKind::One, libc::ESTALE, "f".to_owned())]);
+    assert_eq!(fs::read(target.join("g")).unwrap(), b"before");
+    assert_eq!(fs::metadata(target.join("g")).unwrap().modified().unwrap(), before);
+    fs::remove_file(target.join("g")).unwrap();
+    assert!(liar.failures(&change(2)).is_empty());
+    assert_eq!(fs::read(target.join("f")).unwrap(), b"after ");
+    liar.end().unwrap();
+}
+
+#[test]
 fn bytes_are_counted_for_their_owner() {
     let bed = Bed::new();
     let (liar, target) = (Liar::new(), bed.target());

@@ -283,7 +283,6 @@ fn random_operations_arrive_over_a_stream_that_is_cut() {
 
 /// The same with remirrors, and cuts of these, while the operations go on.
 #[test]
-#[ignore = "now and then a name is missing or left over; docs/design/replication.md, Known limits"]
 fn random_operations_arrive_while_remirrors_are_cut() {
     random_cuts(true);
 }

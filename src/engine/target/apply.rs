@@ -5,7 +5,7 @@ use super::file::OpenFile;
 use super::held::{self, EntrySpot, Held, Key, Spot, Touches, touches};
 use super::lately::Lately;
 use super::meta::Wanted;
-use super::place::{Place, Root};
+use super::place::{Place, Root, Way};
 use super::queue::{Backlog, Queued};
 use super::sums::{Asked, Question, answer_all, open};
 use super::{Broken, Policy, scan};
@@ -13,7 +13,7 @@ use crate::engine::link::{Frame, TargetEnd};
 use crate::sys;
 use crate::wire::{Answer, FailureKind, OWNERS, Op, Part, Patch, Reader, WireError};
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -344,7 +344,7 @@ impl Applier {
                     }
                     Err(error) => {
                         let mut failure = Failure::new("create the file", &error);
-                        if *mode == crate::wire::FileMode::InPlace {
+                        if *mode != crate::wire::FileMode::Whole {
                             failure = failure.or_missing();
                         }
                         Err(failure.about(place.root, &place.path, name))
@@ -413,7 +413,22 @@ impl Applier {
         let Some(top) = self.roots.get_mut(usize::from(root)) else {
             return Err(WireError::Invalid("root's number").into());
         };
-        match Place::enter(top, root, path, make) {
+        let mut cleared = None;
+        let mut tell = |holder: &[u8], name: &CStr| cleared = Some((holder.to_vec(), name.to_owned()));
+        let mut way = match make {
+            false => Way::Found,
+            // A mirror clears what it has seen in the way; replication knows that the source has a directory there.
+            true if self.who == REPLICATION => Way::Cleared(&mut tell),
+            true => Way::Made,
+        };
+        let entered = Place::enter(top, root, path, &mut way);
+        if let Some((holder, name)) = cleared {
+            // The source took the directory for one that is there, with all that it has in it.
+            let failure = Failure::of_errno("find the directory", libc::ENOTDIR);
+            let name = name.to_bytes().to_vec();
+            self.answer_failed(&Failed { failure, root, path: holder, name });
+        }
+        match entered {
             Ok(place) => {
                 self.here = Here::In { place: Arc::new(place), make };
                 Ok(())

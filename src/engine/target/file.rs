@@ -121,9 +121,10 @@ impl OpenFile {
     ) -> io::Result<Self> {
         let state = match mode {
             FileMode::Whole => State::Whole(Aside::make(&place)?),
-            FileMode::InPlace => State::InPlace(match open {
+            FileMode::InPlace | FileMode::Alone => State::InPlace(match open {
+                Some((_, stat)) if is_shared(mode, &stat) => return Err(shared()),
                 Some((file, stat)) => without_setuid(file, &stat)?,
-                None => open_in_place(&place, &name)?,
+                None => open_in_place(&place, &name, mode)?,
             }),
         };
         Ok(Self { place, name, state, buffer: Vec::new() })
@@ -223,7 +224,7 @@ impl Drop for OpenFile {
 
 /// Opens a regular file for changes by blocks. An owner's missing write permission is no obstacle: the mode is set at the
 /// end anyway. Until then it has no setuid and setgid bits, as its bytes are another's already.
-fn open_in_place(place: &Place, name: &CStr) -> io::Result<File> {
+fn open_in_place(place: &Place, name: &CStr, mode: FileMode) -> io::Result<File> {
     let file = match place.dir.update(name) {
         Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
             let object = place.dir.object(name)?;
@@ -240,7 +241,19 @@ fn open_in_place(place: &Place, name: &CStr) -> io::Result<File> {
     if stat.kind != FileKind::File {
         return Err(io::Error::from_raw_os_error(libc::EISDIR));
     }
+    if is_shared(mode, &stat) {
+        return Err(shared());
+    }
     without_setuid(file, &stat)
+}
+
+fn is_shared(mode: FileMode, stat: &Stat) -> bool {
+    mode == FileMode::Alone && stat.links > 1
+}
+
+/// It has other names, so that it is not the file that the source means: what is written to it would show under those.
+fn shared() -> io::Error {
+    io::Error::from_raw_os_error(libc::ESTALE)
 }
 
 fn without_setuid(file: File, stat: &Stat) -> io::Result<File> {

@@ -3,7 +3,7 @@
 use super::Policy;
 use crate::sys::{self, Dir};
 use crate::wire::NAME_MAX;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -62,13 +62,14 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Goes to a directory; with `make`, missing ones on the way are made.
-    pub(super) fn enter(root: &mut Root, number: u16, path: &[u8], make: bool) -> io::Result<Place> {
+    /// Goes to a directory; what `way` says is done about what is not one on the way.
+    pub(super) fn enter(root: &mut Root, number: u16, path: &[u8], way: &mut Way<'_>) -> io::Result<Place> {
+        let make = !matches!(way, Way::Found);
         let top = root.open(make)?;
         let c_path = sys::c_string(path)?;
         let dir = match top.descend(&c_path) {
             Ok(dir) => dir,
-            Err(error) if make && error.kind() == io::ErrorKind::NotFound => make_below(&top, path)?,
+            Err(error) if way.mends(&error) => make_below(&top, path, way)?,
             Err(error) => return Err(error),
         };
         let stat = sys::Stat::of(&dir)?;
@@ -86,6 +87,32 @@ impl Place {
             set_gid: stat.meta.mode & 0o2000 != 0 || stat.meta.gid != 0,
         })
     }
+}
+
+/// What is done on the way to a directory.
+pub(super) enum Way<'a> {
+    /// Nothing: all of it has to be there.
+    Found,
+    /// Missing directories are made.
+    Made,
+    /// The same, and what stands in the place of one and is none goes; told are the path of the directory that holds it, and its name.
+    Cleared(&'a mut dyn FnMut(&[u8], &CStr)),
+}
+
+impl Way<'_> {
+    /// Is this why there is no directory, and is something done about it?
+    fn mends(&self, error: &io::Error) -> bool {
+        match self {
+            Way::Found => false,
+            Way::Made => error.kind() == io::ErrorKind::NotFound,
+            Way::Cleared(_) => error.kind() == io::ErrorKind::NotFound || is_in_the_way(error),
+        }
+    }
+}
+
+/// Something that is no directory, or a symbolic link to one.
+fn is_in_the_way(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP))
 }
 
 /// True when a directory of `forbidden` (device, inode) lies on the way from a root down to a path below it, both ends counted. A
@@ -106,14 +133,22 @@ pub(super) fn leads_into(top: &Dir, path: &[u8], forbidden: &[(u64, u64)]) -> io
 }
 
 /// Makes what is missing of a path, one name at a time.
-fn make_below(top: &Dir, path: &[u8]) -> io::Result<Dir> {
+fn make_below(top: &Dir, path: &[u8], way: &mut Way<'_>) -> io::Result<Dir> {
     let mut dir = top.again()?;
+    let mut above = 0;
     for name in path.split(|b| *b == b'/') {
         debug_assert!(name.len() <= NAME_MAX);
+        let holder = &path[..above];
+        above += name.len() + usize::from(above > 0);
         let name: CString = sys::c_string(name)?;
         dir = match dir.dir(&name) {
             Ok(next) => next,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if way.mends(&error) => {
+                if let (Way::Cleared(tell), true) = (&mut *way, is_in_the_way(&error)) {
+                    // The name itself goes, wherever it leads. A directory that has come meanwhile stays.
+                    dir.remove(&name)?;
+                    tell(holder, &name);
+                }
                 match dir.make_dir(&name) {
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                     _ => {}

@@ -11,7 +11,7 @@ use super::super::index::{FileIndex, Index};
 use super::common::Common;
 use super::line::Line;
 use super::model::{Identity, NodeId, stamps};
-use super::record::At;
+use super::record::{At, State as Held};
 use crate::engine::log::escape;
 use crate::sys::{self, FileKind, Stat, Xattrs};
 use crate::wire::{CONTENT_MAX, FileMode, Op, Patch, SUM_LEN};
@@ -194,8 +194,11 @@ impl Bulk {
         file: File,
         stat: &Stat,
         xattrs: Xattrs,
-        fresh: bool,
+        state: Held,
     ) -> Result<(), TargetGone> {
+        let fresh = state == Held::Nothing;
+        // Where the target has another file by this name, that one's other names keep what they have.
+        let mode = if state == Held::Shared { FileMode::InPlace } else { FileMode::Alone };
         let key = (*id, separate.then_some(node));
         // Barriers that wait for a job that ends here.
         let mut left = Vec::new();
@@ -255,7 +258,7 @@ impl Bulk {
                 emit.push(&Op::Put { name, meta, xattrs, content: &[] })?;
             }
             let number = emit.number();
-            emit.push(&Op::FileBegin { file: number, name, mode: FileMode::InPlace })?;
+            emit.push(&Op::FileBegin { file: number, name, mode })?;
             number
         };
         let job = Job {

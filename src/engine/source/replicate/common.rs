@@ -256,7 +256,8 @@ impl Common {
 
     /// Puts a record into the queue; past its limit the log is lost, and records go to the dirty set alone until a mirror begins.
     /// `nodes`: the entries that it is about, and whether all that is below them is. Who logs what is about one holds the model.
-    pub(super) fn log(&self, record: &[u8], bytes: u64, nodes: &[(NodeId, bool)]) {
+    /// The record's position. None: it went with the log.
+    pub(super) fn log(&self, record: &[u8], bytes: u64, nodes: &[(NodeId, bool)]) -> Option<u64> {
         let mut position = 0;
         if !self.degraded.load(Relaxed) {
             match self.queue.push(record, bytes) {
@@ -277,6 +278,7 @@ impl Common {
         if position == 0 {
             self.lose(Record::decode(record).ok().and_then(|record| record.leaves()));
         }
+        (position > 0).then_some(position)
     }
 
     /// The log is given up: what it held is found again by comparing (architecture.md 4).
@@ -353,6 +355,11 @@ impl Common {
     /// A mirror is on its way: what the target has may not be what the model says.
     pub(super) fn is_mirroring(&self) -> bool {
         self.mirroring.load(Relaxed)
+    }
+
+    /// Names may have left unseen before the present mirror: the target may have anything.
+    pub(super) fn is_unseen(&self) -> bool {
+        self.comparing().unseen
     }
 
     /// The looking thread has ended by itself: nothing is followed any more.
@@ -435,8 +442,9 @@ impl Common {
     fn remove_left(&self, model: &Model, left: &[Lost]) {
         let mut record = Vec::new();
         for (root, path, name) in left {
-            // One whose directory has left, too, goes with that; to remove it by itself would make the directory.
-            let Some(directory) = model.at(*root, path) else { continue };
+            // One whose directory has left, too, goes with that; to remove it by itself would make the directory, also where
+            // the source has something else by now.
+            let Some(directory) = model.directory_at(*root, path) else { continue };
             if model.child(directory, name).is_none() {
                 record.clear();
                 let at = At { root: *root, path, name };

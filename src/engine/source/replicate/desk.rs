@@ -10,7 +10,7 @@ use super::super::emit::{Emit, REPLICATIONS, TargetGone};
 use super::super::folder::{join, split};
 use super::common::Common;
 use super::model::{Identity, Model, NodeId};
-use super::moves::{Moves, Place};
+use super::moves::{Failing, Moves, Place};
 use super::record::Record;
 use crate::wire::Op;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -50,10 +50,10 @@ pub(super) struct Desk {
     /// Records whose file had moved when their turn came.
     missed: Vec<Vec<u8>>,
     /// Places of the target that are not as the model has them: to be sent anew.
-    heals: Vec<Place>,
+    heals: Vec<Failing>,
     healed: HashMap<Place, Healed>,
     /// Places of the target where a directory stood in the way of an operation.
-    blocked: Vec<Place>,
+    blocked: Vec<Failing>,
     /// Places that were asked to be sent anew, and how many such there were with each.
     failures: Vec<(u64, Place)>,
     failed: u64,
@@ -70,9 +70,12 @@ pub(super) struct Desk {
     /// Which they are is not known.
     lost_all: bool,
     /// Places that were to be sent anew when the log was lost.
-    unhealed: Vec<Place>,
-    /// Sent bytes at each question, to know what is applied.
-    asks: VecDeque<(u64, u64)>,
+    unhealed: Vec<Failing>,
+    /// Sent bytes and records at each question, to know what is applied.
+    asks: VecDeque<(u64, u64, Option<u64>)>,
+    /// The last record that is applied with all before it, and the one that was when the present job began.
+    upto: u64,
+    began: u64,
     /// The last question that was answered.
     applied: u64,
     /// Files that were to be sent anew with all their names in this job.
@@ -116,8 +119,8 @@ struct Healed {
 #[derive(Debug, Default)]
 pub(super) struct Debts {
     pub missed: Vec<Vec<u8>>,
-    pub heals: Vec<Place>,
-    pub blocked: Vec<Place>,
+    pub heals: Vec<Failing>,
+    pub blocked: Vec<Failing>,
 }
 
 /// What a mirror left to replication, or asks of it.
@@ -179,7 +182,7 @@ impl Desk {
 
     /// An operation on a place failed. `asked`: the question that was asked last. False: it was sent anew often enough.
     fn fail(&mut self, place: Place, asked: u64) -> bool {
-        if self.heals.contains(&place) {
+        if self.heals.iter().any(|(known, _)| *known == place) {
             return true;
         }
         let healed = self.healed.entry(place.clone()).or_default();
@@ -190,7 +193,7 @@ impl Desk {
             return false;
         }
         healed.after = asked + 1;
-        self.heals.push(place.clone());
+        self.heals.push((place.clone(), self.upto));
         self.note_failure(place);
         true
     }
@@ -327,6 +330,7 @@ impl Common {
         let mut desk = self.desk();
         desk.regrouped.clear();
         desk.requests.times.clear();
+        desk.began = desk.upto;
     }
 
     /// A mirror sends this file from now on; replication leaves it alone until [`Common::end_busy`].
@@ -421,18 +425,34 @@ impl Common {
         again
     }
 
+    /// The same of an operation of a job, which hears of it only when it comes to its answers: what was told as applied by then may
+    /// have come after it.
+    pub(super) fn ask_heal_of_job(&self, root: u16, path: &[u8], name: &[u8]) -> bool {
+        let place = (root, join(path, name));
+        let asked = self.asked.load(Relaxed);
+        let mut desk = self.desk();
+        let again = desk.fail(place.clone(), asked);
+        let began = desk.began;
+        for (_, applied) in desk.heals.iter_mut().filter(|(known, _)| *known == place) {
+            *applied = began.min(*applied);
+        }
+        drop(desk);
+        self.capture.looks().wake();
+        again
+    }
+
     /// A directory stands at a place of the target where an operation has failed.
     pub(super) fn ask_room(&self, place: Place) {
         self.ask(|desk| {
-            if !desk.blocked.contains(&place) {
-                desk.blocked.push(place.clone());
+            if !desk.blocked.iter().any(|(known, _)| *known == place) {
+                desk.blocked.push((place.clone(), desk.upto));
                 desk.note_failure(place);
             }
         });
     }
 
     /// From where what is at a place was moved to it.
-    pub(super) fn origins(&self, place: &Place) -> Vec<Place> {
+    pub(super) fn origins(&self, place: &Failing) -> Vec<Place> {
         self.desk().moves.origins(place)
     }
 
@@ -451,21 +471,26 @@ impl Common {
         self.desk().has_debts()
     }
 
-    /// A rename was logged.
-    pub(super) fn note_move(&self, from: Place, to: Place) {
-        self.desk().moves.note(from, to);
+    /// A rename was logged, at this position.
+    pub(super) fn note_move(&self, position: Option<u64>, from: Place, to: Place) {
+        self.desk().moves.note(position, from, to);
+    }
+
+    /// The place of an operation that has just failed.
+    pub(super) fn failing(&self, place: Place) -> Failing {
+        (place, self.desk().upto)
     }
 
     /// The entries that may be what stood at a place when an operation that has failed since was sent, and whether they stand
     /// there still.
-    pub(super) fn now_at(&self, place: Place) -> Vec<(NodeId, bool)> {
+    pub(super) fn now_at(&self, place: &Failing) -> Vec<(NodeId, bool)> {
         let model = self.model();
-        self.at_places(&model, &place)
+        self.at_places(&model, place)
     }
 
     /// The same for who holds the model.
-    pub(super) fn at_places(&self, model: &Model, place: &Place) -> Vec<(NodeId, bool)> {
-        let places = self.desk().moves.since(place.clone());
+    pub(super) fn at_places(&self, model: &Model, place: &Failing) -> Vec<(NodeId, bool)> {
+        let places = self.desk().moves.since(place);
         let found = |(at, (root, path)): (usize, &Place)| Some((model.at(*root, path)?, at == 0));
         places.iter().enumerate().filter_map(found).collect()
     }
@@ -480,7 +505,7 @@ impl Common {
         desk.missed.clear();
         let (heals, blocked) = (std::mem::take(&mut desk.heals), std::mem::take(&mut desk.blocked));
         let origins: Vec<Place> = blocked.iter().flat_map(|place| desk.moves.origins(place)).collect();
-        desk.lose(origins.into_iter().chain(blocked).map(lost_at));
+        desk.lose(origins.into_iter().chain(blocked.into_iter().map(|(place, _)| place)).map(lost_at));
         desk.unhealed.extend(heals);
         let too_many = desk.unhealed.len() > MOST;
         let owed = std::mem::take(&mut desk.owed);
@@ -504,7 +529,7 @@ impl Common {
     }
 
     /// The places that were to be sent anew when the log was lost.
-    pub(super) fn take_unhealed(&self) -> Vec<Place> {
+    pub(super) fn take_unhealed(&self) -> Vec<Failing> {
         std::mem::take(&mut self.desk().unhealed)
     }
 
@@ -639,7 +664,7 @@ impl Common {
         }
         let bytes = self.shared.bytes_transmitted.load(Relaxed);
         let mut desk = self.desk();
-        desk.asks.push_back((number, bytes));
+        desk.asks.push_back((number, bytes, sent));
         if sent.is_some() {
             let fresh = desk.leaving.iter_mut().rev().take_while(|(asked, _)| asked.is_none());
             fresh.for_each(|(asked, _)| *asked = Some(number));
@@ -657,10 +682,11 @@ impl Common {
         self.dirty().applied(number);
         let mut desk = self.desk();
         desk.applied = number;
-        while let Some((asked, sent)) = desk.asks.front().copied()
+        while let Some((asked, sent, upto)) = desk.asks.front().copied()
             && asked <= number
         {
             self.shared.bytes_applied.store(sent, Relaxed);
+            desk.upto = desk.upto.max(upto.unwrap_or(0));
             desk.asks.pop_front();
         }
         while desk.leaving.front().is_some_and(|(asked, _)| asked.is_some_and(|asked| asked <= number)) {

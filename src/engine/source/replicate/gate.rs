@@ -248,7 +248,7 @@ impl Gate {
     pub(in crate::engine::source) fn heals(&self, root: u16, path: &[u8], name: &[u8]) -> bool {
         match self {
             Gate::Open => false,
-            Gate::Follow(common) => common.ask_heal(root, path, name),
+            Gate::Follow(common) => common.ask_heal_of_job(root, path, name),
         }
     }
 

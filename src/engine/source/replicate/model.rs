@@ -426,6 +426,11 @@ impl Model {
         Some(node)
     }
 
+    /// The directory at a path below a root.
+    pub(super) fn directory_at(&self, root: u16, path: &[u8]) -> Option<NodeId> {
+        self.at(root, path).filter(|node| self.nodes[*node as usize].directory.is_some())
+    }
+
     /// True when `node` is `above` or below it.
     pub(super) fn is_below(&self, mut node: NodeId, above: NodeId) -> bool {
         while node != NONE {

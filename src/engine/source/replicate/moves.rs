@@ -11,26 +11,38 @@ const PLACES: usize = 16;
 /// A place of the target: number of the root, path below it.
 pub(super) type Place = (u16, Vec<u8>);
 
+/// A place as it was when an operation was sent that has failed since, and a position in the log: what stood there up to that
+/// was applied before.
+pub(super) type Failing = (Place, u64);
+
 /// The last renames that were logged, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Moves {
-    renames: VecDeque<(Place, Place)>,
+    renames: VecDeque<(u64, Place, Place)>,
+    last: u64,
 }
 
 impl Moves {
-    /// A rename was logged.
-    pub(super) fn note(&mut self, from: Place, to: Place) {
+    /// A rename was logged, at this position. None: the log is lost.
+    pub(super) fn note(&mut self, position: Option<u64>, from: Place, to: Place) {
         if self.renames.len() >= MOST {
             self.renames.pop_front();
         }
-        self.renames.push_back((from, to));
+        // One that was lost came behind all that was logged before it, and is as new as that.
+        self.last = position.unwrap_or(self.last.saturating_add(1)).max(self.last);
+        self.renames.push_back((self.last, from, to));
     }
 
-    /// The place itself, and all to which what stood there may have been moved by a rename that is remembered. Which of these
-    /// renames came before it stood there is not known.
-    pub(super) fn since(&self, place: Place) -> Vec<Place> {
-        let mut places = vec![place];
-        for (from, to) in &self.renames {
+    fn behind(&self, position: u64) -> impl Iterator<Item = (&Place, &Place)> {
+        let behind = self.renames.iter().filter(move |(at, ..)| *at > position);
+        behind.map(|(_, from, to)| (from, to))
+    }
+
+    /// The place itself, and all to which what stood there may have been moved by a rename that is remembered and was not applied
+    /// before. Which of these renames came before it stood there is not known.
+    pub(super) fn since(&self, (place, applied): &Failing) -> Vec<Place> {
+        let mut places = vec![place.clone()];
+        for (from, to) in self.behind(*applied) {
             for at in 0..places.len() {
                 if places.len() >= PLACES {
                     return places;
@@ -47,9 +59,9 @@ impl Moves {
 }
 
 impl Moves {
-    /// From where what is at a place now was moved to it, by the renames that are remembered.
-    pub(super) fn origins(&self, place: &Place) -> Vec<Place> {
-        self.renames.iter().filter(|(_, to)| to == place).map(|(from, _)| from.clone()).collect()
+    /// From where what is at a place now was moved to it, by the renames that are remembered and were not applied before.
+    pub(super) fn origins(&self, (place, applied): &Failing) -> Vec<Place> {
+        self.behind(*applied).filter(|(_, to)| *to == place).map(|(from, _)| from.clone()).collect()
     }
 }
 
@@ -74,41 +86,54 @@ mod tests {
     #[test]
     fn a_place_is_followed_through_renames_of_it_and_of_what_it_is_in() {
         let mut moves = Moves::default();
-        moves.note(place("a"), place("b"));
-        moves.note(place("b/f"), place("g"));
-        moves.note(place("x"), place("y"));
-        assert_eq!(moves.since(place("a/f")), [place("a/f"), place("b/f"), place("g")]);
-        assert_eq!(moves.since(place("ab")), [place("ab")]);
-        assert_eq!(moves.since((1, b"a".to_vec())), [(1, b"a".to_vec())]);
+        moves.note(None, place("a"), place("b"));
+        moves.note(None, place("b/f"), place("g"));
+        moves.note(None, place("x"), place("y"));
+        assert_eq!(moves.since(&(place("a/f"), 0)), [place("a/f"), place("b/f"), place("g")]);
+        assert_eq!(moves.since(&(place("ab"), 0)), [place("ab")]);
+        assert_eq!(moves.since(&((1, b"a".to_vec()), 0)), [(1, b"a".to_vec())]);
     }
 
     #[test]
     fn a_place_knows_what_was_moved_to_it() {
         let mut moves = Moves::default();
-        moves.note(place("a"), place("b"));
-        moves.note(place("b"), place("c"));
-        moves.note(place("x"), place("c"));
-        assert_eq!(moves.origins(&place("c")), [place("b"), place("x")]);
-        assert!(moves.origins(&place("a")).is_empty());
+        moves.note(None, place("a"), place("b"));
+        moves.note(None, place("b"), place("c"));
+        moves.note(None, place("x"), place("c"));
+        assert_eq!(moves.origins(&(place("c"), 0)), [place("b"), place("x")]);
+        assert!(moves.origins(&(place("a"), 0)).is_empty());
     }
 
     #[test]
     fn a_circle_of_renames_ends() {
         let mut moves = Moves::default();
         for _ in 0..10 {
-            moves.note(place("a"), place("b"));
-            moves.note(place("b"), place("a"));
+            moves.note(None, place("a"), place("b"));
+            moves.note(None, place("b"), place("a"));
         }
-        assert_eq!(moves.since(place("a")), [place("a"), place("b")]);
+        assert_eq!(moves.since(&(place("a"), 0)), [place("a"), place("b")]);
     }
 
     #[test]
     fn the_oldest_are_forgotten_and_the_places_are_few() {
         let mut moves = Moves::default();
         for n in 0..2 * MOST {
-            moves.note(place(&n.to_string()), place(&(n + 1).to_string()));
+            moves.note(None, place(&n.to_string()), place(&(n + 1).to_string()));
         }
-        assert_eq!(moves.since(place("5")), [place("5")]);
-        assert_eq!(moves.since(place(&MOST.to_string())).len(), PLACES);
+        assert_eq!(moves.since(&(place("5"), 0)), [place("5")]);
+        assert_eq!(moves.since(&(place(&MOST.to_string()), 0)).len(), PLACES);
+    }
+
+    #[test]
+    fn what_was_applied_before_moved_nothing_of_it() {
+        let mut moves = Moves::default();
+        moves.note(Some(3), place("a"), place("b"));
+        moves.note(Some(5), place("c"), place("d"));
+        moves.note(Some(6), place("a"), place("d"));
+        // The log was lost.
+        moves.note(None, place("d"), place("e"));
+        assert_eq!(moves.since(&(place("a"), 3)), [place("a"), place("d"), place("e")]);
+        assert_eq!(moves.origins(&(place("d"), 5)), [place("a")]);
+        assert_eq!(moves.since(&(place("d"), 6)), [place("d"), place("e")]);
     }
 }

@@ -505,7 +505,7 @@ impl Common {
                 self.ask_room(place.clone());
             }
             // What is gone since needs nothing; a later record removes what the target may have of it.
-            if self.now_at(place).is_empty() || self.ask_heal(root, path, name) {
+            if self.now_at(&self.failing(place)).is_empty() || self.ask_heal(root, path, name) {
                 return;
             }
         }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 struct Bed {
     dir: tempfile::TempDir,
+    plan: JobPlan,
     capture: Arc<Driven>,
     replication: Arc<dyn Replication>,
 }
@@ -73,7 +74,7 @@ impl Bed {
         let outcome =
             crate::engine::source::run(&plan, JobKind::Mirror(FULL), &JobShared::new(), Some(&replication));
         assert!(outcome.complete, "{outcome:?}");
-        Bed { dir, capture, replication }
+        Bed { dir, plan, capture, replication }
     }
 
     fn source(&self, name: &str) -> PathBuf {
@@ -96,6 +97,34 @@ impl Bed {
     fn barrier(&self) {
         let reached = self.replication.barrier(Some(Duration::from_secs(20)), &mut ());
         assert!(reached.clone().unwrap_or(false), "{reached:?} {:?}", self.replication);
+    }
+
+    /// Loses the stream while a directory `d` with a directory `e` in it, which has a file `old`, goes to `far` on the source and
+    /// `change` makes another `d`.
+    fn lose(&self, change: impl FnOnce(&Path)) {
+        self.replication.cut();
+        wait_until(|| self.replication.shared().mirror_required().is_some());
+        fs::rename(self.source("d"), self.source("far")).unwrap();
+        fs::create_dir(self.source("d")).unwrap();
+        change(&self.source("d"));
+        self.name("", "d", Change::NAME);
+        self.name("", "far", Change::NAME);
+        // Nobody can wait for it, but it waits its turn.
+        self.replication.barrier(Some(Duration::from_secs(1)), &mut ()).unwrap_err();
+    }
+
+    /// An event that is read only when the mirror that comes has ended.
+    fn late(&self, dir: &str, name: &str) {
+        let place = Place::Name { dir: self.key(dir), name: name.as_bytes().into() };
+        self.capture.later(Look { place, change: Change::NAME | Change::MOVED, object: None, from: None });
+    }
+
+    fn remirror(&self) {
+        self.replication.shared().begin_mirror(true);
+        let job = JobKind::Mirror(MirrorSpec { kind: MirrorKind::Different, ..FULL });
+        let outcome = crate::engine::source::run(&self.plan, job, &JobShared::new(), Some(&self.replication));
+        assert!(outcome.complete, "{outcome:?}");
+        self.barrier();
     }
 
     fn content(&self, name: &str) -> Option<String> {
@@ -158,6 +187,60 @@ fn a_gap_is_made_good_by_comparing_what_it_touches() {
         (bed.content("d/e/new").as_deref(), bed.content("other").as_deref()),
         (Some("new"), Some("unseen"))
     );
+}
+
+/// A directory `d` with `e/old`, and another directory `z`.
+fn with_old(source: &Path, _: &Driven) {
+    fs::create_dir_all(source.join("d/e")).unwrap();
+    fs::write(source.join("d/e/old"), "old").unwrap();
+    fs::create_dir(source.join("z")).unwrap();
+    fs::write(source.join("z/new"), "new").unwrap();
+}
+
+/// The names in a directory of the target.
+fn names(dir: PathBuf) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_file_that_is_removed_takes_what_the_target_had_there_before_with_it() {
+    let bed = Bed::new(with_old);
+    bed.lose(|d| fs::write(d.join("e"), "a file").unwrap());
+    fs::remove_file(bed.source("d/e")).unwrap();
+    bed.late("d", "e");
+    bed.remirror();
+    assert!(names(bed.target("d")).is_empty());
+    assert_eq!(bed.content("far/e/old").as_deref(), Some("old"));
+}
+
+#[test]
+fn a_directory_that_moves_leaves_what_the_target_had_there_before_behind() {
+    let bed = Bed::new(with_old);
+    bed.lose(|d| {
+        fs::create_dir(d.join("e")).unwrap();
+        fs::write(d.join("e/new"), "new").unwrap();
+    });
+    fs::rename(bed.source("d/e"), bed.source("y")).unwrap();
+    bed.late("d", "e");
+    bed.late("", "y");
+    bed.remirror();
+    assert_eq!(names(bed.target("y")), ["new"]);
+    assert!(names(bed.target("d")).is_empty());
+}
+
+#[test]
+fn a_directory_that_moves_to_a_place_is_not_mixed_with_what_the_target_had_there_before() {
+    let bed = Bed::new(with_old);
+    bed.lose(|_| ());
+    fs::rename(bed.source("z"), bed.source("d/e")).unwrap();
+    bed.late("", "z");
+    bed.late("d", "e");
+    bed.remirror();
+    assert_eq!(names(bed.target("d/e")), ["new"]);
+    assert!(!bed.target("z").exists());
 }
 
 #[test]

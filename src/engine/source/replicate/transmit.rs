@@ -377,13 +377,13 @@ impl Transmitter {
     }
 
     fn content(&mut self, node: NodeId, id: &Identity, at: &At<'_>, state: State) -> Result<(), Failed> {
+        // Its flag goes first: when the mirror is through with it, it is logged anew only if it stands in the log no more.
+        let Some(now) = self.now(node, id, flag::CONTENT | flag::META) else { return Ok(()) };
         if self.common.is_busy(id) && state != State::Nothing {
             // A mirror sends it at this moment; it is looked at again when that is over. What the target has nothing of is
             // sent all the same: records that follow may be about its name.
-            self.now(node, id, flag::CONTENT | flag::META);
             return Err(Failed::Later);
         }
-        let Some(now) = self.now(node, id, flag::CONTENT | flag::META) else { return Ok(()) };
         if state != State::Nothing && self.common.is_lacking(id) {
             return Err(Failed::Later);
         }
@@ -393,8 +393,7 @@ impl Transmitter {
         let settings = &self.common.plan.settings;
         let small = stat.size <= settings.small_file_threshold.min(CONTENT_MAX as u64) && !stat.is_sparse();
         if !small || self.bulk.has(id) {
-            let fresh = state == State::Nothing;
-            return Ok(self.bulk.take(at, id, now.node, now.separate, file, &stat, xattrs, fresh)?);
+            return Ok(self.bulk.take(at, id, now.node, now.separate, file, &stat, xattrs, state)?);
         }
         self.bulk.forget(id);
         let size = usize::try_from(stat.size).unwrap_or(usize::MAX);

@@ -5,6 +5,7 @@ use super::super::super::folder::split;
 use super::super::common::follow;
 use super::super::desk::{Debts, Requests};
 use super::super::model::{Entry, Identity, Model, NONE, NodeId, flag};
+use super::super::moves::Failing;
 use super::super::record::{At, Record, State};
 use super::{Looker, Standing};
 use crate::sys::FileKind;
@@ -133,7 +134,7 @@ impl Looker {
         }
         let mut done = HashSet::new();
         for place in heals {
-            let found = common.now_at(place);
+            let found = common.now_at(&place);
             let mut model = common.turn();
             for (node, there) in found {
                 if !model.is_used(node) || !done.insert(node) {
@@ -161,17 +162,19 @@ impl Looker {
 
     /// A directory stood in the way of an operation on the target. It goes where the source has something else; what was to be
     /// moved there, and is nowhere on the source any more, goes, too.
-    fn make_room_at(&mut self, place: &(u16, Vec<u8>)) {
+    fn make_room_at(&mut self, failing: &Failing) {
         let common = Arc::clone(&self.common);
         let model = common.turn();
-        let mut removes = common.origins(place);
+        let mut removes = common.origins(failing);
+        let (place, _) = failing;
         removes.retain(|(root, path)| model.at(*root, path).is_none());
         if model.at(place.0, &place.1).is_some_and(|node| model.entry(node).kind != FileKind::Directory) {
             removes.push(place.clone());
         }
         for (root, path) in removes {
             let (above, name) = split(&path);
-            let Some(parent) = model.at(root, above) else { continue };
+            // Where no directory is any more there is nothing in it, and a removal would make it.
+            let Some(parent) = model.directory_at(root, above) else { continue };
             self.touched.insert(parent);
             let at = At { root, path: above, name };
             self.log_of(&Record::Remove { at, directory: true }, 0, &[(parent, false)]);

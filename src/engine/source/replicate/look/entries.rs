@@ -80,10 +80,13 @@ impl Looker {
             Err(error) => return self.fail(model, dir, name, &error),
         };
         // The event may have told of another that had the name before, or has it since.
-        if let (Some(stat), Some(object)) = (&stat, told.object)
-            && object.is_at(handle, &c_name)
-        {
-            self.common.note_key(Identity::of(stat), object);
+        let mut another = None;
+        if let (Some(stat), Some(object)) = (&stat, told.object) {
+            if object.is_at(handle, &c_name) {
+                self.common.note_key(Identity::of(stat), object);
+            } else {
+                another = Some(object);
+            }
         }
         let belongs = stat.as_ref().map(|stat| {
             let is_directory = stat.kind == FileKind::Directory;
@@ -119,6 +122,12 @@ impl Looker {
                 }
             }
             (Some(ours), Some((_, stat))) if model.entry(ours).id == Identity::of(stat) => {
+                if let Some(another) = another
+                    && (change.has(Change::CONTENT) || change.has(Change::META))
+                {
+                    // Written by who had opened it by this name; it may have others.
+                    self.object(model, another, change);
+                }
                 self.same(model, ours, stat, change);
             }
             (ours, Some((belongs, stat))) => {
@@ -258,6 +267,7 @@ impl Looker {
             }
         }
         self.ensure_made(model, dir);
+        self.clear_doubtful(model, dir, name);
         let entry = Entry { ctime: 0, ..Entry::of(stat) };
         let flags = flag::MADE | flag::FOLLOWED;
         match belongs {
@@ -353,7 +363,7 @@ impl Looker {
             return self.park(model, ours);
         }
         // A file whose place another takes: the operation that brings the other one replaces it.
-        let vacated = self.common.is_mirroring() && model.has(ours, flag::VACATED);
+        let vacated = self.is_doubtful(model, ours);
         if (stat.kind == FileKind::Directory || vacated) && model.has(ours, flag::MADE) {
             let (root, path, name) = model.place(ours);
             let at = At { root, path: &path, name: &name };
@@ -380,12 +390,14 @@ impl Looker {
         let directory = model.entry(node).kind == FileKind::Directory;
         let old_parent = model.parent(node);
         self.ensure_made(model, dir);
+        self.clear_doubtful(model, dir, name);
         let (from_root, from_path, from_name) = model.place(node);
-        let vacated = self.common.is_mirroring() && model.has(node, flag::MADE) && holds_vacated(model, node);
+        let doubtful = self.is_doubtful(model, node);
+        let vacated = model.has(node, flag::MADE) && (doubtful || self.holds_vacated(model, node));
         if model.has(node, flag::MADE) && model.has(node, flag::LACKING) {
             // The target has nothing of it: what stands there is what it had replaced.
             let at = At { root: from_root, path: &from_path, name: &from_name };
-            self.log_of(&Record::Remove { at, directory: false }, 0, &[(old_parent, false)]);
+            self.log_of(&Record::Remove { at, directory: doubtful }, 0, &[(old_parent, false)]);
         } else if vacated {
             // What the target has there may be another's: it goes, and this is sent anew.
             let at = At { root: from_root, path: &from_path, name: &from_name };
@@ -486,9 +498,4 @@ impl Looker {
             _ => self.queue_meta(model, node),
         }
     }
-}
-
-/// May the target have something there, or below, that the model has not?
-fn holds_vacated(model: &Model, node: NodeId) -> bool {
-    model.all_below(node).into_iter().any(|below| model.has(below, flag::VACATED))
 }

@@ -15,6 +15,10 @@ impl Looker {
     pub(super) fn park(&mut self, model: &mut Model, node: NodeId) {
         let (root, path, name) = model.place(node);
         let Some(top) = model.root(root) else { return };
+        if self.is_doubtful(model, node) {
+            // Whatever the target has there goes along.
+            model.set(node, flag::VACATED);
+        }
         let aside = unfinished_name();
         if model.has(node, flag::MADE) {
             let directory = model.entry(node).kind == FileKind::Directory;
@@ -233,7 +237,7 @@ impl Looker {
                     self.shown_node(model, node)
                 );
             } else {
-                let directory = entry.kind == FileKind::Directory;
+                let directory = entry.kind == FileKind::Directory || self.is_doubtful(model, node);
                 let at = At { root, path: &path, name: &name };
                 self.log_of(&Record::Remove { at, directory }, 0, &[(parent, false)]);
             }

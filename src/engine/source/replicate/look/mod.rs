@@ -7,6 +7,7 @@
 
 mod again;
 mod changed;
+mod doubt;
 mod entries;
 mod listing;
 mod missing;
@@ -278,13 +279,13 @@ impl Looker {
 
     /// Puts a record into the queue that is about these entries, each alone or with all below it.
     fn log_of(&mut self, record: &Record<'_>, bytes: u64, nodes: &[(NodeId, bool)]) {
-        if let Record::Rename { at, from, .. } = record {
-            let place = |at: &At<'_>| (at.root, join(at.path, at.name));
-            self.common.note_move(place(from), place(at));
-        }
         self.record.clear();
         record.encode(&mut self.record);
-        self.common.log(&self.record, bytes, nodes);
+        let position = self.common.log(&self.record, bytes, nodes);
+        if let Record::Rename { at, from, .. } = record {
+            let place = |at: &At<'_>| (at.root, join(at.path, at.name));
+            self.common.note_move(position, place(from), place(at));
+        }
         if !self.parted.is_empty() {
             let mut dirty = self.common.dirty();
             self.parted.drain(..).for_each(|id| dirty.inode(id));
@@ -297,6 +298,7 @@ impl Looker {
         if model.entry(node).kind != FileKind::Directory && model.names_of(&id).nth(1).is_some() {
             self.common.dirty().inode(id);
             self.parted.push(id);
+            self.regroup_parted(model, node);
         }
     }
 }
