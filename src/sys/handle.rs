@@ -202,6 +202,12 @@ pub fn path_of(fd: impl AsFd) -> io::Result<Vec<u8>> {
     Ok(std::os::unix::ffi::OsStringExt::into_vec(path))
 }
 
+/// The text of a symbolic link that is held by `O_PATH`.
+pub fn link_text_of(fd: impl AsFd) -> io::Result<Vec<u8>> {
+    let text = nix::fcntl::readlinkat(fd.as_fd(), c"")?;
+    Ok(std::os::unix::ffi::OsStringExt::into_vec(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Stat;

@@ -28,8 +28,8 @@ pub use copy::{
 pub use cpu::{hurry, thread_cpu};
 pub use dir::{Dir, Object};
 pub use handle::{
-    Handle, file_system_id, handle_and_mount, handle_of, handle_of_entry, mount_of, open_by_handle,
-    open_dir_by_handle, path_of, reopen_held,
+    Handle, file_system_id, handle_and_mount, handle_of, handle_of_entry, link_text_of, mount_of,
+    open_by_handle, open_dir_by_handle, path_of, reopen_held,
 };
 pub use holes::{next_data, next_hole};
 pub use list::{Entry, Names, list_dir};

@@ -4,8 +4,9 @@ use super::{Capture, Change, Gap, Key, Look, Looks, Place};
 use crate::engine::replication::Backend;
 use crate::sys::{self, Dir, Handle, Stat};
 use std::collections::HashMap;
-use std::fs::File;
+use std::ffi::CStr;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Capture without a kernel: keys are made of device and inode, looks and gaps come from the test.
@@ -115,8 +116,12 @@ impl Capture for Driven {
         Ok(None)
     }
 
-    fn open_file(&self, _key: &Key, _id: (u64, u64)) -> io::Result<Option<File>> {
+    fn hold(&self, _key: &Key) -> io::Result<Option<OwnedFd>> {
         Ok(None)
+    }
+
+    fn key_of_entry(&self, _key: &Key, _dir: &Dir, _name: &CStr) -> Option<Key> {
+        None
     }
 
     fn let_go(&self) {}

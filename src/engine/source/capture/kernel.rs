@@ -4,11 +4,11 @@ use super::fanotify::Marks;
 use super::mounts::Mount;
 use super::reader::Reader;
 use super::systems::Systems;
-use super::{Capture, Key, Kind, Looks};
+use super::{Capture, Key, Kind, Looks, unless_gone};
 use crate::engine::replication::Backend;
 use crate::sys::{self, Dir, Stat};
 use std::collections::HashMap;
-use std::fs::File;
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -158,16 +158,21 @@ impl Capture for Kernel {
         unless_gone(sys::open_dir_by_handle(point, &key.handle))
     }
 
-    fn open_file(&self, key: &Key, id: (u64, u64)) -> io::Result<Option<File>> {
+    fn hold(&self, key: &Key) -> io::Result<Option<OwnedFd>> {
         let Some(mounts) = self.mounts_of(key)? else { return Ok(None) };
         let Some(point) = mounts.first() else { return Ok(None) };
         let object = unless_gone(sys::open_by_handle(point, &key.handle, libc::O_PATH))?;
         let Some(object) = object else { return Ok(None) };
         // Who holds it keeps it there when its last name is gone.
-        if Stat::of(&object)?.links == 0 {
-            return Ok(None);
+        Ok((Stat::of(&object)?.links > 0).then_some(object))
+    }
+
+    fn key_of_entry(&self, key: &Key, dir: &Dir, name: &CStr) -> Option<Key> {
+        if !self.systems().by_fanotify(key.file_system()) {
+            return None;
         }
-        unless_gone(sys::reopen_held(object, id))
+        let handle = sys::handle_of_entry(dir, name).ok()?;
+        Some(Key::new(key.file_system(), handle))
     }
 
     fn let_go(&self) {
@@ -198,13 +203,6 @@ impl Drop for Kernel {
 }
 
 /// None: it is no more, or another.
-fn unless_gone<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
-    match opened {
-        Err(error) if error.raw_os_error() == Some(libc::ESTALE) => Ok(None),
-        opened => opened.map(Some),
-    }
-}
-
 /// A mount's root directory; None when something else is mounted over it, or it is no directory.
 fn open_mount(mount: &Mount) -> Option<Dir> {
     let dir = Dir::open_root(&mount.point).ok()?;

@@ -32,6 +32,7 @@ use crate::sys::{self, Handle};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// A directory, or any object, as events name it. Equal keys are the same object for as long as it lives. Keys of inotify
@@ -55,6 +56,13 @@ impl Key {
     /// The number that its capture has given the object's file system: what [`Gap::FileSystem`] names.
     pub fn file_system(&self) -> u32 {
         self.file_system
+    }
+}
+
+fn unless_gone<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
+    match opened {
+        Err(error) if error.raw_os_error() == Some(libc::ESTALE) => Ok(None),
+        opened => opened.map(Some),
     }
 }
 
@@ -210,9 +218,18 @@ pub trait Capture: Send + Sync + std::fmt::Debug {
     /// Opens a directory wherever it is. None: it is gone; always None for keys of inotify.
     fn open_dir(&self, key: &Key) -> io::Result<Option<sys::Dir>>;
 
+    /// Holds an object wherever it is, by `O_PATH`. None: it is gone, or has no name left; always None for keys of inotify.
+    fn hold(&self, key: &Key) -> io::Result<Option<OwnedFd>>;
+
     /// Opens a file for reading wherever it is; `id`: its device and inode. None: it is gone, or another; always None for keys
     /// of inotify.
-    fn open_file(&self, key: &Key, id: (u64, u64)) -> io::Result<Option<File>>;
+    fn open_file(&self, key: &Key, id: (u64, u64)) -> io::Result<Option<File>> {
+        let Some(object) = self.hold(key)? else { return Ok(None) };
+        unless_gone(sys::reopen_held(object, id))
+    }
+
+    /// The key of an entry of an open directory that has this key. None: there is none, or it would not lead to the entry.
+    fn key_of_entry(&self, key: &Key, dir: &sys::Dir, name: &CStr) -> Option<Key>;
 
     /// Closes what finding objects by their keys keeps open, as it would be in the way of an unmount.
     fn let_go(&self);

@@ -677,11 +677,27 @@ impl Common {
         self.is_within(root, &dir, &Stat::of(&dir).ok()?, id).then_some(dir)
     }
 
-    /// The same for a file that an event told of lately.
+    /// The same for an entry of any kind whose key was noted lately, by `O_PATH`.
+    pub(super) fn hold_by_key(&self, root: u16, id: &Identity) -> ByKey {
+        let Some(key) = self.key_of(id) else { return ByKey::Unknown };
+        match self.capture.hold(&key) {
+            Ok(Some(object)) => self.judge(root, id, object.into()),
+            Ok(None) => ByKey::Gone,
+            Err(_) => ByKey::Unknown,
+        }
+    }
+
+    /// The same for a file, to be read.
     pub(super) fn open_file_by_key(&self, root: u16, id: &Identity) -> ByKey {
         let Some(key) = self.key_of(id) else { return ByKey::Unknown };
-        let Ok(found) = self.capture.open_file(&key, (id.dev, id.ino)) else { return ByKey::Unknown };
-        let Some(file) = found else { return ByKey::Gone };
+        match self.capture.open_file(&key, (id.dev, id.ino)) {
+            Ok(Some(file)) => self.judge(root, id, file),
+            Ok(None) => ByKey::Gone,
+            Err(_) => ByKey::Unknown,
+        }
+    }
+
+    fn judge(&self, root: u16, id: &Identity, file: File) -> ByKey {
         match Stat::of(&file) {
             Ok(stat) if stat.links == 0 => ByKey::Gone,
             Ok(stat) if self.is_within(root, &file, &stat, id) => ByKey::Open(file, stat),
@@ -715,9 +731,11 @@ impl Common {
         recent.insert(id, key.clone());
     }
 
-    /// Nothing is left to be sent: nothing is kept open or remembered for it.
+    /// Nothing is left to be sent: nothing is kept open for it, and what is not owed is not remembered either.
     pub(super) fn rest(&self) {
-        self.recent().clear();
+        if !self.is_owing() {
+            self.recent().clear();
+        }
         self.capture.let_go();
     }
 

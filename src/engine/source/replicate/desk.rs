@@ -471,6 +471,12 @@ impl Common {
         self.desk().has_debts()
     }
 
+    /// Is something to be sent that could not be when its turn came?
+    pub(super) fn is_owing(&self) -> bool {
+        let desk = self.desk();
+        !desk.owed.is_empty() || desk.has_debts()
+    }
+
     /// A rename was logged, at this position.
     pub(super) fn note_move(&self, position: Option<u64>, from: Place, to: Place) {
         self.desk().moves.note(position, from, to);

@@ -353,16 +353,8 @@ impl Transmitter {
     /// Opens a file and makes sure that it is the one that is meant.
     fn open_file(&mut self, now: &Now, id: &Identity) -> Result<(File, Stat), Failed> {
         match self.open_named(now, id) {
-            Err(error) if is_missed(&error) => self.open_by_key(now, id, error),
+            Err(error) if is_missed(&error) => by_key(self.common.open_file_by_key(now.root, id), error),
             named => Ok(named?),
-        }
-    }
-
-    fn open_by_key(&self, now: &Now, id: &Identity, error: io::Error) -> Result<(File, Stat), Failed> {
-        match self.common.open_file_by_key(now.root, id) {
-            ByKey::Open(file, stat) => Ok((file, stat)),
-            ByKey::Gone => Err(Failed::Missing),
-            ByKey::Unknown => Err(Failed::Io(error)),
         }
     }
 
@@ -466,8 +458,8 @@ impl Transmitter {
         }
         let (stat, xattrs) = match self.entry(&now, id) {
             Err(error) if is_missed(&error) => {
-                let (file, stat) = self.open_by_key(&now, id, error)?;
-                (stat, self.xattrs(&file)?)
+                let (object, stat) = by_key(self.common.hold_by_key(now.root, id), error)?;
+                (stat, self.xattrs_of_held(&object)?)
             }
             entry => entry.map(|(_, _, stat, xattrs)| (stat, xattrs))?,
         };
@@ -485,6 +477,20 @@ impl Transmitter {
         Ok(())
     }
 
+    /// An entry that is no file or directory, with its text if it is a symbolic link.
+    fn link_or_special(&mut self, now: &Now, id: &Identity) -> io::Result<(Stat, Xattrs, Vec<u8>)> {
+        let (dir, name, stat, xattrs) = self.entry(now, id)?;
+        let text = if stat.kind == FileKind::Symlink { dir.link_text(&name)? } else { Vec::new() };
+        Ok((stat, xattrs, text))
+    }
+
+    fn xattrs_of_held(&self, object: &File) -> io::Result<Xattrs> {
+        if !self.common.plan.settings.extended_attributes {
+            return Ok(Xattrs::default());
+        }
+        sys::xattrs_of(object.as_fd(), self.as_root)
+    }
+
     fn xattrs_of_entry(&self, dir: &Dir, name: &std::ffi::CStr) -> io::Result<Xattrs> {
         if !self.common.plan.settings.extended_attributes {
             return Ok(Xattrs::default());
@@ -495,12 +501,23 @@ impl Transmitter {
     /// A link or special file.
     fn other(&mut self, node: NodeId, id: &Identity, at: &At<'_>) -> Result<(), Failed> {
         let Some(now) = self.now(node, id, flag::META) else { return Ok(()) };
-        let (dir, name, stat, xattrs) = self.entry(&now, id)?;
-        let text;
-        let op = if stat.kind == FileKind::Symlink {
+        let (stat, xattrs, text) = match self.link_or_special(&now, id) {
+            Err(error) if is_missed(&error) => {
+                let (object, stat) = by_key(self.common.hold_by_key(now.root, id), error)?;
+                let text =
+                    if stat.kind == FileKind::Symlink { sys::link_text_of(&object)? } else { Vec::new() };
+                (stat, self.xattrs_of_held(&object)?, text)
+            }
+            found => found?,
+        };
+        let text = if stat.kind == FileKind::Symlink {
             let top = self.common.roots.get(&now.root).map(|place| place.path.clone()).unwrap_or_default();
             let path = source_path(&top, &now.path, &now.name);
-            text = remapped(&self.common.plan, now.root, &path, dir.link_text(&name)?);
+            remapped(&self.common.plan, now.root, &path, text)
+        } else {
+            text
+        };
+        let op = if stat.kind == FileKind::Symlink {
             Op::Symlink { name: at.name, meta: stat.meta, xattrs, text: &text }
         } else {
             Op::Node { name: at.name, meta: stat.meta, xattrs, kind: stat.kind, rdev: device(&stat) }
@@ -511,6 +528,15 @@ impl Transmitter {
             model.set_stamps(now.node, 0, stamps(&stat));
         }
         Ok(())
+    }
+}
+
+/// What was found by its key; `error`: why it was not found by its name.
+fn by_key(found: ByKey, error: io::Error) -> Result<(File, Stat), Failed> {
+    match found {
+        ByKey::Open(file, stat) => Ok((file, stat)),
+        ByKey::Gone => Err(Failed::Missing),
+        ByKey::Unknown => Err(Failed::Io(error)),
     }
 }
 

@@ -88,6 +88,15 @@ impl Looker {
                 another = Some(object);
             }
         }
+        if let Some(stat) = &stat
+            && stat.kind != FileKind::Directory
+            && (told.object.is_none() || another.is_some())
+            && let Some(key) = model.key(dir)
+            && let Some(key) = self.common.capture.key_of_entry(key, handle, &c_name)
+        {
+            // It may have moved on when its turn comes.
+            self.common.note_key(Identity::of(stat), &key);
+        }
         let belongs = stat.as_ref().map(|stat| {
             let is_directory = stat.kind == FileKind::Directory;
             if self.is_sent_elsewhere(model, dir, name, is_directory) {
