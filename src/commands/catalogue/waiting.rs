@@ -35,7 +35,8 @@ pub(super) const COMMANDS: &[Command] = &[
         "At least: later changes may be there too. While a mirror runs it waits for the mirror first; then it ends in \
          bounded time under any load. Returns 0 when the time ran out (a failure: exit status 5). Fails at once when it \
          can no longer happen: -126 if the connection does not replicate, -134 if replication is held or a mirror is \
-         required and none runs.",
+         required and none runs. Returns -1, and names the place, when something had moved, or did not fit what the \
+         target has, each of many times that it was to be sent.",
     )
     .examples(&["barrier 1 timeout = 30", "barrier *", "$r = barrier $con timeout = 2 minutes"])
     .run(barrier),
