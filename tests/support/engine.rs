@@ -99,7 +99,10 @@ impl Engine {
     #[track_caller]
     pub fn barrier(&mut self, connection: i64) {
         let code = self.code(&format!("barrier {connection} timeout = 120"));
-        assert!(code == 1, "the barrier returned {code}\n{}\n{}", self.say("status"), self.errors());
+        if code != 1 {
+            let why = self.value("$error");
+            panic!("the barrier returned {code}: {why}\n{}\n{}", self.say("status"), self.errors());
+        }
     }
 
     /// One value of a connection's status, by its key (`replication`, `target_data_state`, ...).

@@ -394,7 +394,8 @@ impl Common {
         self.desk().pay(record);
     }
 
-    /// What is no more is owed no more. The model must not be held.
+    /// What is no more is owed no more, nor is what a root has of its own that is not there: its copy was let go, or it is held.
+    /// The model must not be held.
     pub(super) fn forgive(&self) {
         let mut owing: HashSet<Identity> = {
             let desk = self.desk();
@@ -404,11 +405,18 @@ impl Common {
             return;
         }
         let model = self.model();
-        owing.retain(|id| model.names_of(id).next().is_none());
+        owing
+            .retain(|id| !model.names_of(id).any(|node| !model.is_root(node) || self.has_root(&model, node)));
         drop(model);
         let mut desk = self.desk();
         desk.owed.retain(|(id, _), _| !owing.contains(id));
         desk.lacking.retain(|id| !owing.contains(id));
+    }
+
+    fn has_root(&self, model: &Model, root: NodeId) -> bool {
+        let (number, _) = model.path(root);
+        let place = self.roots.get(&number);
+        place.is_some_and(|place| std::fs::symlink_metadata(&place.path).is_ok())
     }
 
     /// Has the target nothing of it, though it was to be sent before? It will be sent whole.
