@@ -11,6 +11,7 @@ mod handle;
 mod holes;
 pub mod inotify;
 mod list;
+mod memory;
 pub mod signal;
 mod stat;
 mod sums;
