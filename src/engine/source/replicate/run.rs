@@ -28,7 +28,7 @@ const BEAT: Duration = Duration::from_millis(100);
 /// How often files that are written without events are looked at.
 const TICK: Duration = Duration::from_secs(5);
 /// A barrier gets its place in the log when nothing of what it waits for is waiting for events any more, or after so many looks.
-const TURNS: u32 = 8;
+const TURNS: u32 = 24;
 /// How often a barrier begins anew when something before it went round as often as one barrier may.
 const TRIES: u32 = 4;
 /// Memory for what is known of the target's blocks.

@@ -3,7 +3,7 @@
 use super::super::super::capture::{Change, Key, Look, Place};
 use super::super::model::{Belongs, Entry, Identity, Model, NONE, NodeId, Scope, flag, nanoseconds, stamps};
 use super::super::record::{At, Record, State};
-use super::{Looker, Standing, TRIES, Told, Unreachable, unnamed_inode};
+use super::{Late, Looker, Standing, TRIES, Told, Unreachable, unnamed_inode};
 use crate::engine::target::unfinished_by;
 use crate::sys::{self, Dir, FileKind, Stat};
 use std::io;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 impl Looker {
     /// Notes where the inodes of a chunk are now, so that an entry is not taken for gone when it is found a moment later.
-    pub(super) fn prepare(&mut self, model: &Model, chunk: &[(Look, u8)]) {
+    pub(super) fn prepare(&mut self, model: &Model, chunk: &[(Look, Late)]) {
         if chunk.len() < 2 {
             return;
         }
@@ -34,25 +34,26 @@ impl Looker {
     }
 
     /// A name of a directory that is known.
-    pub(super) fn name(&mut self, model: &mut Model, dir: NodeId, name: &[u8], look: &Look, tries: u8) {
+    pub(super) fn name(&mut self, model: &mut Model, dir: NodeId, name: &[u8], look: &Look, late: Late) {
         match self.open_dir(model, dir) {
             Ok(handle) => {
                 // What was known of the old name's place when a look comes late is not known any more.
-                let from = look.from.as_ref().filter(|_| tries == 0);
+                let from = look.from.as_ref().filter(|_| late.tries == 0);
                 let told = Told { object: look.object.as_ref(), from };
                 self.settle_name(model, dir, &handle, name, look.change, told);
             }
-            Err(Unreachable::Elsewhere) if tries < TRIES => {
-                if tries == 0 {
+            Err(Unreachable::Elsewhere) if late.tries < TRIES => {
+                if late.tries == 0 {
                     // The directory may have left the set with this name; the file may have others.
                     let told = Told { object: look.object.as_ref(), from: look.from.as_ref() };
                     self.elsewhere(model, model.child(dir, name), look.change, told);
                 }
-                self.deferred.push((look.clone(), tries + 1));
+                self.deferred.push((look.clone(), Late { tries: late.tries + 1, ..late }));
             }
             Err(Unreachable::Elsewhere) => {
                 // Nothing else has told where it is: look at its own name.
                 model.set(dir, flag::UNSEEN);
+                self.fall_behind(dir, late.since);
                 self.displace(model, dir);
             }
             Err(Unreachable::Root) => {}

@@ -41,6 +41,7 @@ impl Looker {
             Err(Unreachable::Failed(error)) => return self.fail(model, node, b"", &error),
             Err(_) => {
                 let tries = self.listed_late.get(&node).copied().unwrap_or(0);
+                self.fall_behind(node, self.batch);
                 if tries < LISTINGS {
                     self.unlisted.push((node, model.entry(node).id, tries + 1));
                 } else {

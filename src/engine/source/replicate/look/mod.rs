@@ -38,6 +38,13 @@ const PASSES: usize = 4;
 /// How often a look waits for its directory to be found again.
 const TRIES: u8 = 3;
 
+/// How often something was looked at in vain, and the first batch in which it was.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    tries: u8,
+    since: u64,
+}
+
 /// Roots and their paths.
 type Tops = Vec<(NodeId, Vec<u8>)>;
 
@@ -47,13 +54,15 @@ pub(super) struct Looker {
     /// Counts batches.
     batch: u64,
     displaced: Vec<(NodeId, Identity, u64)>,
-    deferred: Vec<(Look, u8)>,
+    deferred: Vec<(Look, Late)>,
     /// Directories whose own times an operation in them has moved on the target.
     touched: HashSet<NodeId>,
     /// Directories to list, last first.
     scans: Vec<(NodeId, Identity)>,
     /// Directories that had moved when they were to be listed, and how often that was so.
     unlisted: Vec<(NodeId, Identity, u8)>,
+    /// Of the directories that are displaced or unlisted: since which batch something is to be looked at in them.
+    behind: HashMap<NodeId, u64>,
     /// Records whose file could not be found, as its directory had moved.
     unsent: Vec<Vec<u8>>,
     listed_late: HashMap<NodeId, u8>,
@@ -120,6 +129,7 @@ impl Looker {
             touched: HashSet::new(),
             scans: Vec::new(),
             unlisted: Vec::new(),
+            behind: HashMap::new(),
             unsent: Vec::new(),
             listed_late: HashMap::new(),
             chased: HashMap::new(),
@@ -153,8 +163,29 @@ impl Looker {
 
     /// Nothing that was missed up to this batch waits for events any more.
     pub(super) fn is_settled(&self, batch: u64) -> bool {
-        let late = self.displaced.iter().any(|(_, _, missed)| *missed <= batch);
-        !late && self.deferred.is_empty() && self.unlisted.is_empty() && self.unsent.is_empty()
+        // A record that is unsent is owed, which the barrier asks for itself.
+        let missed = self.displaced.iter().any(|(_, _, missed)| *missed <= batch);
+        let late = self.deferred.iter().any(|(_, late)| late.since <= batch);
+        !missed && !late && !self.behind.values().any(|since| *since <= batch)
+    }
+
+    /// What is to be looked at in a directory has to wait until that is found.
+    fn fall_behind(&mut self, node: NodeId, since: u64) {
+        let known = self.behind.entry(node).or_insert(since);
+        *known = since.min(*known);
+    }
+
+    /// Forgets those that were found, or are gone.
+    fn catch_up(&mut self) {
+        if !self.behind.is_empty() {
+            let late = self
+                .displaced
+                .iter()
+                .map(|(node, ..)| *node)
+                .chain(self.unlisted.iter().map(|(node, ..)| *node));
+            let late: HashSet<NodeId> = late.collect();
+            self.behind.retain(|node, _| late.contains(node));
+        }
     }
 
     /// Looks at everything that a batch names. An empty batch: no event came since the last one.
@@ -166,7 +197,8 @@ impl Looker {
             self.release_roots();
         }
         self.grant(self.common.take_requests());
-        let mut looks: Vec<(Look, u8)> = batch.looks.drain(..).map(|look| (look, 0)).collect();
+        let fresh = Late { tries: 0, since: number };
+        let mut looks: Vec<(Look, Late)> = batch.looks.drain(..).map(|look| (look, fresh)).collect();
         // What waited comes after what was found since, which may bring its directory back.
         looks.append(&mut self.deferred);
         if batch.mounts_changed {
@@ -183,8 +215,8 @@ impl Looker {
             self.send_back();
             let mut model = common.turn();
             self.prepare(&model, chunk);
-            for (look, tries) in chunk {
-                self.one(&mut model, look, *tries);
+            for (look, late) in chunk {
+                self.one(&mut model, look, *late);
             }
             self.seen.clear();
             drop(model);
@@ -205,6 +237,7 @@ impl Looker {
 
     /// Forgets what holds for a batch alone, and closes what it has opened.
     pub(super) fn end_batch(&mut self) {
+        self.catch_up();
         self.open.clear();
         self.astray.clear();
         self.unknown.clear();
@@ -217,8 +250,8 @@ impl Looker {
         let common = Arc::clone(&self.common);
         let mut model = common.turn();
         let deferred = std::mem::take(&mut self.deferred);
-        for (look, _) in deferred {
-            self.one(&mut model, &look, TRIES);
+        for (look, late) in deferred {
+            self.one(&mut model, &look, Late { tries: TRIES, ..late });
         }
         self.list_late();
         let all = self.batch;
@@ -230,7 +263,7 @@ impl Looker {
     }
 
     /// One place.
-    fn one(&mut self, model: &mut Model, look: &Look, tries: u8) {
+    fn one(&mut self, model: &mut Model, look: &Look, late: Late) {
         match &look.place {
             Place::Name { dir, .. } if self.above.contains(dir) && model.by_key(dir).is_none() => {
                 if look.change.has(Change::NAME) {
@@ -239,7 +272,7 @@ impl Looker {
             }
             Place::Name { dir, name } => {
                 if let Some(node) = self.directory_of(model, dir) {
-                    self.name(model, node, name, look, tries);
+                    self.name(model, node, name, look, late);
                 }
             }
             Place::Directory { dir } => {

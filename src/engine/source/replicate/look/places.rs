@@ -3,7 +3,7 @@
 use super::super::super::capture::{Change, Key, Look, Place};
 use super::super::super::walk::source_path;
 use super::super::model::{Belongs, Identity, Model, NONE, NodeId, flag};
-use super::{Looker, OPEN, TRIES, Told, Unreachable};
+use super::{Late, Looker, OPEN, TRIES, Told, Unreachable};
 use crate::engine::log::escape;
 use crate::engine::replication::Hold;
 use crate::engine::repset::pseudo_magic;
@@ -25,7 +25,7 @@ enum Nearest {
 
 impl Looker {
     /// Notes where events named objects, for [`Self::comes_from_outside`].
-    pub(super) fn note_names(&mut self, looks: &[(Look, u8)]) {
+    pub(super) fn note_names(&mut self, looks: &[(Look, Late)]) {
         if looks.is_empty() {
             return;
         }
@@ -127,7 +127,7 @@ impl Looker {
         if model.has(node, flag::WALKED) {
             let place = Place::Directory { dir: key.clone() };
             let look = Look { place, change: Change::NAME, object: None, from: None };
-            self.name(model, node, name, &look, TRIES);
+            self.name(model, node, name, &look, Late { tries: TRIES, since: self.batch });
         }
     }
 
