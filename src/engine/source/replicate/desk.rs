@@ -11,7 +11,7 @@ use super::super::folder::{join, split};
 use super::common::Common;
 use super::model::{Identity, Model, NodeId};
 use super::moves::{Failing, Moves, Place};
-use super::record::Record;
+use super::record::{At, Record};
 use crate::wire::Op;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::PoisonError;
@@ -65,7 +65,11 @@ pub(super) struct Desk {
     parked: Vec<u64>,
     /// Names that are gone or moved, whose operation is not applied yet, by the question that follows it; None: it was not asked.
     leaving: VecDeque<(Option<u64>, Lost)>,
-    /// Of these, the ones whose operation was dropped: they may still stand on the target.
+    /// Files whose content was sent in vain to a place that is gone.
+    rewrites: Vec<Identity>,
+    /// Files whose content was sent to a place, and is not applied yet, by the question that follows; as above.
+    written: VecDeque<(Option<u64>, Place, Identity)>,
+    /// Of the names, the ones whose operation was dropped: they may still stand on the target.
     lost: Vec<Lost>,
     /// Which they are is not known.
     lost_all: bool,
@@ -121,6 +125,7 @@ pub(super) struct Debts {
     pub missed: Vec<Vec<u8>>,
     pub heals: Vec<Failing>,
     pub blocked: Vec<Failing>,
+    pub rewrites: Vec<Identity>,
 }
 
 /// What a mirror left to replication, or asks of it.
@@ -147,7 +152,8 @@ impl Requests {
 
 impl Desk {
     fn has_debts(&self) -> bool {
-        !self.missed.is_empty() || !self.heals.is_empty() || !self.blocked.is_empty()
+        let empty = [self.missed.is_empty(), self.heals.is_empty(), self.blocked.is_empty()];
+        empty.contains(&false) || !self.rewrites.is_empty()
     }
 
     /// `there`: for all that is known it still exists, so that it is owed.
@@ -196,6 +202,14 @@ impl Desk {
         self.heals.push((place.clone(), self.upto));
         self.note_failure(place);
         true
+    }
+
+    fn rewrite(&mut self, place: &Place) {
+        let written = self.written.iter().rev().find(|(_, written, _)| written == place);
+        if let Some(id) = written.map(|(.., id)| *id) {
+            self.rewrites.push(id);
+            self.note_failure(place.clone());
+        }
     }
 
     fn note_failure(&mut self, place: Place) {
@@ -472,7 +486,8 @@ impl Common {
             desk.failures.clear();
         }
         let (missed, heals) = (std::mem::take(&mut desk.missed), std::mem::take(&mut desk.heals));
-        Debts { missed, heals, blocked: std::mem::take(&mut desk.blocked) }
+        let (blocked, rewrites) = (std::mem::take(&mut desk.blocked), std::mem::take(&mut desk.rewrites));
+        Debts { missed, heals, blocked, rewrites }
     }
 
     pub(super) fn has_debts(&self) -> bool {
@@ -516,19 +531,20 @@ impl Common {
         desk.lose(leaving.into_iter().map(|(_, lost)| lost));
         desk.lose(lost);
         desk.asks.clear();
+        desk.written.clear();
         desk.missed.clear();
         let (heals, blocked) = (std::mem::take(&mut desk.heals), std::mem::take(&mut desk.blocked));
         let origins: Vec<Place> = blocked.iter().flat_map(|place| desk.moves.origins(place)).collect();
         desk.lose(origins.into_iter().chain(blocked.into_iter().map(|(place, _)| place)).map(lost_at));
         desk.unhealed.extend(heals);
         let too_many = desk.unhealed.len() > MOST;
-        let owed = std::mem::take(&mut desk.owed);
+        let (owed, rewrites) = (std::mem::take(&mut desk.owed), std::mem::take(&mut desk.rewrites));
         desk.lacking.clear();
         desk.marks.clear();
         desk.parked.clear();
         drop(desk);
         let mut dirty = self.dirty();
-        owed.into_keys().for_each(|(id, _)| dirty.inode(id));
+        owed.into_keys().map(|(id, _)| id).chain(rewrites).for_each(|id| dirty.inode(id));
         if too_many {
             dirty.everything();
         }
@@ -556,6 +572,16 @@ impl Common {
     pub(super) fn take_lost(&self) -> (Vec<Lost>, bool) {
         let mut desk = self.desk();
         (std::mem::take(&mut desk.lost), std::mem::take(&mut desk.lost_all))
+    }
+
+    /// The content of a file is sent to a place.
+    pub(super) fn writes(&self, at: &At<'_>, id: Identity) {
+        self.desk().written.push_back((None, (at.root, join(at.path, at.name)), id));
+    }
+
+    /// Nothing is any more where content was sent to in vain: its file may have other names, and is compared.
+    pub(super) fn ask_rewrite(&self, place: &Place) {
+        self.ask(|desk| desk.rewrite(place));
     }
 
     /// A name is leaving the target: the operation is sent, and not yet applied.
@@ -682,6 +708,8 @@ impl Common {
         if sent.is_some() {
             let fresh = desk.leaving.iter_mut().rev().take_while(|(asked, _)| asked.is_none());
             fresh.for_each(|(asked, _)| *asked = Some(number));
+            let fresh = desk.written.iter_mut().rev().take_while(|(asked, ..)| asked.is_none());
+            fresh.for_each(|(asked, ..)| *asked = Some(number));
         }
         drop(desk);
         emit.push(&Op::Barrier { barrier: number | ASK | REPLICATIONS })
@@ -705,6 +733,9 @@ impl Common {
         }
         while desk.leaving.front().is_some_and(|(asked, _)| asked.is_some_and(|asked| asked <= number)) {
             desk.leaving.pop_front();
+        }
+        while desk.written.front().is_some_and(|(asked, ..)| asked.is_some_and(|asked| asked <= number)) {
+            desk.written.pop_front();
         }
         let all = desk.asks.is_empty();
         if all {
@@ -731,7 +762,7 @@ impl Common {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{At, State};
+    use super::super::record::State;
     use super::*;
 
     const AT: At<'static> = At { root: 0, path: b"", name: b"f" };
@@ -868,6 +899,18 @@ mod tests {
         assert!(desk.reached.contains_key(&1) && desk.marks.is_empty());
         assert!(!desk.answer(2), "an answer that nobody waits for");
         assert!(!desk.reached.contains_key(&2));
+    }
+
+    #[test]
+    fn a_mark_waits_for_content_that_was_sent_in_vain_to_a_place_that_is_gone() {
+        let mut desk = desk(&[1]);
+        let (place, id) = ((0, b"a/f".to_vec()), Identity { dev: 1, ino: 7, born: 0 });
+        desk.rewrite(&place);
+        assert!(desk.rewrites.is_empty(), "nothing was sent there");
+        desk.written.push_back((None, place.clone(), id));
+        desk.rewrite(&place);
+        assert!(desk.has_debts() && desk.rewrites == [id]);
+        assert!(desk.answer(1), "it goes round");
     }
 
     #[test]

@@ -505,7 +505,10 @@ impl Common {
                 self.ask_room(place.clone());
             }
             // What is gone since needs nothing; a later record removes what the target may have of it.
-            if self.now_at(&self.failing(place)).is_empty() || self.ask_heal(root, path, name) {
+            if self.now_at(&self.failing(place.clone())).is_empty() {
+                return self.ask_rewrite(&place);
+            }
+            if self.ask_heal(root, path, name) {
                 return;
             }
         }

@@ -383,6 +383,7 @@ impl Transmitter {
         let (file, stat) = self.open_file(&now, id)?;
         let xattrs = self.xattrs(&file)?;
         let settings = &self.common.plan.settings;
+        self.common.writes(at, *id);
         let small = stat.size <= settings.small_file_threshold.min(CONTENT_MAX as u64) && !stat.is_sparse();
         if !small || self.bulk.has(id) {
             return Ok(self.bulk.take(at, id, now.node, now.separate, file, &stat, xattrs, state)?);

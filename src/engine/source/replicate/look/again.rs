@@ -70,13 +70,18 @@ impl Looker {
     /// The same, of what can be found at once. `hurry`: events that may tell of it are still to be looked at, but a barrier waits, so
     /// that it is looked for by its key.
     pub(in super::super) fn repay(&mut self, hurry: bool) {
-        let Debts { mut missed, heals, blocked } = self.common.take_debts();
+        let Debts { mut missed, heals, blocked, rewrites } = self.common.take_debts();
         missed.append(&mut self.unsent);
-        if missed.is_empty() && heals.is_empty() && blocked.is_empty() {
+        if missed.is_empty() && heals.is_empty() && blocked.is_empty() && rewrites.is_empty() {
             return;
         }
         let common = Arc::clone(&self.common);
         let mut model = common.turn();
+        for id in rewrites {
+            let Some(node) = model.names_of(&id).next() else { continue };
+            let size = model.entry(node).size;
+            self.queue_content(&mut model, &id, size);
+        }
         for bytes in missed {
             let Ok(record) = Record::decode(&bytes) else { continue };
             let Some((own, id)) = record.subject() else { continue };
