@@ -78,9 +78,8 @@ impl Looker {
         let common = Arc::clone(&self.common);
         let mut model = common.turn();
         for id in rewrites {
-            let Some(node) = model.names_of(&id).next() else { continue };
-            let size = model.entry(node).size;
-            self.queue_content(&mut model, &id, size);
+            // Whole: what is still being sent of it may go where it is passed over.
+            self.send_names(&mut model, &id);
         }
         for bytes in missed {
             let Ok(record) = Record::decode(&bytes) else { continue };
