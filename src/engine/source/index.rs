@@ -276,22 +276,30 @@ mod tests {
         assert!(index.bytes <= 2000);
     }
 
+    /// A step of somebody who writes: an append, a truncation or a change; false: none of these.
+    fn write(source: &mut Vec<u8>, (what, at, len, byte): (u8, usize, usize, u8)) -> bool {
+        match what {
+            0 => source.extend(std::iter::repeat_n(byte, len)),
+            1 => source.truncate(at),
+            2 => {
+                let end = (at + len).min(source.len());
+                if at < end {
+                    source[at..end].fill(byte);
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
     proptest! {
         /// A target that is told only of appends, lengths and differing blocks ends with the source's bytes.
         #[test]
         fn only_what_differs_is_sent(steps in proptest::collection::vec((0u8..4, 0usize..5 * BLOCK, 1usize..2 * BLOCK, any::<u8>()), 1..30)) {
             let (mut source, mut target) = (Vec::<u8>::new(), Vec::<u8>::new());
             let mut index = FileIndex::unknown(0, 0);
-            for (what, at, len, byte) in steps {
-                match what {
-                    0 => source.extend(std::iter::repeat_n(byte, len)),
-                    1 => source.truncate(at),
-                    2 => {
-                        let end = (at + len).min(source.len());
-                        if at < end { source[at..end].fill(byte); }
-                    }
-                    _ => {}
-                }
+            for step in steps {
+                write(&mut source, step);
                 if source.len() < target.len() {
                     target.truncate(source.len());
                     index.truncated(source.len() as u64);
@@ -351,16 +359,14 @@ mod tests {
                     target[at..at + bytes.len()].copy_from_slice(&bytes);
                 }
             };
-            for (what, at, len, byte) in steps {
-                match what {
-                    0 => source.extend(std::iter::repeat_n(byte, len)),
-                    1 => source.truncate(at),
-                    2 => {
-                        let end = (at + len).min(source.len());
-                        if at < end { source[at..end].fill(byte); }
-                    }
-                    3 => pass(&source, &target, &mut under_way),
-                    _ => if let Some(op) = under_way.pop_front() { apply(&mut target, op) },
+            for step in steps {
+                if write(&mut source, step) {
+                    continue;
+                }
+                if step.0 == 3 {
+                    pass(&source, &target, &mut under_way);
+                } else if let Some(op) = under_way.pop_front() {
+                    apply(&mut target, op);
                 }
             }
             pass(&source, &target, &mut under_way);

@@ -202,7 +202,6 @@ impl Drop for Kernel {
     }
 }
 
-/// None: it is no more, or another.
 /// A mount's root directory; None when something else is mounted over it, or it is no directory.
 fn open_mount(mount: &Mount) -> Option<Dir> {
     let dir = Dir::open_root(&mount.point).ok()?;

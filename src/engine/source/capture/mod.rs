@@ -59,6 +59,7 @@ impl Key {
     }
 }
 
+/// None: it is no more, or another.
 fn unless_gone<T>(opened: io::Result<T>) -> io::Result<Option<T>> {
     match opened {
         Err(error) if error.raw_os_error() == Some(libc::ESTALE) => Ok(None),

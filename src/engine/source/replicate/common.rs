@@ -21,6 +21,7 @@ use crate::sys::{self, Dir, Stat};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -504,7 +505,7 @@ impl Common {
                     self.roots.values().find(|place| escape(place.path.as_os_str().as_bytes()) == path);
                 let missing = place.is_some_and(|place| {
                     std::fs::symlink_metadata(&place.path)
-                        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+                        .is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
                 });
                 let part = place.is_some_and(|place| place.above.is_some());
                 if missing && part { Hold::RootRenamed { path } } else { Hold::RootGone { path } }
@@ -679,25 +680,25 @@ impl Common {
 
     /// The same for an entry of any kind whose key was noted lately, by `O_PATH`.
     pub(super) fn hold_by_key(&self, root: u16, id: &Identity) -> ByKey {
-        let Some(key) = self.key_of(id) else { return ByKey::Unknown };
-        match self.capture.hold(&key) {
-            Ok(Some(object)) => self.judge(root, id, object.into()),
-            Ok(None) => ByKey::Gone,
-            Err(_) => ByKey::Unknown,
-        }
+        self.found_by_key(root, id, |key| Ok(self.capture.hold(key)?.map(File::from)))
     }
 
     /// The same for a file, to be read.
     pub(super) fn open_file_by_key(&self, root: u16, id: &Identity) -> ByKey {
-        let Some(key) = self.key_of(id) else { return ByKey::Unknown };
-        match self.capture.open_file(&key, (id.dev, id.ino)) {
-            Ok(Some(file)) => self.judge(root, id, file),
-            Ok(None) => ByKey::Gone,
-            Err(_) => ByKey::Unknown,
-        }
+        self.found_by_key(root, id, |key| self.capture.open_file(key, (id.dev, id.ino)))
     }
 
-    fn judge(&self, root: u16, id: &Identity, file: File) -> ByKey {
+    fn found_by_key(
+        &self,
+        root: u16,
+        id: &Identity,
+        open: impl FnOnce(&Key) -> io::Result<Option<File>>,
+    ) -> ByKey {
+        let file = match self.key_of(id).map(|key| open(&key)) {
+            Some(Ok(Some(file))) => file,
+            Some(Ok(None)) => return ByKey::Gone,
+            Some(Err(_)) | None => return ByKey::Unknown,
+        };
         match Stat::of(&file) {
             Ok(stat) if stat.links == 0 => ByKey::Gone,
             Ok(stat) if self.is_within(root, &file, &stat, id) => ByKey::Open(file, stat),
