@@ -104,7 +104,7 @@ impl Capture for Driven {
         use std::os::unix::ffi::OsStrExt;
         let Some(Some(path)) = self.state().paths.get(key).cloned() else { return Ok(None) };
         let there = std::path::Path::new(std::ffi::OsStr::from_bytes(&path));
-        let Ok(stat) = Dir::open_root(there).and_then(Stat::of) else { return Ok(None) };
+        let Ok(stat) = std::fs::File::open(there).and_then(Stat::of) else { return Ok(None) };
         Ok((Driven::key(&stat) == *key).then_some((stat, path)))
     }
 

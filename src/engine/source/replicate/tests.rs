@@ -164,6 +164,35 @@ fn places_that_never_were_and_names_that_are_as_they_were_send_nothing() {
     assert_eq!(bed.replication.shared().last_error(), None);
 }
 
+/// A file `f` is written under another name, of which the event tells: a name of this directory.
+fn written_as(bed: &Bed, dir: Key, name: &str) {
+    let object = Driven::key(&Stat::of(fs::File::open(bed.source("f")).unwrap()).unwrap());
+    bed.capture.resolves_to(&object, Some(bed.source("f").as_os_str().as_encoded_bytes()));
+    fs::write(bed.source("f"), "written").unwrap();
+    let place = Place::Name { dir, name: name.as_bytes().into() };
+    bed.capture.push(Look { place, change: Change::CONTENT, object: Some(object), from: None });
+}
+
+#[test]
+fn what_was_written_in_a_directory_that_came_and_went_unseen_is_found_under_the_files_other_name() {
+    let bed = Bed::new(|source, _| fs::write(source.join("f"), "f").unwrap());
+    fs::create_dir(bed.source("d")).unwrap();
+    let key = bed.key("d");
+    fs::remove_dir(bed.source("d")).unwrap();
+    written_as(&bed, key, "link to f");
+    bed.barrier();
+    assert_eq!(bed.content("f").as_deref(), Some("written"));
+}
+
+#[test]
+fn what_was_written_under_a_name_that_a_new_file_has_now_is_found_under_the_files_other_name() {
+    let bed = Bed::new(|source, _| fs::write(source.join("f"), "f").unwrap());
+    fs::write(bed.source("new"), "new").unwrap();
+    written_as(&bed, bed.key(""), "new");
+    bed.barrier();
+    assert_eq!((bed.content("f").as_deref(), bed.content("new").as_deref()), (Some("written"), Some("new")));
+}
+
 #[test]
 fn a_gap_is_made_good_by_comparing_what_it_touches() {
     let bed = Bed::new(|source, _| {

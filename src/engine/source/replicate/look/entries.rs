@@ -6,6 +6,7 @@ use super::super::record::{At, Record, State};
 use super::{Late, Looker, Standing, TRIES, Told, Unreachable, unnamed_inode};
 use crate::engine::target::unfinished_by;
 use crate::sys::{self, Dir, FileKind, Stat};
+use std::ffi::CStr;
 use std::io;
 use std::sync::Arc;
 
@@ -81,23 +82,11 @@ impl Looker {
             Err(error) => return self.fail(model, dir, name, &error),
         };
         // The event may have told of another that had the name before, or has it since.
-        let mut another = None;
-        if let (Some(stat), Some(object)) = (&stat, told.object) {
-            if object.is_at(handle, &c_name) {
-                self.common.note_key(Identity::of(stat), object);
-            } else {
-                another = Some(object);
-            }
-        }
-        if let Some(stat) = &stat
-            && stat.kind != FileKind::Directory
-            && (told.object.is_none() || another.is_some())
-            && let Some(key) = model.key(dir)
-            && let Some(key) = self.common.capture.key_of_entry(key, handle, &c_name)
-        {
-            // It may have moved on when its turn comes.
-            self.common.note_key(Identity::of(stat), &key);
-        }
+        let another = match &stat {
+            Some(stat) if self.note_entry(model, dir, (handle, &c_name), stat, told.object) => None,
+            Some(_) => told.object,
+            None => None,
+        };
         let belongs = stat.as_ref().map(|stat| {
             let is_directory = stat.kind == FileKind::Directory;
             if self.is_sent_elsewhere(model, dir, name, is_directory) {
@@ -141,8 +130,9 @@ impl Looker {
                 self.same(model, ours, stat, change);
             }
             (ours, Some((belongs, stat))) => {
-                // What has neither name nor inode here is new, and what was told is of it.
-                if ours.is_some() || model.names_of(&Identity::of(stat)).next().is_some() {
+                // What has neither name nor inode here is new, and what was told is of it, if not of another that had the name.
+                let known = ours.is_some() || model.names_of(&Identity::of(stat)).next().is_some();
+                if known || another.is_some() {
                     self.elsewhere(model, ours, change, told);
                 }
                 if let Some(ours) = ours {
@@ -151,6 +141,33 @@ impl Looker {
                 self.appear(model, (dir, handle, name), stat, belongs, change, told);
             }
         }
+    }
+
+    /// Notes the key of what has a name: it may have moved on when its turn comes. True: it is the object that an event told of.
+    fn note_entry(
+        &self,
+        model: &Model,
+        dir: NodeId,
+        (handle, name): (&Dir, &CStr),
+        stat: &Stat,
+        object: Option<&Key>,
+    ) -> bool {
+        let told = object.filter(|object| object.is_at(handle, name));
+        let key = match (told, model.key(dir)) {
+            (Some(object), _) => Some(object.clone()),
+            (None, Some(dir)) if stat.kind != FileKind::Directory => {
+                self.common.capture.key_of_entry(dir, handle, name)
+            }
+            _ => None,
+        };
+        let id = Identity::of(stat);
+        // The name may have become another's since it was looked at, whose key would tell that this one is gone when that is.
+        if let Some(key) = key
+            && handle.stat(name).is_ok_and(|again| Identity::of(&again) == id)
+        {
+            self.common.note_key(id, &key);
+        }
+        told.is_some()
     }
 
     /// The name is not, or no longer, that of what an event may have told of: the file may have another name, or get one.

@@ -246,7 +246,6 @@ impl Looker {
             self.part(model, node);
             if let Some(key) = model.key(node) {
                 capture.forget(key);
-                self.left.insert(key.clone(), self.batch);
             }
         });
         self.open.remove(&node);

@@ -81,9 +81,6 @@ pub(super) struct Looker {
     above: HashSet<Key>,
     /// Roots that were renamed or removed, and whose copies were let go.
     let_go: HashSet<u16>,
-    /// Directories that were removed lately, and in which batch: what was written in them before may be told of only now, and the files
-    /// may have other names.
-    left: HashMap<Key, u64>,
     /// It was said that some processes cannot be looked at.
     told_hidden: bool,
     /// Directories that events of this batch named and that the model does not have, though they were looked for.
@@ -133,7 +130,6 @@ impl Looker {
             scans: Vec::new(),
             unlisted: Vec::new(),
             behind: HashMap::new(),
-            left: HashMap::new(),
             unsent: Vec::new(),
             listed_late: HashMap::new(),
             chased: HashMap::new(),
@@ -233,7 +229,6 @@ impl Looker {
             self.look_for_displaced(&mut model);
         }
         // Whatever was missed before this batch was read would have been found by now.
-        self.left.retain(|_, batch| *batch + 3 >= number);
         self.flush_displaced(&mut model, number - 1);
         self.flush_touched(&mut model);
         drop(model);
@@ -278,7 +273,8 @@ impl Looker {
             Place::Name { dir, name } => {
                 if let Some(node) = self.directory_of(model, dir) {
                     self.name(model, node, name, look, late);
-                } else if self.left.contains_key(dir) {
+                } else {
+                    // It may have gone before it was seen, and with it the name; the file may have others.
                     let told = Told { object: look.object.as_ref(), from: None };
                     self.elsewhere(model, None, look.change, told);
                 }
