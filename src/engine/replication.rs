@@ -46,7 +46,7 @@ pub enum Activity {
     /// A mirror has to run before changes can be sent, or something is held back.
     #[default]
     Pending,
-    /// The kernel could not keep events for want of memory.
+    /// There was no room for events: all that is followed is being compared with what was sent.
     OutOfMemory,
 }
 

@@ -109,9 +109,10 @@ impl Dir {
         Ok(self.open2(name, flags, 0)?.into())
     }
 
-    /// A file without a name in this directory's file system; EOPNOTSUPP, EISDIR or ENOENT where there is no such thing.
-    pub fn unnamed(&self) -> io::Result<File> {
-        Ok(self.open2(c".", OFlag::O_TMPFILE | OFlag::O_RDWR, 0o600)?.into())
+    /// A file without a name in this directory's file system, with this mode less the umask; EOPNOTSUPP, EISDIR or ENOENT where
+    /// there is no such thing.
+    pub fn unnamed(&self, mode: u32) -> io::Result<File> {
+        Ok(self.open2(c".", OFlag::O_TMPFILE | OFlag::O_RDWR, mode)?.into())
     }
 
     /// A new file; an existing name is EEXIST.
@@ -257,7 +258,7 @@ mod tests {
     fn an_unnamed_file_gets_its_name_once() {
         let dir = tempfile::tempdir().unwrap();
         let root = Dir::open_root(dir.path()).unwrap();
-        let Ok(file) = root.unnamed() else { return eprintln!("skipped: no O_TMPFILE here") };
+        let Ok(file) = root.unnamed(0o600) else { return eprintln!("skipped: no O_TMPFILE here") };
         root.link_unnamed(&file, c"name").unwrap();
         let again = root.link_unnamed(&file, c"name").unwrap_err();
         assert_eq!(again.raw_os_error(), Some(libc::EEXIST));

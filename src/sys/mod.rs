@@ -67,6 +67,13 @@ pub fn make_dirs(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)
 }
 
+/// Permission bits that the kernel takes from what this process makes (`Umask` in proc(5)); all of them where it does not say.
+pub fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    mask.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o777)
+}
+
 /// True when the effective user is root.
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()

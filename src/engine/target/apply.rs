@@ -121,7 +121,7 @@ impl Here {
 impl Applier {
     pub(super) fn new(end: TargetEnd, policy: Policy) -> Self {
         Applier {
-            wanted: Wanted { attributes: true, xattrs: true, root: sys::is_root() },
+            wanted: Wanted { attributes: true, xattrs: true, root: sys::is_root(), umask: sys::umask() },
             backlog: Backlog::new(&policy, end.frames.clone()),
             end,
             policy,

@@ -1,7 +1,7 @@
 //! Files on their way: made aside, written, given metadata, and only then a name.
 
 use super::UNFINISHED;
-use super::meta::{Fresh, Wanted};
+use super::meta::{Fresh, PRIVATE, Wanted};
 use super::place::Place;
 use crate::sys::{self, FileKind, Meta, Stat, Xattrs};
 use crate::wire::{FileMode, Patch};
@@ -16,6 +16,8 @@ pub(super) struct Aside {
     pub file: File,
     /// None: it has no name at all (`O_TMPFILE`) and vanishes with this process.
     name: Option<CString>,
+    /// The permission bits that it was made with.
+    mode: u32,
 }
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -28,10 +30,10 @@ pub fn unfinished_name() -> CString {
 }
 
 impl Aside {
-    /// Makes one in the directory's file system.
-    pub(super) fn make(place: &Place) -> io::Result<Aside> {
-        match place.dir.unnamed() {
-            Ok(file) => Ok(Aside { file, name: None }),
+    /// Makes one in the directory's file system. `mode`: its permission bits, if it can have no name.
+    pub(super) fn make(place: &Place, mode: u32) -> io::Result<Aside> {
+        match place.dir.unnamed(mode) {
+            Ok(file) => Ok(Aside { file, name: None, mode }),
             Err(error)
                 if matches!(
                     error.raw_os_error(),
@@ -39,7 +41,7 @@ impl Aside {
                 ) =>
             {
                 let name = unfinished_name();
-                Ok(Aside { file: place.dir.create(&name)?, name: Some(name) })
+                Ok(Aside { file: place.dir.create(&name)?, name: Some(name), mode: PRIVATE })
             }
             Err(error) => Err(error),
         }
@@ -71,9 +73,10 @@ impl Aside {
         }
     }
 
-    /// What its metadata finds.
-    pub(super) fn fresh(place: &Place) -> Fresh {
-        Fresh { made: true, acl: place.default_acl, group: place.set_gid }
+    /// Sets its metadata.
+    pub(super) fn set(&self, place: &Place, wanted: &Wanted, meta: &Meta, xattrs: &Xattrs) -> io::Result<()> {
+        let fresh = Fresh { made: Some(self.mode), acl: place.default_acl, group: place.set_gid };
+        wanted.set_file(&self.file, meta, xattrs, fresh)
     }
 }
 
@@ -86,9 +89,9 @@ pub(super) fn put(
     xattrs: &Xattrs,
     content: &[u8],
 ) -> io::Result<()> {
-    let mut aside = Aside::make(place)?;
+    let mut aside = Aside::make(place, wanted.first_mode(meta))?;
     let done = sys::write_all_at(&aside.file, content, 0)
-        .and_then(|()| wanted.set_file(&aside.file, meta, xattrs, Aside::fresh(place)))
+        .and_then(|()| aside.set(place, wanted, meta, xattrs))
         .and_then(|()| aside.publish(place, name));
     if done.is_err() {
         aside.forget(place);
@@ -120,7 +123,7 @@ impl OpenFile {
         open: Option<(File, Stat)>,
     ) -> io::Result<Self> {
         let state = match mode {
-            FileMode::Whole => State::Whole(Aside::make(&place)?),
+            FileMode::Whole => State::Whole(Aside::make(&place, PRIVATE)?),
             FileMode::InPlace | FileMode::Alone => State::InPlace(match open {
                 Some((_, stat)) if is_shared(mode, &stat) => return Err(shared()),
                 Some((file, stat)) => without_setuid(file, &stat)?,
@@ -178,7 +181,7 @@ impl OpenFile {
                 if Stat::of(&aside.file)?.size != length {
                     aside.file.set_len(length)?;
                 }
-                wanted.set_file(&aside.file, meta, xattrs, Aside::fresh(&self.place))?;
+                aside.set(&self.place, wanted, meta, xattrs)?;
                 aside.publish(&self.place, &self.name)?;
             }
         }

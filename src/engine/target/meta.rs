@@ -12,13 +12,15 @@ pub(super) struct Wanted {
     pub attributes: bool,
     pub xattrs: bool,
     pub root: bool,
+    /// See [`sys::umask`].
+    pub umask: u32,
 }
 
 /// What is known of an object before its metadata is set.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fresh {
-    /// It was made by this process just now, with mode 0600.
-    pub made: bool,
+    /// It was made by this process just now, with these permission bits.
+    pub made: Option<u32>,
     /// Its directory gave it an ACL.
     pub acl: bool,
     /// Its directory gave it a group.
@@ -26,8 +28,11 @@ pub(super) struct Fresh {
 }
 
 impl Fresh {
-    pub(super) const OLD: Fresh = Fresh { made: false, acl: true, group: true };
+    pub(super) const OLD: Fresh = Fresh { made: None, acl: true, group: true };
 }
+
+/// The mode of what nobody else is to open yet.
+pub(super) const PRIVATE: u32 = 0o600;
 
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
@@ -37,6 +42,13 @@ fn is_acl(name: &[u8]) -> bool {
 }
 
 impl Wanted {
+    /// The mode that a file without a name is made with, so that it need not be set: its own where that is all that the kernel looks
+    /// at. Nobody else can open it before it has its name, its owner and its ACL.
+    pub(super) fn first_mode(&self, meta: &Meta) -> u32 {
+        let mode = if self.attributes { sys::own_mode(meta, self.root) } else { 0o644 };
+        if mode & (0o7000 | self.umask) == 0 { mode } else { PRIVATE }
+    }
+
     /// Metadata of an open file.
     pub(super) fn set_file(&self, file: &File, meta: &Meta, xattrs: &Xattrs, fresh: Fresh) -> io::Result<()> {
         self.set(file.as_fd(), Some(&|mode| sys::set_mode(file, mode)), meta, xattrs, fresh)
@@ -106,7 +118,7 @@ impl Wanted {
         if self.attributes {
             self.set_owner(fd, meta, fresh)?;
         }
-        let known = if self.xattrs && (!fresh.made || fresh.acl) {
+        let known = if self.xattrs && (fresh.made.is_none() || fresh.acl) {
             sys::xattrs_of(fd, self.root)?
         } else {
             Xattrs::default()
@@ -115,10 +127,16 @@ impl Wanted {
             self.sync_xattrs(fd, &known, xattrs, is_acl)?;
         }
         if let Some(set_mode) = set_mode {
-            if self.attributes {
-                set_mode(sys::own_mode(meta, self.root))?;
-            } else if fresh.made {
-                set_mode(0o644)?;
+            let mode = match fresh.made {
+                _ if self.attributes => Some(sys::own_mode(meta, self.root)),
+                made => made.and(Some(0o644)),
+            };
+            // An ACL changes the mode.
+            let acl = fresh.acl || self.xattrs && xattrs.list.iter().any(|(name, _)| is_acl(name));
+            if let Some(mode) = mode
+                && (acl || fresh.made != Some(mode))
+            {
+                set_mode(mode)?;
             }
         }
         if self.xattrs {
@@ -131,7 +149,12 @@ impl Wanted {
     /// (the user guide says so), as with every copying tool.
     fn set_owner(&self, fd: BorrowedFd<'_>, meta: &Meta, fresh: Fresh) -> io::Result<()> {
         if self.root {
-            if fresh.made && !fresh.group && meta.uid == 0 && meta.gid == 0 && sys::is_own_group_zero() {
+            if fresh.made.is_some()
+                && !fresh.group
+                && meta.uid == 0
+                && meta.gid == 0
+                && sys::is_own_group_zero()
+            {
                 return Ok(());
             }
             return sys::set_owner(fd, Some(meta.uid), Some(meta.gid));

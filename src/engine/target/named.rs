@@ -128,7 +128,7 @@ pub(super) fn make_object(
         if Stat::of(&object)?.kind != kind {
             return Err(io::Error::from_raw_os_error(libc::ESTALE));
         }
-        let fresh = Fresh { made: false, ..Aside::fresh(place) };
+        let fresh = Fresh { made: None, acl: place.default_acl, group: place.set_gid };
         wanted.set_object(&object, kind, meta, xattrs, fresh)
     };
     match make(&place.dir, name) {
@@ -219,14 +219,14 @@ pub(super) fn copy(
         return Err(io::Error::from_raw_os_error(libc::EXDEV));
     }
     let xattrs = sys::xattrs_of_open(source.as_fd(), wanted.root)?;
-    let mut aside = Aside::make(place)?;
+    let mut aside = Aside::make(place, wanted.first_mode(&stat.meta))?;
     let fill = || {
         let mut buffer = Vec::new();
         for (offset, len) in sys::segments(&source, stat.size)? {
             copy_local(&source, &aside.file, offset, len, &mut buffer)?;
         }
         aside.file.set_len(stat.size)?;
-        wanted.set_file(&aside.file, &stat.meta, &xattrs, Aside::fresh(place))
+        aside.set(place, wanted, &stat.meta, &xattrs)
     };
     let done = fill().and_then(|()| aside.publish(place, name));
     if done.is_err() {

@@ -856,3 +856,48 @@ fn an_ordinary_serve_has_no_obstacle() {
     drop(end);
     server.join().unwrap().unwrap();
 }
+
+#[test]
+fn a_file_gets_its_mode_whatever_the_umask_and_a_default_acl_would_take_from_it() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("acl")).unwrap();
+    // Version 2; owner rwx, group r-x, others nothing (acl(5), linux/posix_acl_xattr.h).
+    let acl: Vec<u8> = [2_u32.to_le_bytes()]
+        .into_iter()
+        .flatten()
+        .chain([(1_u16, 7_u16), (4, 5), (0x20, 0)].into_iter().flat_map(|(tag, may)| {
+            [&tag.to_le_bytes()[..], &may.to_le_bytes(), &u32::MAX.to_le_bytes()].concat()
+        }))
+        .collect();
+    let with_acl = std::fs::File::open(dir.path().join("acl")).unwrap();
+    let dirs = match crate::sys::set_xattr(&with_acl, c"system.posix_acl_default", &acl) {
+        Ok(()) => vec!["", "acl"],
+        Err(error) => {
+            eprintln!("skipped: no ACLs here: {error}");
+            vec![""]
+        }
+    };
+    let (end, server) = start(at_once(), None);
+    end.ops.send(begin(dir.path())).unwrap();
+    let modes = [0, 0o400, 0o600, 0o640, 0o644, 0o666, 0o755, 0o777, 0o1644, 0o4755];
+    let names = modes.map(|mode| format!("{mode:o}"));
+    for dir in &dirs {
+        send(&end, &[enter(dir)]);
+        for (mode, name) in modes.iter().zip(&names) {
+            let meta = Meta { mode: *mode, ..meta(0, 1) };
+            let op = Op::Put { name: name.as_bytes(), meta, xattrs: Xattrs::default(), content: b"x" };
+            // What is there is replaced the second time.
+            send(&end, &[op.clone(), op]);
+        }
+    }
+    send(&end, &[Op::Barrier { barrier: 1 }]);
+    until(&end, reached(1));
+    drop(end);
+    server.join().unwrap().unwrap();
+    for (dir, path) in dirs.iter().map(|name| (name, dir.path().join(name))) {
+        for (mode, name) in modes.iter().zip(&names) {
+            let found = std::fs::metadata(path.join(name)).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(found, *mode, "{name} in {dir:?}");
+        }
+    }
+}

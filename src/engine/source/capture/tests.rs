@@ -213,7 +213,7 @@ fn a_renamed_file_is_told_at_both_names_by_fanotify() {
 fn an_unnamed_file_gets_its_name_with_a_look_and_is_written_under_none() {
     for bed in each() {
         let dir = bed.open("");
-        let mut file = dir.unnamed().unwrap();
+        let mut file = dir.unnamed(0o600).unwrap();
         file.write_all(b"x").unwrap();
         let at_a =
             |looks: Vec<String>| looks.into_iter().filter(|look| look.starts_with("/a ")).collect::<Vec<_>>();

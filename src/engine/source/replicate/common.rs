@@ -95,6 +95,8 @@ pub(in crate::engine::source) struct Common {
     /// The stream is up; another flag for each stream.
     line: Mutex<Arc<AtomicBool>>,
     looking: AtomicBool,
+    /// Events were lost, and what they told of was not all found and applied yet.
+    lost_events: AtomicBool,
     /// A mirror has begun since the start.
     active: AtomicBool,
     /// A mirror is on its way.
@@ -181,6 +183,7 @@ impl Common {
             told: Condvar::new(),
             line: Mutex::default(),
             looking: AtomicBool::new(false),
+            lost_events: AtomicBool::new(false),
             active: AtomicBool::new(false),
             mirroring: AtomicBool::new(false),
             mirrored: AtomicBool::new(false),
@@ -609,9 +612,19 @@ impl Common {
 
     /// Replication Status; Pending until a mirror has begun.
     fn show(&self, activity: Activity) {
-        if self.active.load(Relaxed) {
-            self.shared.set_activity(activity);
+        if activity == Activity::Ready {
+            self.lost_events.store(false, Relaxed);
         }
+        if self.active.load(Relaxed) {
+            let lost = self.lost_events.load(Relaxed);
+            self.shared.set_activity(if lost { Activity::OutOfMemory } else { activity });
+        }
+    }
+
+    /// There was no room for events, here or in the kernel: all that is followed is compared.
+    pub(super) fn loses_events(&self) {
+        self.lost_events.store(true, Relaxed);
+        self.show(Activity::Replicating);
     }
 
     /// Nothing is known that the target lacks, as far as the log goes.

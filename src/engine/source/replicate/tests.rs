@@ -6,7 +6,7 @@ use super::super::walk::open_roots;
 use super::start::follow;
 use crate::api::{ConnectionId, MirrorKind, MirrorSpec, Rule};
 use crate::engine::job::{JobKind, JobPlan, JobShared, Mapping, Sink};
-use crate::engine::replication::{Replication, ReplicationShared};
+use crate::engine::replication::{Activity, Replication, ReplicationShared};
 use crate::engine::repset::RuleSet;
 use crate::engine::settings::{MirrorSettings, VerifyLogSettings};
 use crate::sys::{Dir, Stat};
@@ -216,6 +216,24 @@ fn a_gap_is_made_good_by_comparing_what_it_touches() {
         (bed.content("d/e/new").as_deref(), bed.content("other").as_deref()),
         (Some("new"), Some("unseen"))
     );
+}
+
+#[test]
+fn until_what_was_lost_for_want_of_room_is_found_the_status_says_so() {
+    let bed = Bed::new(|source, _| {
+        fs::copy("/bin/sleep", source.join("sleep")).unwrap();
+        // One with two names is changed in place.
+        fs::hard_link(source.join("sleep"), source.join("other name")).unwrap();
+    });
+    let runs = Runs(std::process::Command::new(bed.target("sleep")).arg("1000").spawn().unwrap());
+    // Without an event.
+    fs::write(bed.source("sleep"), [1; 30_000]).unwrap();
+    bed.capture.gap(Gap::Everything { why: "a test".to_owned() });
+    wait_until(|| bed.replication.shared().last_error().is_some_and(|error| error.contains("tried again")));
+    assert_eq!(bed.replication.shared().activity(), Activity::OutOfMemory);
+    drop(runs);
+    wait_until(|| bed.replication.shared().activity() == Activity::Ready);
+    assert_eq!(fs::read(bed.target("other name")).unwrap(), [1; 30_000]);
 }
 
 /// A directory `d` with `e/old`, and another directory `z`.

@@ -94,6 +94,7 @@ impl Looker {
         match gap {
             Gap::Everything { why } => {
                 tracing::warn!("Changes were missed ({why}): the source is compared with what was sent");
+                common.loses_events();
                 for root in model.roots().to_vec() {
                     for node in model.all_below(root) {
                         if model.entry(node).kind == FileKind::Directory && model.has(node, flag::WALKED) {

@@ -21,6 +21,7 @@ use super::model::{Identity, Model, NONE, NodeId};
 use super::record::{At, Record};
 use crate::engine::log::escape;
 use crate::sys::{Dir, FileKind, Names};
+use places::Named;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
@@ -83,8 +84,9 @@ pub(super) struct Looker {
     let_go: HashSet<u16>,
     /// It was said that some processes cannot be looked at.
     told_hidden: bool,
-    /// Directories that events of this batch named and that the model does not have, though they were looked for.
-    unknown: HashSet<Key>,
+    /// Directories that events of this batch named and that the model does not have, though they were looked for; true: they are
+    /// outside.
+    unknown: HashMap<Key, bool>,
     /// Inodes that have lost a name by what the next record does.
     parted: Vec<Identity>,
     /// The roots' paths as capture resolves them, once one was asked for in this batch; None where one cannot be told.
@@ -142,7 +144,7 @@ impl Looker {
             above,
             let_go: HashSet::new(),
             told_hidden: false,
-            unknown: HashSet::new(),
+            unknown: HashMap::new(),
             parted: Vec::new(),
             tops: None,
             named: HashMap::new(),
@@ -270,17 +272,18 @@ impl Looker {
                     self.check_roots(model);
                 }
             }
-            Place::Name { dir, name } => {
-                if let Some(node) = self.directory_of(model, dir) {
-                    self.name(model, node, name, look, late);
-                } else {
-                    // It may have gone before it was seen, and with it the name; the file may have others.
+            Place::Name { dir, name } => match self.directory_of(model, dir) {
+                Named::Directory(node) => self.name(model, node, name, look, late),
+                // A write through an outside name starts no operation (REP-27).
+                Named::Outside => {}
+                Named::Unknown => {
+                    // It may have gone before it was seen, and the name with it; the file may have others.
                     let told = Told { object: look.object.as_ref(), from: None };
                     self.elsewhere(model, None, look.change, told);
                 }
-            }
+            },
             Place::Directory { dir } => {
-                if let Some(node) = self.directory_of(model, dir) {
+                if let Named::Directory(node) = self.directory_of(model, dir) {
                     self.queue_directory_meta(model, node);
                 }
             }

@@ -23,6 +23,15 @@ enum Nearest {
     Unknown,
 }
 
+/// The directory that an event names.
+pub(super) enum Named {
+    Directory(NodeId),
+    /// It is below none of the roots, or a rule leaves it out.
+    Outside,
+    /// It is gone, was not listed yet, or is to be found in the set.
+    Unknown,
+}
+
 impl Looker {
     /// Notes where events named objects, for [`Self::comes_from_outside`].
     pub(super) fn note_names(&mut self, looks: &[(Look, Late)]) {
@@ -63,35 +72,40 @@ impl Looker {
         !path.as_os_str().is_empty() && !self.common.roots.values().any(|root| path.starts_with(&root.path))
     }
 
-    /// The directory that events name so; None when it lies outside, or is gone, or the mirror has not come to it yet.
-    pub(super) fn directory_of(&mut self, model: &mut Model, key: &Key) -> Option<NodeId> {
+    /// The directory that events name so.
+    pub(super) fn directory_of(&mut self, model: &mut Model, key: &Key) -> Named {
+        let walked = |model: &Model, node| {
+            if model.has(node, flag::WALKED) { Named::Directory(node) } else { Named::Unknown }
+        };
         if let Some(node) = model.by_key(key) {
-            return model.has(node, flag::WALKED).then_some(node);
+            return walked(model, node);
         }
-        if self.unknown.contains(key) {
-            return None;
+        if let Some(outside) = self.unknown.get(key) {
+            return if *outside { Named::Outside } else { Named::Unknown };
         }
         let capture = Arc::clone(&self.common.capture);
         let (stat, path) = match capture.resolve(key) {
             Ok(Some(found)) => found,
             // Gone before its events were read: its nearest living parent's event removes it.
-            Ok(None) | Err(_) => return None,
+            Ok(None) | Err(_) => return Named::Unknown,
         };
         let id = Identity::of(&stat);
         let known = model.names_of(&id).find(|node| model.entry(*node).kind == FileKind::Directory);
         if let Some(node) = known {
-            if !model.has(node, flag::WALKED) {
-                return None;
+            let found = walked(model, node);
+            if let Named::Directory(node) = found {
+                model.set_key(node, key.clone());
             }
-            model.set_key(node, key.clone());
-            return Some(node);
+            return found;
         }
-        self.unknown.insert(key.clone());
-        if !self.look_at_path(model, key, &path) {
-            // What moves in from now on is listed, and followed from before that.
-            capture.looks().ignore(key);
+        self.unknown.insert(key.clone(), false);
+        if self.look_at_path(model, key, &path) {
+            return Named::Unknown;
         }
-        None
+        self.unknown.insert(key.clone(), true);
+        // What moves in from now on is listed, and followed from before that.
+        capture.looks().ignore(key);
+        Named::Outside
     }
 
     /// Looks for what has this path now in the directory that it is in, wherever the model has that. False: it is outside.
