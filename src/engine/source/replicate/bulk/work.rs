@@ -1,25 +1,18 @@
-//! Large files: only what has changed travels (architecture.md 3).
-//!
-//! What a file has grown by is sent first, exactly and unhashed. The rest is hashed against the index of what the target has, at
-//! a bounded share of the processor, until a whole pass has begun after the file's last event. Where both sides are one
-//! process the target's file is read instead, but for blocks that were sent since it was asked for: these may still be on
-//! their way, and the index knows them. The target's file was opened when the record's turn came and is named by number
-//! from then on, so moves in the log do not disturb it.
+//! The work on the files under way, a step at a time: growth first, then passes, then the end.
 
-use super::super::emit::{REPLICATION, TargetGone};
-use super::super::index::{FileIndex, Index};
-use super::common::Common;
-use super::line::Line;
-use super::model::{Identity, NodeId, stamps};
-use super::record::{At, State as Held};
+use super::pace::Pace;
+use super::{Asked, Bulk, Job, Pass, State};
 use crate::engine::log::escape;
+use crate::engine::source::emit::{REPLICATION, TargetGone};
+use crate::engine::source::index::FileIndex;
+use crate::engine::source::replicate::model::stamps;
+use crate::engine::source::walk::source_path;
 use crate::sys::{self, FileKind, Stat, Xattrs};
-use crate::wire::{CONTENT_MAX, FileMode, Op, Patch, SUM_LEN};
-use std::collections::HashMap;
+use crate::wire::{CONTENT_MAX, Op, Patch};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Bytes that are compared at a time, and sent at a time when a file has grown.
@@ -28,75 +21,6 @@ const CHUNK: u64 = 1 << 20;
 const PIECE: u64 = 4 << 20;
 /// Files that grew by less are read, so that their index stays whole.
 const READ: u64 = 4 << 20;
-/// Part of the time that comparing may take in the long run while nobody waits for it: one in so many.
-const SHARE: u32 = 3;
-/// Time that it may take at once before that counts.
-const BURST: Duration = Duration::from_secs(1);
-/// Files that may be under way at a time; the target opens no more than 256.
-const OPEN: usize = 128;
-
-/// A file, or one of its names that has an inode of its own on the target.
-type JobKey = (Identity, Option<NodeId>);
-
-/// One large file that is being brought up to date.
-struct Job {
-    key: JobKey,
-    number: u64,
-    file: Arc<File>,
-    /// For messages.
-    place: (u16, Vec<u8>, Vec<u8>),
-    index: FileIndex,
-    /// Bytes that the target's file has.
-    length: u64,
-    /// The target was asked for its sums, or its file. None: all that will come has come.
-    asked: Option<Asked>,
-    /// The target's file, where both sides are one process.
-    theirs: Option<Arc<File>>,
-    /// No block before this was cut since it was asked for: further on it may hold what a truncation under way takes.
-    held: u64,
-    /// A pass has to begin.
-    due: bool,
-    pass: Option<Pass>,
-    /// Barriers that wait for a pass that begins from now on.
-    marks: Vec<u64>,
-    /// Its bytes are copied by the target.
-    offered: bool,
-    failed: bool,
-    /// It is no longer among those under way.
-    finished: bool,
-}
-
-/// A question for the sums of the target's blocks.
-#[derive(Clone, Copy)]
-struct Asked {
-    question: u64,
-    /// Blocks that it has answered.
-    answered: usize,
-    /// Whole blocks that the target's file had when it was asked: later ones may be summed before or after they are written.
-    limit: usize,
-}
-
-struct Pass {
-    at: u64,
-    end: u64,
-    /// From before the first byte was read.
-    stat: Stat,
-    marks: Vec<u64>,
-    sparse: bool,
-    /// It goes over the whole file, and what changes meanwhile may follow it.
-    whole: bool,
-    /// An event came meanwhile: once this pass is over, only what it had passed by then is to be passed over again.
-    again: Option<Box<Pass>>,
-}
-
-impl Pass {
-    /// The barriers that wait for it, and for what follows it.
-    fn into_marks(self) -> Vec<u64> {
-        let mut marks = self.marks;
-        marks.extend(self.again.into_iter().flat_map(|again| again.marks));
-        marks
-    }
-}
 
 /// Memory for a piece of a file, and for the target's bytes of it.
 #[derive(Default)]
@@ -117,318 +41,9 @@ enum Step {
     Finished,
 }
 
-struct State {
-    jobs: HashMap<JobKey, Arc<Mutex<Job>>>,
-    questions: HashMap<u64, JobKey>,
-    /// Barriers, oldest first, with the number of files that they still wait for.
-    marks: Vec<(u64, usize)>,
-    index: Index,
-    /// Counts whatever gives the thread something to do.
-    news: u64,
-    closed: bool,
-}
-
-/// See the module.
-pub(super) struct Bulk {
-    common: Arc<Common>,
-    line: Arc<Line>,
-    state: Mutex<State>,
-    changed: Condvar,
-    as_root: bool,
-    budget: usize,
-}
-
 impl Bulk {
-    pub(super) fn new(common: Arc<Common>, line: Arc<Line>, budget: usize) -> Self {
-        let state = State {
-            jobs: HashMap::new(),
-            questions: HashMap::new(),
-            marks: Vec::new(),
-            index: Index::new(budget),
-            news: 0,
-            closed: false,
-        };
-        Self {
-            common,
-            line,
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            as_root: sys::is_root(),
-            budget,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// True while the file is under way.
-    pub(super) fn has(&self, id: &Identity) -> bool {
-        self.lock().jobs.keys().any(|(known, _)| known == id)
-    }
-
-    /// What is under way, for whoever looks for a fault.
-    pub(super) fn describe(&self) -> String {
-        let state = self.lock();
-        format!("files {}, barriers {:?}, questions {}", state.jobs.len(), state.marks, state.questions.len())
-    }
-
-    /// The files under way.
-    pub(super) fn under_way(&self) -> Vec<Identity> {
-        self.lock().jobs.keys().map(|(id, _)| *id).collect()
-    }
-
-    /// The number of files under way.
-    pub(super) fn len(&self) -> usize {
-        self.lock().jobs.len()
-    }
-
-    /// Takes a file over, at its turn in the log: the target opens it now.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn take(
-        &self,
-        at: &At<'_>,
-        id: &Identity,
-        node: NodeId,
-        separate: bool,
-        file: File,
-        stat: &Stat,
-        xattrs: Xattrs,
-        state: Held,
-    ) -> Result<(), TargetGone> {
-        let fresh = state == Held::Nothing;
-        // Where the target has another file by this name, that one's other names keep what they have.
-        let mode = if state == Held::Shared { FileMode::InPlace } else { FileMode::Alone };
-        let key = (*id, separate.then_some(node));
-        // Barriers that wait for a job that ends here.
-        let mut left = Vec::new();
-        let mut state = self.lock();
-        loop {
-            let Some(job) = state.jobs.get(&key).cloned() else { break };
-            state.news += 1;
-            drop(state);
-            let mut job = job.lock().unwrap_or_else(PoisonError::into_inner);
-            if job.finished {
-                drop(job);
-                state = self.lock();
-                continue;
-            }
-            if fresh {
-                // The target lost the file that it had opened: what is sent from now on goes to another.
-                job.finished = true;
-                left.append(&mut job.marks);
-                left.extend(job.pass.take().into_iter().flat_map(Pass::into_marks));
-                {
-                    let mut emit = self.line.emitter.lock_as(REPLICATION);
-                    emit.push(&Op::FileDrop { file: job.number })?;
-                    if job.offered {
-                        emit.push(&Op::FileAsk { file: job.number })?;
-                    }
-                }
-                state = self.lock();
-                if let Some(asked) = job.asked {
-                    state.questions.remove(&asked.question);
-                }
-                state.jobs.remove(&key);
-                continue;
-            }
-            job.due = true;
-            self.ask(&mut job, at)?;
-            drop(job);
-            self.changed.notify_all();
-            return Ok(());
-        }
-        while !state.jobs.contains_key(&key) && state.jobs.len() >= OPEN && !state.closed {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        // The model is never locked under the list.
-        drop(state);
-        let length = if fresh { 0 } else { self.common.model_size(node, id) };
-        let mut state = self.lock();
-        // It is of the inode that the names share.
-        let known = if separate { None } else { state.index.take(id) };
-        let index = known.filter(|index| !fresh && index.length() == length);
-        let index = index.unwrap_or_else(|| FileIndex::unknown(stat.size.max(length), length));
-        drop(state);
-        let number = {
-            let mut emit = self.line.emitter.lock_as(REPLICATION);
-            emit.go(at.root, at.path, true);
-            let (name, meta) = (at.name, stat.meta);
-            if fresh {
-                emit.push(&Op::Put { name, meta, xattrs, content: &[] })?;
-            }
-            let number = emit.number();
-            emit.push(&Op::FileBegin { file: number, name, mode })?;
-            number
-        };
-        let job = Job {
-            key,
-            number,
-            file: Arc::new(file),
-            place: (at.root, at.path.to_vec(), at.name.to_vec()),
-            index,
-            length,
-            asked: None,
-            theirs: None,
-            held: 0,
-            due: !fresh,
-            pass: None,
-            marks: left,
-            offered: false,
-            failed: false,
-            finished: false,
-        };
-        let job = Arc::new(Mutex::new(job));
-        let mut held = job.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self.lock();
-        state.jobs.insert(key, Arc::clone(&job));
-        state.news += 1;
-        drop(state);
-        self.ask(&mut held, at)?;
-        drop(held);
-        self.changed.notify_all();
-        Ok(())
-    }
-
-    /// The target's file was written otherwise: nothing is known of it any more.
-    pub(super) fn forget(&self, id: &Identity) {
-        self.lock().index.take(id);
-    }
-
-    /// The same of all files: a mirror writes past this.
-    pub(super) fn forget_all(&self) {
-        self.lock().index = Index::new(self.budget);
-    }
-
-    /// Asks the target for its file, or for the sums of its blocks, if nothing is known of them.
-    fn ask(&self, job: &mut Job, at: &At<'_>) -> Result<(), TargetGone> {
-        let here = self.line.emitter.local.is_some();
-        let known = if here { job.held >= job.length } else { !job.index.is_unknown() || job.offered };
-        if known || job.asked.is_some() || job.length == 0 {
-            return Ok(());
-        }
-        let mut emit = self.line.emitter.lock_as(REPLICATION);
-        emit.go(at.root, at.path, false);
-        let question = emit.number();
-        let block = u32::try_from(job.index.block()).unwrap_or(u32::MAX);
-        let limit = usize::try_from(job.length / u64::from(block.max(1))).unwrap_or(usize::MAX);
-        job.asked = Some(Asked { question, answered: 0, limit });
-        (job.theirs, job.held) = (None, u64::MAX);
-        self.lock().questions.insert(question, job.key);
-        emit.push(&Op::Question { question, name: at.name, block, here })?;
-        emit.flush()?;
-        drop(emit);
-        Ok(())
-    }
-
-    /// The target's sums of a file's blocks, in order; `last`: there are no more.
-    pub(super) fn sums(&self, question: u64, sums: &[u8], last: bool) {
-        let job = {
-            let state = self.lock();
-            state.questions.get(&question).and_then(|key| state.jobs.get(key)).cloned()
-        };
-        if let Some(job) = job {
-            let mut job = job.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(asked) = job.asked.filter(|asked| asked.question == question) {
-                let (sums, _) = sums.as_chunks::<SUM_LEN>();
-                let known = sums.len().min(asked.limit.saturating_sub(asked.answered));
-                job.index.learn(asked.answered, &sums[..known]);
-                let answered = asked.answered + sums.len();
-                job.asked = (!last).then_some(Asked { answered, ..asked });
-            }
-        }
-        let mut state = self.lock();
-        if last {
-            state.questions.remove(&question);
-        }
-        state.news += 1;
-        drop(state);
-        self.changed.notify_all();
-    }
-
-    /// The target's file can be read here.
-    pub(super) fn here(&self, question: u64) {
-        let Some(local) = &self.line.emitter.local else { return };
-        let file = local.get(question);
-        local.withdraw(question);
-        let job = {
-            let state = self.lock();
-            state.questions.get(&question).and_then(|key| state.jobs.get(key)).cloned()
-        };
-        if let Some(job) = job {
-            let mut job = job.lock().unwrap_or_else(PoisonError::into_inner);
-            if job.asked.is_some_and(|asked| asked.question == question) {
-                job.theirs = file;
-            }
-        }
-        self.sums(question, &[], true);
-    }
-
-    /// The target has copied what was offered to it.
-    pub(super) fn written(&self, number: u64) {
-        if let Some(local) = &self.line.emitter.local {
-            local.withdraw(number);
-        }
-    }
-
-    /// A barrier's turn in the log: it goes on when the files under way have been passed over once more.
-    pub(super) fn mark(&self, number: u64) -> Result<(), TargetGone> {
-        let mut state = self.lock();
-        let jobs: Vec<Arc<Mutex<Job>>> = state.jobs.values().cloned().collect();
-        state.marks.push((number, jobs.len()));
-        state.news += 1;
-        drop(state);
-        for job in &jobs {
-            let mut job = job.lock().unwrap_or_else(PoisonError::into_inner);
-            if job.finished {
-                drop(job);
-                self.count_down(&[number]);
-                continue;
-            }
-            job.due = true;
-            job.marks.push(number);
-        }
-        self.changed.notify_all();
-        self.emit_marks()
-    }
-
-    /// Sends the barriers that wait for nothing any more, in their order.
-    fn emit_marks(&self) -> Result<(), TargetGone> {
-        loop {
-            let mut emit = self.line.emitter.lock_as(REPLICATION);
-            let mut state = self.lock();
-            let Some((number, 0)) = state.marks.first().copied() else { return Ok(()) };
-            state.marks.remove(0);
-            drop(state);
-            emit.push(&Op::Barrier { barrier: number | super::super::emit::REPLICATIONS })?;
-            emit.flush()?;
-        }
-    }
-
-    fn release(&self, marks: &[u64]) -> Result<(), TargetGone> {
-        if marks.is_empty() {
-            return Ok(());
-        }
-        self.count_down(marks);
-        self.emit_marks()
-    }
-
-    fn count_down(&self, marks: &[u64]) {
-        for (number, files) in &mut self.lock().marks {
-            if marks.contains(number) {
-                *files = files.saturating_sub(1);
-            }
-        }
-    }
-
-    /// No more files are taken, and what is under way ends where it is.
-    pub(super) fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_all();
-    }
-
     /// Works until it is closed or the target has ended.
-    pub(super) fn run(&self) {
+    pub(in super::super) fn run(&self) {
         let mut buffers = Buffers::default();
         let mut seen = 0;
         let mut pace = Pace::new(Instant::now());
@@ -494,7 +109,7 @@ impl Bulk {
             Err(StepError::Io(error)) => {
                 let (root, path, name) = &job.place;
                 let top = self.common.roots.get(root).map(|place| place.path.clone()).unwrap_or_default();
-                let shown = escape(super::super::walk::source_path(&top, path, name));
+                let shown = escape(source_path(&top, path, name));
                 tracing::warn!("{shown}: it cannot be read on the source: {error}");
                 self.common.shared.fail(&shown, &format!("it cannot be read on the source: {error}"));
                 job.failed = true;
@@ -795,28 +410,6 @@ impl Bulk {
     }
 }
 
-/// Keeps comparing to its share of the time.
-struct Pace {
-    /// Time taken beyond the share.
-    over: Duration,
-    /// When that was so.
-    at: Instant,
-}
-
-impl Pace {
-    fn new(now: Instant) -> Self {
-        Self { over: Duration::ZERO, at: now }
-    }
-
-    /// Work has gone on from `began` until `now`. How long to rest before the next.
-    fn rest(&mut self, began: Instant, now: Instant) -> Duration {
-        let took = now.duration_since(began);
-        self.over = (self.over + took).saturating_sub(now.duration_since(self.at) / SHARE);
-        self.at = now;
-        if self.over > BURST { took * (SHARE - 1) } else { Duration::ZERO }
-    }
-}
-
 /// The next piece of data: where it begins and how long it is.
 fn data_after(file: &File, at: u64, end: u64) -> io::Result<Option<(u64, u64)>> {
     let Some(data) = sys::next_data(file, at)?.filter(|data| *data < end) else { return Ok(None) };
@@ -838,38 +431,5 @@ impl From<TargetGone> for StepError {
 impl From<io::Error> for StepError {
     fn from(error: io::Error) -> Self {
         StepError::Io(error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Works whenever it may, a millisecond at a time, until `end`; how long it worked.
-    fn work(pace: &mut Pace, now: &mut Instant, end: Instant) -> Duration {
-        let step = Duration::from_millis(1);
-        let mut worked = Duration::ZERO;
-        while *now < end {
-            let began = *now;
-            *now += step;
-            worked += step;
-            *now += pace.rest(began, *now);
-        }
-        worked
-    }
-
-    #[test]
-    fn comparing_may_hurry_for_a_moment_and_keeps_to_its_share_in_the_long_run() {
-        let start = Instant::now();
-        let mut now = start;
-        let mut pace = Pace::new(start);
-        let second = Duration::from_secs(1);
-        assert_eq!(work(&mut pace, &mut now, start + second), second);
-        let long = work(&mut pace, &mut now, start + 100 * second);
-        assert!(long < 99 * second / SHARE + 2 * BURST, "{long:?}");
-        // After a pause it may hurry once more.
-        let later = now + 100 * second;
-        now = later;
-        assert_eq!(work(&mut pace, &mut now, later + second), second);
     }
 }

@@ -1,0 +1,198 @@
+//! How a mirror begins and ends beside replication, and what it compares.
+
+use super::super::desk::Lost;
+use super::super::dirty::{Area, Marks, Nodes};
+use super::super::model::{Model, flag};
+use super::super::record::{At, Record};
+use super::{Common, follow};
+use crate::engine::source::folder::join;
+use crate::engine::source::parts::{Parts, Vacated};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
+
+/// What the present mirror, or the last one, compares.
+#[derive(Debug, Default)]
+pub(super) struct Comparing {
+    /// To be dirty again if it does not come to its end. None: no mirror is on its way.
+    pub(super) marks: Option<Marks>,
+    /// Whatever only the target has is to go.
+    unseen: bool,
+    /// It has come to its end.
+    complete: bool,
+    /// None: everything.
+    directories: Option<Arc<Nodes>>,
+}
+
+/// How a mirror begins.
+#[derive(Debug, Default)]
+pub(in crate::engine::source) struct Begun {
+    /// Names may have left unseen: whatever only the target has has to go.
+    pub unseen: bool,
+    /// All that is to be compared. None: everything.
+    pub parts: Option<Parts>,
+    pub vacated: Vacated,
+}
+
+impl Common {
+    /// A job has ended. What a mirror that did not come to its end was to compare is dirty still.
+    pub(in super::super) fn job_ends(&self, complete: bool) {
+        let mut comparing = self.comparing();
+        comparing.complete = complete && comparing.marks.is_some();
+        let (marks, unseen) = (if complete { None } else { comparing.marks.take() }, comparing.unseen);
+        drop(comparing);
+        if let Some(mut marks) = marks {
+            let lost = self.is_degraded() || !self.is_line_alive();
+            if lost {
+                // What it had sent and what replication sent between cannot be told apart any more.
+                marks.everything();
+            }
+            self.dirty().keep(&marks);
+            if unseen || lost {
+                self.lose_all();
+            }
+        }
+        self.end_all_busy();
+        self.whole.store(true, Relaxed);
+        self.mirrored.store(self.is_mirroring(), Relaxed);
+        self.capture.looks().wake();
+    }
+
+    /// The mirror has ended; what it did not find in its place is compared when it is found, which may be only now.
+    pub(in super::super) fn is_mirror_ending(&self) -> bool {
+        self.mirrored.load(Relaxed)
+    }
+
+    /// Everything that was changed before the mirror ended was looked at.
+    pub(in super::super) fn end_mirroring(&self) {
+        // Under the locks, as the next one may be beginning.
+        let mut model = self.model();
+        let mut comparing = self.comparing();
+        if self.mirrored.swap(false, Relaxed) {
+            self.mirroring.store(false, Relaxed);
+            comparing.marks = None;
+            if comparing.complete {
+                model.clear_all(flag::VACATED);
+            }
+        }
+    }
+
+    /// The directories that the present mirror compares. None: all.
+    pub(in super::super) fn compared(&self) -> Option<Arc<Nodes>> {
+        self.comparing().directories.clone()
+    }
+
+    /// A mirror is on its way: what the target has may not be what the model says.
+    pub(in super::super) fn is_mirroring(&self) -> bool {
+        self.mirroring.load(Relaxed)
+    }
+
+    /// Names may have left unseen before the present mirror: the target may have anything.
+    pub(in super::super) fn is_unseen(&self) -> bool {
+        self.comparing().unseen
+    }
+
+    /// A mirror begins: it compares everything, or what is dirty, so what was dropped is made good by it. Names that left the
+    /// source while the log was lost are removed first.
+    pub(in super::super) fn mirror_begins(&self) -> Begun {
+        self.active.store(true, Relaxed);
+        {
+            let mut comparing = self.comparing();
+            // What the last one left to be found is not found yet.
+            if let Some(marks) = std::mem::take(&mut *comparing).marks {
+                self.dirty().keep(&marks);
+            }
+            self.mirrored.store(false, Relaxed);
+            self.mirroring.store(true, Relaxed);
+        }
+        // Held until the names that have left are in the log: what comes behind them may need their places.
+        let mut model = self.model();
+        let mut marks = self.begin_log(&mut model);
+        self.begin_job(&mut model);
+        let (left, unseen) = self.take_lost();
+        for (root, path, name) in &left {
+            if let Some(node) = model.at(*root, &join(path, name)) {
+                model.set(node, flag::VACATED);
+            }
+        }
+        let vacated = model.flagged(flag::VACATED);
+        let area = if self.shared.mirrors_dirty_only() && !self.has_given_up() {
+            marks.area(&model, &left, &vacated)
+        } else {
+            None
+        };
+        self.tell_area(&model, area.as_ref());
+        if area.is_none() {
+            marks.everything();
+        }
+        let removes = !left.is_empty();
+        self.remove_left(&model, &left);
+        let (directories, parts) =
+            area.map_or((None, None), |area| (Some(Arc::new(area.directories)), Some(area.parts)));
+        let vacated = Vacated::new(vacated.into_iter().map(|node| model.path(node)));
+        *self.comparing() = Comparing { marks: Some(marks), unseen, complete: false, directories };
+        drop(model);
+        if removes {
+            // The target describes itself without them.
+            drop(self.mirror_turn());
+        }
+        Begun { unseen, parts, vacated }
+    }
+
+    /// From now on records are logged. What has to be compared.
+    fn begin_log(&self, model: &mut Model) -> Marks {
+        if self.is_degraded() {
+            // What was being logged when the log was lost.
+            self.drop_log();
+        }
+        let degraded = self.degraded.swap(self.has_given_up(), Relaxed);
+        if degraded {
+            model.clear_all(flag::CONTENT | flag::META);
+        }
+        let mut marks = self.dirty().take();
+        for place in self.take_unhealed() {
+            self.at_places(model, &place).into_iter().for_each(|(node, _)| marks.node(node, true));
+        }
+        marks
+    }
+
+    /// Removes the names that nothing has taken since.
+    fn remove_left(&self, model: &Model, left: &[Lost]) {
+        let mut record = Vec::new();
+        for (root, path, name) in left {
+            // One whose directory has left, too, goes with that; to remove it by itself would make the directory, also where
+            // the source has something else by now.
+            let Some(directory) = model.directory_at(*root, path) else { continue };
+            if model.child(directory, name).is_none() {
+                record.clear();
+                let at = At { root: *root, path, name };
+                Record::Remove { at, directory: true }.encode(&mut record);
+                self.log(&record, 0, &[(directory, false)]);
+            }
+        }
+    }
+
+    fn tell_area(&self, model: &Model, area: Option<&Area>) {
+        if let Some(area) = area {
+            let (compared, all) = (area.directories.len(), model.directories());
+            let id = self.plan.connection;
+            tracing::info!("Remirror of connection {id}: {compared} of {all} directories are compared");
+        }
+    }
+
+    /// A mirror or verification begins: what replication sends from now on it leaves alone.
+    pub(in super::super) fn job_begins(&self) {
+        self.begin_job(&mut self.model());
+    }
+
+    fn begin_job(&self, model: &mut Model) {
+        model.clear_all(flag::FOLLOWED | flag::TIMED | flag::PASSED);
+        self.clear_requests();
+        let Some(bulk) = self.bulk.lock().unwrap_or_else(PoisonError::into_inner).upgrade() else { return };
+        // What is under way goes on, into the file that the target has now. One that ends meanwhile leaves sums, which are of
+        // no use once the job has sent the file.
+        for id in bulk.under_way() {
+            follow(model, &id);
+        }
+        bulk.forget_all();
+    }
+}

@@ -1,0 +1,99 @@
+//! What the threads of a replication ask of each other outside the order of the log: barriers on their way, records to be
+//! logged anew, places of the target to be mended, what a mirror left to replication.
+
+mod barriers;
+mod failures;
+mod jobs;
+mod owing;
+mod sent;
+#[cfg(test)]
+mod tests;
+
+pub(super) use barriers::Spent;
+pub(super) use jobs::Requests;
+pub(super) use sent::Lost;
+
+use super::common::Common;
+use super::model::Identity;
+use super::moves::Failing;
+use barriers::Barriers;
+use failures::Failures;
+use jobs::Jobs;
+use owing::Owing;
+use sent::{LostNames, Sent};
+
+/// Names that left while the log was lost, or places to be sent anew, that are remembered one by one.
+const MOST: usize = 65_536;
+
+/// See the module. Its lock is the last one taken.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    barriers: Barriers,
+    owing: Owing,
+    failures: Failures,
+    sent: Sent,
+    lost: LostNames,
+    jobs: Jobs,
+}
+
+/// What is to be done by the looker before it goes on.
+#[derive(Debug, Default)]
+pub(super) struct Debts {
+    pub missed: Vec<Vec<u8>>,
+    pub heals: Vec<Failing>,
+    pub blocked: Vec<Failing>,
+    pub rewrites: Vec<Identity>,
+}
+
+impl Desk {
+    fn has_debts(&self) -> bool {
+        !self.owing.missed.is_empty() || self.failures.has_any()
+    }
+}
+
+impl Common {
+    fn ask(&self, what: impl FnOnce(&mut Desk)) {
+        what(&mut self.desk());
+        self.capture.looks().wake();
+    }
+
+    /// What is to be logged anew; it has to be before any mark that is taken before this call.
+    pub(super) fn take_debts(&self) -> Debts {
+        let mut desk = self.desk();
+        let Desk { barriers, owing, failures, .. } = &mut *desk;
+        failures.take(barriers.marks.values().map(|mark| mark.taken));
+        Debts {
+            missed: std::mem::take(&mut owing.missed),
+            heals: std::mem::take(&mut failures.heals),
+            blocked: std::mem::take(&mut failures.blocked),
+            rewrites: std::mem::take(&mut failures.rewrites),
+        }
+    }
+
+    pub(super) fn has_debts(&self) -> bool {
+        self.desk().has_debts()
+    }
+
+    /// Is something to be sent that could not be when its turn came?
+    pub(super) fn is_owing(&self) -> bool {
+        let desk = self.desk();
+        !desk.owing.is_empty() || desk.has_debts()
+    }
+
+    /// The log was dropped: `lost` are the names that it would have removed. What is owed is dirty from now on.
+    pub(super) fn drop_debts(&self, lost: Vec<Lost>) {
+        let mut desk = self.desk();
+        let Desk { barriers, owing, failures, sent, lost: names, .. } = &mut *desk;
+        names.lose(sent.clear().chain(lost));
+        let (places, rewrites, too_many) = failures.clear();
+        names.lose_places(places);
+        barriers.clear();
+        let owed: Vec<Identity> = owing.clear().chain(rewrites).collect();
+        drop(desk);
+        let mut dirty = self.dirty();
+        owed.into_iter().for_each(|id| dirty.inode(id));
+        if too_many {
+            dirty.everything();
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What could not be sent when its turn came, as its file had moved by then.
+
+use super::super::common::Common;
+use super::super::model::{Identity, Model, NodeId};
+use super::super::record::Record;
+use std::collections::{HashMap, HashSet};
+
+/// Of so many files that are owed, or more, those that are gone are forgotten.
+const MOST: usize = 4096;
+
+/// An inode, and whether its content is owed or its metadata alone.
+type Owed = (Identity, bool);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Owing {
+    /// By the barriers that had passed when it was missed first.
+    owed: HashMap<Owed, u64>,
+    /// At so many of them, those that are gone are forgotten.
+    most: usize,
+    /// Of what is owed, what the target has nothing of: what stands under its names there is something else.
+    pub(super) lacking: HashSet<Identity>,
+    /// Records whose file had moved when their turn came.
+    pub(super) missed: Vec<Vec<u8>>,
+}
+
+impl Owing {
+    /// `there`: for all that is known it still exists, so that it is owed.
+    pub(super) fn miss(&mut self, bytes: &[u8], there: bool, passed: u64) {
+        if let Ok(record) = Record::decode(bytes)
+            && let Some(owed) = owed(&record)
+        {
+            if there {
+                self.owed.entry(owed).or_insert(passed);
+            }
+            if record.is_fresh() {
+                self.lacking.insert(owed.0);
+            }
+        }
+        self.missed.push(bytes.to_vec());
+    }
+
+    /// Its content is sent later.
+    pub(super) fn owe(&mut self, id: Identity, passed: u64) {
+        self.owed.entry((id, true)).or_insert(passed);
+    }
+
+    pub(super) fn pay(&mut self, record: &Record<'_>) {
+        if self.owed.is_empty() {
+            return;
+        }
+        if let Some((id, content)) = owed(record) {
+            self.owed.remove(&(id, false));
+            if content {
+                self.owed.remove(&(id, true));
+            }
+            if record.is_fresh() {
+                self.lacking.remove(&id);
+            }
+        }
+    }
+
+    /// What is owed since before so many barriers had passed.
+    pub(super) fn before(&self, passed: u64) -> impl Iterator<Item = Identity> {
+        self.owed.iter().filter(move |(_, since)| **since < passed).map(|((id, _), _)| *id)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.owed.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.owed.len() >= MOST.max(self.most)
+    }
+
+    /// Twice what is left may be owed, so that forgetting costs little for each.
+    fn make_room(&mut self) {
+        self.most = 2 * self.owed.len();
+    }
+
+    fn all(&self) -> HashSet<Identity> {
+        self.owed.keys().map(|(id, _)| *id).chain(self.lacking.iter().copied()).collect()
+    }
+
+    fn forget(&mut self, gone: &HashSet<Identity>) {
+        self.owed.retain(|(id, _), _| !gone.contains(id));
+        self.lacking.retain(|id| !gone.contains(id));
+    }
+
+    /// The log is dropped. What was owed.
+    pub(super) fn clear(&mut self) -> impl Iterator<Item = Identity> {
+        self.missed.clear();
+        self.lacking.clear();
+        std::mem::take(&mut self.owed).into_keys().map(|(id, _)| id)
+    }
+}
+
+fn owed(record: &Record<'_>) -> Option<Owed> {
+    // A directory is made before it is read: what is owed of it is its metadata.
+    let content = matches!(record, Record::Content { .. } | Record::Other { .. });
+    record.subject().map(|(_, id)| (id, content))
+}
+
+impl Common {
+    /// A record whose file was not where it had been a moment before.
+    pub(in super::super) fn miss(&self, bytes: &[u8]) {
+        if self.desk().owing.is_full() {
+            self.forgive();
+            self.desk().owing.make_room();
+        }
+        self.ask(|desk| desk.owing.miss(bytes, true, desk.barriers.passed));
+    }
+
+    /// A record whose file is gone: nothing waits for it, but what there is under its names is looked at.
+    pub(in super::super) fn miss_gone(&self, bytes: &[u8]) {
+        self.ask(|desk| desk.owing.miss(bytes, false, desk.barriers.passed));
+    }
+
+    /// A record was sent.
+    pub(in super::super) fn pay(&self, record: &Record<'_>) {
+        self.desk().owing.pay(record);
+    }
+
+    /// What is no more is owed no more, nor is what a root has of its own that is not there: its copy was let go, or it is held.
+    /// The model must not be held.
+    pub(super) fn forgive(&self) {
+        let mut owing = self.desk().owing.all();
+        if owing.is_empty() {
+            return;
+        }
+        let model = self.model();
+        owing
+            .retain(|id| !model.names_of(id).any(|node| !model.is_root(node) || self.has_root(&model, node)));
+        drop(model);
+        self.desk().owing.forget(&owing);
+    }
+
+    fn has_root(&self, model: &Model, root: NodeId) -> bool {
+        let (number, _) = model.path(root);
+        let place = self.roots.get(&number);
+        place.is_some_and(|place| std::fs::symlink_metadata(&place.path).is_ok())
+    }
+
+    /// Has the target nothing of it, though it was to be sent before? It will be sent whole.
+    pub(in super::super) fn is_lacking(&self, id: &Identity) -> bool {
+        self.desk().owing.lacking.contains(id)
+    }
+}

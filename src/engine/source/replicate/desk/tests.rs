@@ -1,0 +1,187 @@
+//! Barriers and what they wait for, without threads.
+
+use super::super::record::{At, Record, State};
+use super::barriers::{Mark, ROUNDS};
+use super::failures::{HEALS, Reached};
+use super::*;
+
+const AT: At<'static> = At { root: 0, path: b"", name: b"f" };
+
+fn content(ino: u64, state: State) -> Record<'static> {
+    let id = Identity { dev: 1, ino, born: 0 };
+    Record::Content { node: 0, id, at: AT, state }
+}
+
+fn bytes(record: &Record<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    record.encode(&mut bytes);
+    bytes
+}
+
+/// A desk with barriers on their way.
+fn desk(marks: &[u64]) -> Desk {
+    let mut desk = Desk::default();
+    desk.barriers.marks.extend(marks.iter().map(|number| (*number, Mark::default())));
+    desk
+}
+
+fn miss(desk: &mut Desk, bytes: &[u8], there: bool) {
+    desk.owing.miss(bytes, there, desk.barriers.passed);
+}
+
+/// What was told is taken by the looker, and the mark logged anew.
+fn take_and_log(desk: &mut Desk) {
+    desk.failures.heals.clear();
+    desk.failures.take(desk.barriers.marks.values().map(|mark| mark.taken));
+    desk.barriers.marks.get_mut(&1).unwrap().taken = desk.failures.taken;
+}
+
+fn turn(desk: &mut Desk, number: u64) -> bool {
+    desk.is_owed_before(number) && desk.turn(number)
+}
+
+#[test]
+fn a_mark_waits_for_what_was_missed_before_it_and_for_nothing_else() {
+    let mut desk = desk(&[1, 2]);
+    miss(&mut desk, &bytes(&content(7, State::Single)), true);
+    assert!(turn(&mut desk, 1));
+    miss(&mut desk, &bytes(&content(8, State::Single)), true);
+    // Metadata alone does not bring the content.
+    let Record::Content { node, id, at, .. } = content(7, State::Single) else { unreachable!() };
+    desk.owing.pay(&Record::Meta { node, id, at });
+    assert!(turn(&mut desk, 1));
+    desk.owing.pay(&content(7, State::Single));
+    assert!(!turn(&mut desk, 1));
+    assert!(turn(&mut desk, 2), "8 was missed before its turn");
+    assert_eq!(desk.barriers.asked, [1, 1, 2]);
+}
+
+#[test]
+fn what_is_missed_again_is_as_old_as_at_first() {
+    let mut desk = desk(&[1]);
+    miss(&mut desk, &bytes(&content(7, State::Nothing)), true);
+    assert!(turn(&mut desk, 1));
+    miss(&mut desk, &bytes(&content(7, State::Single)), true);
+    assert!(turn(&mut desk, 1));
+    assert!(desk.owing.lacking.contains(&Identity { dev: 1, ino: 7, born: 0 }));
+    desk.owing.pay(&content(7, State::Nothing));
+    assert!(!turn(&mut desk, 1) && desk.owing.lacking.is_empty());
+}
+
+#[test]
+fn a_mark_does_not_wait_for_what_is_gone_and_its_names_are_not_trusted_all_the_same() {
+    let mut desk = desk(&[1]);
+    miss(&mut desk, &bytes(&content(7, State::Nothing)), false);
+    assert!(!turn(&mut desk, 1));
+    assert!(desk.owing.lacking.contains(&Identity { dev: 1, ino: 7, born: 0 }));
+    assert_eq!(desk.owing.missed.len(), 1);
+}
+
+#[test]
+fn a_mark_goes_round_no_more_than_so_often() {
+    let mut desk = desk(&[1]);
+    miss(&mut desk, &bytes(&content(7, State::Single)), true);
+    let rounds = (0..).take_while(|_| turn(&mut desk, 1)).count();
+    assert_eq!(rounds, ROUNDS as usize);
+    assert!(!desk.answer(1));
+    let id = Identity { dev: 1, ino: 7, born: 0 };
+    assert_eq!(
+        desk.barriers.reached[&1],
+        Some(Spent::Owed(id)),
+        "it is not passed off as one that kept its promise"
+    );
+}
+
+#[test]
+fn a_mark_whose_last_round_had_no_reason_to_go_round_keeps_its_promise() {
+    let mut desk = desk(&[1]);
+    miss(&mut desk, &bytes(&content(7, State::Single)), true);
+    (0..ROUNDS).for_each(|_| assert!(turn(&mut desk, 1)));
+    desk.owing.pay(&content(7, State::Single));
+    assert!(!turn(&mut desk, 1) && !desk.answer(1));
+    assert_eq!(desk.barriers.reached[&1], None);
+}
+
+#[test]
+fn a_mark_that_failed_each_time_says_where() {
+    let mut desk = desk(&[1]);
+    let place = || (0, b"a".to_vec());
+    for round in 0.. {
+        desk.failures.settle();
+        assert!(desk.failures.fail(place(), Reached::default()));
+        if !desk.answer(1) {
+            assert_eq!(round, ROUNDS);
+            break;
+        }
+        take_and_log(&mut desk);
+    }
+    assert_eq!(desk.barriers.reached[&1], Some(Spent::Failed(place())));
+}
+
+#[test]
+fn a_mark_waits_until_a_mirror_is_through_with_a_file() {
+    let mut desk = desk(&[1]);
+    desk.jobs.busy.insert((1, 7), true);
+    miss(&mut desk, &bytes(&content(7, State::Single)), true);
+    for _ in 0..2 * ROUNDS {
+        assert!(turn(&mut desk, 1));
+    }
+    assert!(desk.barriers.asked.is_empty() && desk.barriers.parked.contains(&1));
+}
+
+#[test]
+fn a_mark_goes_round_until_what_was_sent_anew_has_not_failed() {
+    let mut desk = desk(&[1]);
+    assert!(desk.failures.fail((0, b"a".to_vec()), Reached::default()));
+    assert!(desk.answer(1));
+    take_and_log(&mut desk);
+    // Below it, when it was sent anew.
+    assert!(desk.failures.fail((0, b"a/b".to_vec()), Reached::default()));
+    assert!(desk.answer(1));
+    take_and_log(&mut desk);
+    assert!(!desk.answer(1));
+    assert!(desk.barriers.reached.contains_key(&1) && desk.barriers.marks.is_empty());
+    assert!(!desk.answer(2), "an answer that nobody waits for");
+    assert!(!desk.barriers.reached.contains_key(&2));
+}
+
+#[test]
+fn a_mark_waits_for_content_that_was_sent_in_vain_to_a_place_that_is_gone() {
+    let mut desk = desk(&[1]);
+    let (place, id) = ((0, b"a/f".to_vec()), Identity { dev: 1, ino: 7, born: 0 });
+    assert_eq!(desk.sent.written_to(&place), None, "nothing was sent there");
+    desk.sent.written.push_back((None, (place.clone(), id)));
+    assert_eq!(desk.sent.written_to(&place), Some(id));
+    desk.failures.rewrite(id, &place);
+    assert!(desk.has_debts() && desk.failures.rewrites == [id]);
+    assert!(desk.answer(1), "it goes round");
+}
+
+#[test]
+fn failures_that_no_barrier_asks_for_any_more_are_forgotten() {
+    let mut desk = desk(&[1, 2]);
+    assert!(desk.failures.fail((0, b"a".to_vec()), Reached::default()));
+    take_and_log(&mut desk);
+    assert_eq!(desk.failures.behind(0), Some((0, b"a".to_vec())), "2 was not logged yet");
+    desk.barriers.marks.remove(&2);
+    take_and_log(&mut desk);
+    assert_eq!(desk.failures.behind(0), None);
+}
+
+#[test]
+fn a_place_that_fails_ever_again_is_given_up() {
+    let mut desk = desk(&[]);
+    let place = || (0, b"a".to_vec());
+    let mut sent = 0;
+    let mut reached = Reached::default();
+    while desk.failures.fail(place(), reached) {
+        sent += 1;
+        desk.failures.heals.clear();
+        // Of what was sent before it was sent anew: counts once.
+        assert!(desk.failures.fail(place(), reached));
+        desk.failures.heals.clear();
+        reached.applied += 1;
+        reached.asked += 1;
+    }
+    assert_eq!(sent, HEALS);
+}
