@@ -1,7 +1,6 @@
 //! A running replication: its threads, barriers, what the target answers, and its end.
 
 use super::super::capture::{Batch, Key};
-use super::super::writers::Silent;
 use super::bulk::Bulk;
 use super::common::Common;
 use super::desk::Spent;
@@ -17,7 +16,7 @@ use crate::wire::{Answer, FailureKind};
 use std::any::Any;
 use std::collections::HashSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -27,8 +26,6 @@ use std::time::{Duration, Instant};
 const BEAT: Duration = Duration::from_millis(100);
 /// How often files that are written without events are looked at.
 const TICK: Duration = Duration::from_secs(5);
-/// A barrier gets its place in the log when nothing of what it waits for is waiting for events any more, or after so many looks.
-const TURNS: u32 = 24;
 /// How often a barrier begins anew when something before it went round as often as one barrier may.
 const TRIES: u32 = 4;
 /// Memory for what is known of the target's blocks.
@@ -380,38 +377,17 @@ fn left(deadline: Option<Instant>) -> Duration {
     deadline.map_or(BEAT, |deadline| deadline.saturating_duration_since(Instant::now()))
 }
 
-/// A barrier that has no place in the log yet, the batch with which all before it was looked at, and the turns that it has waited.
-type Waiting = (u64, Option<u64>, u32);
-
-/// Gives the barriers their places in the log for which nothing is waited for any more.
-fn log_marks(common: &Common, looker: &Looker, marks: &mut Vec<Waiting>) {
-    marks.retain(|(number, upto, turns)| {
-        let settled = upto.is_some_and(|upto| looker.is_settled(upto));
-        let due = settled || *turns >= TURNS;
-        if due && !settled {
-            common.mark_unsettled(*number);
-        }
-        if due {
-            common.log_mark(*number);
-        }
-        !due
-    });
-}
-
 /// The looking thread.
 fn look(common: &Arc<Common>, above: HashSet<Key>) {
     let mut looker = Looker::new(Arc::clone(common), above);
-    let mut silent = Silent::new(Path::new("/proc"));
     let mut batch = Batch::default();
     let mut next = Instant::now() + TICK;
-    let mut marks: Vec<Waiting> = Vec::new();
     while !common.is_stopping() {
         if common.is_held() {
             common.wait_release();
             continue;
         }
         let released = common.is_released();
-        let fresh = common.take_marks();
         let now = Instant::now();
         if now >= next {
             if let Some(alert) = common.queue.alert() {
@@ -420,37 +396,30 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
             if let Some(why) = common.capture.ended() {
                 return common.give_up(&format!("changes are captured no longer: {why}"));
             }
-        }
-        if !fresh.is_empty() || now >= next {
-            looker.look_for_silent(&mut silent, !fresh.is_empty());
+            looker.look_for_silent(false);
             next = now + TICK;
         }
         let ending = common.is_mirror_ending();
-        if !fresh.is_empty() || ending {
+        looker.take_marks(looker.batch() + 1);
+        if !looker.has_marks() {
+            looker.missed(&mut batch);
+            looker.log_marks();
+        }
+        if ending || looker.is_waiting() {
+            // What was queued before this moment tells of all that was missed.
             common.capture.drain();
         }
-        marks.extend(fresh.into_iter().map(|number| (number, None, 0)));
         let took = common.capture.looks().take(&mut batch);
-        let hurry = !marks.is_empty();
-        if !hurry {
-            looker.missed(&mut batch);
-        }
-        if took || common.has_requests() || hurry || released {
+        if took || common.has_requests() || looker.has_marks() || released {
             common.set_busy_looking(true);
-            looker.look(&mut batch, hurry);
+            looker.look(&mut batch, looker.has_marks());
         }
-        if hurry {
-            looker.repay(true);
-            for (_, upto, _) in &mut marks {
-                upto.get_or_insert(looker.batch());
-            }
-            log_marks(common, &looker, &mut marks);
-        }
+        looker.log_marks();
         if looker.is_waiting() && !common.is_held() {
-            // Whether it is gone or has moved: what was queued before this moment tells.
+            // Whether it is gone or has moved.
             common.capture.drain();
             if common.capture.looks().take(&mut batch) {
-                looker.look(&mut batch, hurry);
+                looker.look(&mut batch, looker.has_marks());
             } else {
                 looker.settle();
             }
@@ -461,11 +430,9 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         if ending && !looker.is_waiting() && !common.is_held() {
             common.end_mirroring();
         }
-        for (.., turns) in &mut marks {
-            *turns += 1;
-        }
-        log_marks(common, &looker, &mut marks);
-        if looker.is_waiting() || common.has_requests() || common.has_debts() || !marks.is_empty() {
+        looker.count_turn();
+        looker.log_marks();
+        if looker.is_waiting() || common.has_requests() || common.has_debts() || looker.has_marks() {
             continue;
         }
         looker.end_batch();

@@ -59,12 +59,13 @@ impl Looker {
         if !self.common.has_debts() && self.unsent.is_empty() {
             return;
         }
-        // What was taken before comes first, else what it would find counts as gone. The move is known to the kernel by now.
-        self.look(batch, false);
+        // The move is known to the kernel by now, and what would be found counts as gone if it is not looked at before.
         self.common.capture.drain();
         self.common.capture.looks().take(batch);
         self.look(batch, false);
-        self.repay(false);
+        if !self.has_marks() {
+            self.repay(false);
+        }
     }
 
     /// The same, of what can be found at once. `hurry`: events that may tell of it are still to be looked at, but a barrier waits, so
@@ -153,15 +154,6 @@ impl Looker {
             }
         }
         self.flush_touched(&mut common.turn());
-    }
-
-    /// Barriers that go round once more wait only for what is owed, and for no further looks.
-    pub(super) fn send_back(&mut self) {
-        let again = self.common.take_returned();
-        if !again.is_empty() {
-            self.repay(true);
-            again.into_iter().for_each(|number| self.common.log_mark(number));
-        }
     }
 
     /// A directory stood in the way of an operation on the target. It goes where the source has something else; what was to be

@@ -1,6 +1,6 @@
 //! Content and metadata into the log, and files that are written without events.
 
-use super::super::super::writers::{Found, How, Silent};
+use super::super::super::writers::{Found, How};
 use super::super::model::{Identity, Model, NONE, NodeId, flag, nanoseconds};
 use super::super::record::{At, Record, State};
 use super::Looker;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 impl Looker {
     /// Looks for files that are written without events.
-    pub(in super::super) fn look_for_silent(&mut self, silent: &mut Silent, barrier: bool) {
+    pub(in super::super) fn look_for_silent(&mut self, barrier: bool) {
         let devices = self.common.model().devices().to_vec();
         let mut found = Vec::new();
         let common = Arc::clone(&self.common);
@@ -20,9 +20,9 @@ impl Looker {
         let mut note = |file: &Found| found.push(*file);
         let now = std::time::Instant::now();
         let looked = if barrier {
-            silent.barrier(now, &devices, &mut in_set, &mut note)
+            self.silent.barrier(now, &devices, &mut in_set, &mut note)
         } else {
-            silent.tick(now, &devices, &mut in_set, &mut note)
+            self.silent.tick(now, &devices, &mut in_set, &mut note)
         };
         if let Err(error) = looked {
             tracing::warn!("Files that are written without events cannot be looked for: {error}");
@@ -30,7 +30,7 @@ impl Looker {
         for file in found {
             self.silent_file(&file);
         }
-        let hidden = silent.coverage().hidden;
+        let hidden = self.silent.coverage().hidden;
         if hidden > 0 && !std::mem::replace(&mut self.told_hidden, true) {
             tracing::info!(
                 "{hidden} processes cannot be looked at: what they write without events is seen when they close"

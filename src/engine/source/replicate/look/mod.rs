@@ -6,6 +6,7 @@
 //! under a name of the engine's own. So any order, folding or repetition of events leads to the same end.
 
 mod again;
+mod barriers;
 mod changed;
 mod doubt;
 mod entries;
@@ -16,14 +17,17 @@ mod places;
 use super::super::capture::{Batch, Change, Key, Look, Place};
 use super::super::folder::join;
 use super::super::walk::source_path;
+use super::super::writers::Silent;
 use super::common::Common;
 use super::model::{Identity, Model, NONE, NodeId};
 use super::record::{At, Record};
 use crate::engine::log::escape;
 use crate::sys::{Dir, FileKind, Names};
+use barriers::Waiting;
 use places::Named;
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Looks that are settled while the model is held: others get their turn in between.
@@ -82,6 +86,9 @@ pub(super) struct Looker {
     above: HashSet<Key>,
     /// Roots that were renamed or removed, and whose copies were let go.
     let_go: HashSet<u16>,
+    /// Barriers that have no place in the log yet.
+    marks: Vec<Waiting>,
+    silent: Silent,
     /// It was said that some processes cannot be looked at.
     told_hidden: bool,
     /// Directories that events of this batch named and that the model does not have, though they were looked for; true: they are
@@ -143,6 +150,8 @@ impl Looker {
             record: Vec::new(),
             above,
             let_go: HashSet::new(),
+            marks: Vec::new(),
+            silent: Silent::new(Path::new("/proc")),
             told_hidden: false,
             unknown: HashMap::new(),
             parted: Vec::new(),
@@ -161,14 +170,6 @@ impl Looker {
     /// Batches that were looked at.
     pub(super) fn batch(&self) -> u64 {
         self.batch
-    }
-
-    /// Nothing that was missed up to this batch waits for events any more.
-    pub(super) fn is_settled(&self, batch: u64) -> bool {
-        // A record that is unsent is owed, which the barrier asks for itself.
-        let missed = self.displaced.iter().any(|(_, _, missed)| *missed <= batch);
-        let late = self.deferred.iter().any(|(_, late)| late.since <= batch);
-        !missed && !late && !self.behind.values().any(|since| *since <= batch)
     }
 
     /// What is to be looked at in a directory has to wait until that is found.
@@ -199,19 +200,27 @@ impl Looker {
             self.release_roots();
         }
         self.grant(self.common.take_requests());
-        let fresh = Late { tries: 0, since: number };
-        let mut looks: Vec<(Look, Late)> = batch.looks.drain(..).map(|look| (look, fresh)).collect();
+        let mut late = std::mem::take(&mut self.deferred);
+        if !batch.looks.is_empty() {
+            self.named_before = std::mem::take(&mut self.named);
+            self.note_names(&late);
+        }
+        let mut looks = self.take_in(batch);
         // What waited comes after what was found since, which may bring its directory back.
-        looks.append(&mut self.deferred);
-        if batch.mounts_changed {
-            self.mounts();
-        }
-        for gap in batch.gaps.drain(..) {
-            self.gap(gap);
-        }
-        self.note_names(&looks);
+        looks.append(&mut late);
         self.list_late();
-        for chunk in looks.chunks(CHUNK) {
+        let (mut hurry, mut extended, mut at) = (hurry, false, 0);
+        loop {
+            if !extended && self.common.has_new_marks() && self.take_marks(number) {
+                self.common.capture.looks().take(batch);
+                looks.append(&mut self.take_in(batch));
+                (hurry, extended) = (true, true);
+            }
+            let chunk = &looks[at..looks.len().min(at + CHUNK)];
+            if chunk.is_empty() {
+                break;
+            }
+            at += chunk.len();
             let common = Arc::clone(&self.common);
             common.wait_for_room();
             self.send_back();
@@ -235,6 +244,20 @@ impl Looker {
         self.flush_touched(&mut model);
         drop(model);
         self.end_batch();
+    }
+
+    /// The places that were read for this batch; gaps and mounts are seen to at once.
+    fn take_in(&mut self, batch: &mut Batch) -> Vec<(Look, Late)> {
+        if std::mem::take(&mut batch.mounts_changed) {
+            self.mounts();
+        }
+        for gap in batch.gaps.drain(..) {
+            self.gap(gap);
+        }
+        let fresh = Late { tries: 0, since: self.batch };
+        let looks: Vec<(Look, Late)> = batch.looks.drain(..).map(|look| (look, fresh)).collect();
+        self.note_names(&looks);
+        looks
     }
 
     /// Forgets what holds for a batch alone, and closes what it has opened.

@@ -35,10 +35,6 @@ pub(super) enum Named {
 impl Looker {
     /// Notes where events named objects, for [`Self::comes_from_outside`].
     pub(super) fn note_names(&mut self, looks: &[(Look, Late)]) {
-        if looks.is_empty() {
-            return;
-        }
-        self.named_before = std::mem::take(&mut self.named);
         for (look, _) in looks {
             if let (Place::Name { dir, .. }, Some(object)) = (&look.place, &look.object) {
                 let dirs = self.named.entry(object.clone()).or_default();
