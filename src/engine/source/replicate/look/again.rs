@@ -82,6 +82,8 @@ impl Looker {
             // Whole: what is still being sent of it may go where it is passed over.
             self.send_names(&mut model, &id);
         }
+        // Events that tell of it are not in this batch, and may not be in the next.
+        self.ahead = u64::from(hurry);
         for bytes in missed {
             let Ok(record) = Record::decode(&bytes) else { continue };
             let Some((own, id)) = record.subject() else { continue };
@@ -95,12 +97,12 @@ impl Looker {
                     Standing::There if there == Some(own) => {}
                     Standing::There => there = Some(node),
                     Standing::Gone => {
-                        self.displace_late(&mut model, node, hurry);
+                        self.displace(&mut model, node);
                         model.set(node, if fresh { flag::LACKING } else { flag::DIRTY });
                     }
                     Standing::Unknown => {
                         let parent = model.parent(node);
-                        self.displace_late(&mut model, parent, hurry);
+                        self.displace(&mut model, parent);
                         unknown = true;
                     }
                 }
@@ -130,6 +132,7 @@ impl Looker {
                 self.touched.insert(model.parent(node));
             }
         }
+        self.ahead = 0;
         if hurry {
             self.look_for_displaced(&mut model);
         }

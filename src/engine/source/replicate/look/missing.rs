@@ -3,7 +3,7 @@
 use super::super::super::capture::Change;
 use super::super::model::{Identity, Model, NONE, NodeId, flag};
 use super::super::record::{At, Record};
-use super::{CHASES, CHUNK, Looker, PASSES, Standing, Told};
+use super::{CHASES, Looker, PASSES, Standing, Told};
 use crate::engine::replication::Hold;
 use crate::engine::target::unfinished_name;
 use crate::sys::{self, FileKind};
@@ -48,18 +48,7 @@ impl Looker {
     pub(super) fn displace(&mut self, model: &mut Model, node: NodeId) {
         if !model.is_root(node) && !model.has(node, flag::DISPLACED) {
             model.set(node, flag::DISPLACED);
-            self.displaced.push((node, model.entry(node).id, self.batch));
-        }
-    }
-
-    /// The same; `late`: events from before it was missed are not in this batch and may not be in the next.
-    pub(super) fn displace_late(&mut self, model: &mut Model, node: NodeId, late: bool) {
-        let before = self.displaced.len();
-        self.displace(model, node);
-        if let Some((_, _, batch)) = self.displaced.get_mut(before)
-            && late
-        {
-            *batch += 1;
+            self.displaced.push((node, model.entry(node).id, self.batch + self.ahead));
         }
     }
 
@@ -146,47 +135,66 @@ impl Looker {
         }
     }
 
-    /// What was missed in this batch need not wait for events where its key tells what has become of it.
+    /// What was missed in this batch need not wait for events where its key tells what has become of it. Whatever left its place
+    /// before this is missed by now: all that told of it was looked at. What is missed from here on left later, and counts with
+    /// a later batch; else there would be no end to it while names move.
     pub(super) fn look_for_displaced(&mut self, model: &mut Model) {
+        self.ahead = 2;
         for _ in 0..PASSES {
-            let before = self.displaced.len();
-            self.look_for_each_displaced(model);
+            let before = self.batch.saturating_sub(1);
+            for at in 0..self.displaced.len() {
+                let (node, id, missed) = self.displaced[at];
+                if self.is_sought(missed) && self.is_gone(model, node, &id) {
+                    self.displaced[at].2 = before;
+                }
+            }
+            self.flush_displaced(model, before);
             self.displaced.retain(|(node, id, _)| model.is(*node, id) && model.has(*node, flag::DISPLACED));
-            if self.displaced.is_empty() || self.displaced.len() >= before {
-                return;
+            // Directories are left that held what has gone only now.
+            if !self.displaced.iter().any(|(.., missed)| self.is_sought(*missed)) {
+                break;
             }
         }
+        self.ahead = 0;
     }
 
-    fn look_for_each_displaced(&mut self, model: &mut Model) {
+    fn is_sought(&self, missed: u64) -> bool {
+        missed == self.batch || missed == self.batch + 1
+    }
+
+    /// Looks for what is displaced where its key says that it is. True: it is no more, or has left the set.
+    fn is_gone(&mut self, model: &mut Model, node: NodeId, id: &Identity) -> bool {
         let capture = Arc::clone(&self.common.capture);
-        // What is found may displace what had its place.
-        let most = 2 * self.displaced.len() + CHUNK;
-        let before = self.batch.saturating_sub(1);
-        let mut next = 0;
-        while next < self.displaced.len().min(most) {
-            let at = next;
-            next += 1;
-            let (node, id, missed) = self.displaced[at];
-            if missed < self.batch {
-                continue;
+        for _ in 0..CHASES {
+            if !model.is(node, id) || !model.has(node, flag::DISPLACED) {
+                return false;
             }
-            if !model.is(node, &id) || !model.has(node, flag::DISPLACED) {
-                continue;
-            }
-            let Some(key) = self.key(model, node) else { continue };
+            let Some(key) = self.key(model, node) else { return false };
             match capture.resolve(&key) {
                 // One that may have held what has moved goes when that was looked at.
-                Ok(None) if model.children(node).next().is_none() => self.displaced[at].2 = before,
-                Ok(Some((stat, path))) if Identity::of(&stat) == id && !path.is_empty() => {
+                Ok(None) => return model.children(node).next().is_none(),
+                Ok(Some((stat, path))) if Identity::of(&stat) == *id && !path.is_empty() => {
                     let single = stat.kind == FileKind::Directory || stat.links == 1;
-                    if single && !self.look_where_it_is(model, &key, &path) {
-                        self.displaced[at].2 = before;
+                    // Another of its names has the content: where this one is now is told by its own event.
+                    if !single && self.has_another_name(model, node) {
+                        return true;
+                    }
+                    if !self.look_where_it_is(model, &key, &path) {
+                        return single;
                     }
                 }
-                _ => {}
+                _ => return false,
             }
         }
+        false
+    }
+
+    /// Does a file stand under another name in the model, with the same inode on the target?
+    fn has_another_name(&self, model: &Model, node: NodeId) -> bool {
+        let stands = |name: &NodeId| {
+            *name != node && model.has(*name, flag::MADE) && !model.has(*name, flag::DISPLACED)
+        };
+        model.group(node).iter().any(stands)
     }
 
     /// A directory that moves again and again is not gone because it was missed wherever it was looked for: the kernel knows

@@ -86,6 +86,8 @@ pub(super) struct Looker {
     above: HashSet<Key>,
     /// Roots that were renamed or removed, and whose copies were let go.
     let_go: HashSet<u16>,
+    /// What is missed now counts with the batch that comes so many behind this one.
+    ahead: u64,
     /// Barriers that have no place in the log yet.
     marks: Vec<Waiting>,
     silent: Silent,
@@ -150,6 +152,7 @@ impl Looker {
             record: Vec::new(),
             above,
             let_go: HashSet::new(),
+            ahead: 0,
             marks: Vec::new(),
             silent: Silent::new(Path::new("/proc")),
             told_hidden: false,
@@ -234,16 +237,35 @@ impl Looker {
             self.scan();
         }
         self.scan();
+        if hurry {
+            self.hasten();
+        }
         let common = Arc::clone(&self.common);
         let mut model = common.turn();
-        if hurry {
-            self.look_for_displaced(&mut model);
-        }
         // Whatever was missed before this batch was read would have been found by now.
         self.flush_displaced(&mut model, number - 1);
         self.flush_touched(&mut model);
         drop(model);
         self.end_batch();
+    }
+
+    /// A barrier waits: what was missed is looked for, and then what waited for that.
+    fn hasten(&mut self) {
+        let common = Arc::clone(&self.common);
+        self.look_for_displaced(&mut common.turn());
+        let late = std::mem::take(&mut self.deferred);
+        if late.is_empty() && self.unlisted.is_empty() {
+            return;
+        }
+        let mut model = common.turn();
+        for (look, late) in late {
+            self.one(&mut model, &look, late);
+        }
+        drop(model);
+        self.list_late();
+        self.scan();
+        self.look_for_displaced(&mut common.turn());
+        self.catch_up();
     }
 
     /// The places that were read for this batch; gaps and mounts are seen to at once.
