@@ -44,7 +44,7 @@ pub struct Key {
 }
 
 impl Key {
-    fn new(file_system: u32, handle: Handle) -> Self {
+    pub(super) fn new(file_system: u32, handle: Handle) -> Self {
         Self { file_system, handle }
     }
 

@@ -174,13 +174,12 @@ impl Looker {
                 // One that may have held what has moved goes when that was looked at.
                 Ok(None) => return model.children(node).next().is_none(),
                 Ok(Some((stat, path))) if Identity::of(&stat) == *id && !path.is_empty() => {
-                    let single = stat.kind == FileKind::Directory || stat.links == 1;
-                    // Another of its names has the content: where this one is now is told by its own event.
-                    if !single && self.has_another_name(model, node) {
+                    // Another of its names has the content: where this one is now, if anywhere, is told by its own event.
+                    if self.has_another_name(model, node) {
                         return true;
                     }
                     if !self.look_where_it_is(model, &key, &path) {
-                        return single;
+                        return stat.kind == FileKind::Directory || stat.links == 1;
                     }
                 }
                 _ => return false,
@@ -189,7 +188,7 @@ impl Looker {
         false
     }
 
-    /// Does a file stand under another name in the model, with the same inode on the target?
+    /// Does it stand under another name in the model, with the same inode on the target?
     fn has_another_name(&self, model: &Model, node: NodeId) -> bool {
         let stands = |name: &NodeId| {
             *name != node && model.has(*name, flag::MADE) && !model.has(*name, flag::DISPLACED)

@@ -216,8 +216,9 @@ impl Looker {
         loop {
             if !extended && self.common.has_new_marks() && self.take_marks(number) {
                 self.common.capture.looks().take(batch);
-                looks.append(&mut self.take_in(batch));
-                (hurry, extended) = (true, true);
+                let more = self.take_in(batch);
+                looks = fold(looks.split_off(at), more);
+                (at, hurry, extended) = (0, true, true);
             }
             let chunk = &looks[at..looks.len().min(at + CHUNK)];
             if chunk.is_empty() {
@@ -388,7 +389,78 @@ impl Looker {
     }
 }
 
+/// What is to be looked at in both is looked at once, with the later ones.
+fn fold(mut earlier: Vec<(Look, Late)>, mut later: Vec<(Look, Late)>) -> Vec<(Look, Late)> {
+    let mut again: HashMap<&Place, usize> = HashMap::with_capacity(later.len());
+    again.extend(later.iter().enumerate().map(|(at, (look, _))| (&look.place, at)));
+    let same: Vec<Option<usize>> = earlier.iter().map(|(look, _)| again.get(&look.place).copied()).collect();
+    let mut same = same.into_iter();
+    earlier.retain(|(look, late)| {
+        let Some((other, _)) = same.next().flatten().and_then(|at| later.get_mut(at)) else { return true };
+        // What was told of another object stays for itself, as does what waits for its directory.
+        if late.tries > 0 || look.object != other.object {
+            return true;
+        }
+        other.change |= look.change;
+        if other.from.is_none() {
+            other.from.clone_from(&look.from);
+        }
+        false
+    });
+    earlier.append(&mut later);
+    earlier
+}
+
 /// The inode of a file without a name (`O_TMPFILE`), as the kernel names it in events.
 fn unnamed_inode(name: &[u8]) -> Option<u64> {
     std::str::from_utf8(name.strip_prefix(b"#")?).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::Handle;
+
+    fn key(number: u8) -> Key {
+        Key::new(0, Handle::new(1, &[number]))
+    }
+
+    fn look(name: &str, change: Change, object: Option<u8>, tries: u8) -> (Look, Late) {
+        let place = Place::Name { dir: key(0), name: name.as_bytes().into() };
+        (Look { place, change, object: object.map(key), from: None }, Late { tries, since: 1 })
+    }
+
+    #[test]
+    fn a_place_that_is_named_again_is_looked_at_once_and_with_the_later_ones() {
+        let earlier = vec![
+            look("a", Change::CONTENT, Some(1), 0),
+            look("b", Change::CONTENT, Some(2), 0),
+            look("c", Change::META, Some(3), 0),
+            look("d", Change::META, Some(4), 2),
+        ];
+        let later = vec![
+            look("e", Change::NAME, Some(5), 0),
+            look("c", Change::NAME, Some(3), 0),
+            look("b", Change::NAME, Some(9), 0),
+            look("d", Change::META, Some(4), 0),
+        ];
+        let names = |looks: &[(Look, Late)]| -> Vec<(String, Change)> {
+            let name = |look: &Look| match &look.place {
+                Place::Name { name, .. } => String::from_utf8_lossy(name).into_owned(),
+                _ => String::new(),
+            };
+            looks.iter().map(|(look, _)| (name(look), look.change)).collect()
+        };
+        let folded = names(&fold(earlier, later));
+        let expected = [
+            ("a", Change::CONTENT),
+            ("b", Change::CONTENT),
+            ("d", Change::META),
+            ("e", Change::NAME),
+            ("c", Change::NAME | Change::META),
+            ("b", Change::NAME),
+            ("d", Change::META),
+        ];
+        assert_eq!(folded, expected.map(|(name, change)| (name.to_owned(), change)));
+    }
 }
