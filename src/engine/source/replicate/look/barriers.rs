@@ -36,12 +36,19 @@ impl Looker {
         true
     }
 
-    /// Barriers that go round once more wait only for what is owed, and for no further looks.
+    /// Barriers that go round once more wait only for what is owed: for no further looks, if that was found at once.
     pub(super) fn send_back(&mut self) {
         let again = self.common.take_returned();
-        if !again.is_empty() {
-            self.repay(true);
+        if again.is_empty() {
+            return;
+        }
+        self.repay(true);
+        // What was missed just now counts with the next batch.
+        let upto = self.batch + 1;
+        if self.is_settled(upto) {
             again.into_iter().for_each(|number| self.common.log_mark(number));
+        } else {
+            self.marks.extend(again.into_iter().map(|number| Waiting { number, upto, turns: 0 }));
         }
     }
 
