@@ -51,10 +51,12 @@ impl Owing {
         }
         if let Some((id, content)) = owed(record) {
             self.owed.remove(&(id, false));
-            if content {
+            let directory = matches!(record, Record::Directory { .. } | Record::DirectoryMeta { .. });
+            // A directory has no content; what had its number may have had some.
+            if content || directory {
                 self.owed.remove(&(id, true));
             }
-            if record.is_fresh() {
+            if record.is_fresh() || directory {
                 self.lacking.remove(&id);
             }
         }

@@ -69,6 +69,16 @@ fn what_is_missed_again_is_as_old_as_at_first() {
 }
 
 #[test]
+fn a_directory_that_has_the_number_of_a_file_that_was_owed_pays_for_it() {
+    let mut desk = desk(&[1]);
+    miss(&mut desk, &bytes(&content(7, State::Nothing)), true);
+    assert!(turn(&mut desk, 1));
+    let id = Identity { dev: 1, ino: 7, born: 0 };
+    desk.owing.pay(&Record::DirectoryMeta { node: 0, id, at: AT });
+    assert!(!turn(&mut desk, 1) && desk.owing.lacking.is_empty());
+}
+
+#[test]
 fn a_mark_does_not_wait_for_what_is_gone_and_its_names_are_not_trusted_all_the_same() {
     let mut desk = desk(&[1]);
     miss(&mut desk, &bytes(&content(7, State::Nothing)), false);

@@ -114,17 +114,21 @@ impl Looker {
             }
             let Some(node) = there else { continue };
             model.clear(node, flag::LACKING | flag::DIRTY);
-            let (root, path, name) = model.place(node);
-            let at = At { root, path: &path, name: &name };
             if fresh {
                 // Links to it that were logged since have found nothing.
-                self.send_names(&mut model, &id);
+                self.heal_one(&mut model, node);
                 continue;
             }
-            let again = match record {
-                Record::Directory { .. } => Record::Directory { node, id, at },
-                Record::DirectoryMeta { .. } => Record::DirectoryMeta { node, id, at },
-                Record::Content { .. } => Record::Content { node, id, at, state: State::of(&model, node) },
+            let (root, path, name) = model.place(node);
+            let at = At { root, path: &path, name: &name };
+            // What it is now counts: an inode that is made within a tick of the clock that another of its number was made in
+            // cannot be told from that.
+            let again = match (model.entry(node).kind, record) {
+                (FileKind::Directory, Record::Directory { .. }) => Record::Directory { node, id, at },
+                (FileKind::Directory, _) => Record::DirectoryMeta { node, id, at },
+                (FileKind::File, Record::Content { .. }) => {
+                    Record::Content { node, id, at, state: State::of(&model, node) }
+                }
                 _ => Record::Meta { node, id, at },
             };
             self.log(&again, 0);
