@@ -101,6 +101,11 @@ impl Looks {
         something
     }
 
+    /// The directories in which an object is named by what is there.
+    pub fn directories_of(&self, object: &Key) -> Vec<Key> {
+        self.state().places.directories_of(object)
+    }
+
     /// Waits until something is there or [`Looks::wake`] was called since the last wait; false when the time ran out first.
     /// For one thread.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {

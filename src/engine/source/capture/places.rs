@@ -65,6 +65,15 @@ impl Places {
         self.looks.len()
     }
 
+    /// The directories of names of an object.
+    pub(super) fn directories_of(&self, object: &Key) -> Vec<Key> {
+        let named = |look: &Look| match &look.place {
+            Place::Name { dir, .. } if look.object.as_ref() == Some(object) => Some(dir.clone()),
+            _ => None,
+        };
+        self.looks.iter().filter_map(named).collect()
+    }
+
     /// Adds to the look of this place, or makes one if `room`; false when there was neither.
     pub(super) fn add(
         &mut self,

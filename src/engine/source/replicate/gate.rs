@@ -86,8 +86,14 @@ impl Gate {
                     common.ask_rescan((id.dev, id.ino));
                     return false;
                 }
-                if model.names_of(&id).next().is_some() {
-                    // It was moved since, or is mounted twice: replication follows one of them.
+                if let Some(known) = model.names_of(&id).next() {
+                    // It is mounted twice, and replication follows one of them; or it was moved.
+                    let (old_root, old_path, old_name) = model.place(known);
+                    if !common.stands_at(&id, old_root, &old_path, &old_name) {
+                        // Where each directory is watched by itself, nothing tells of its new place if that was not watched yet.
+                        let Entry { id, .. } = model.entry(parent);
+                        common.ask_rescan((id.dev, id.ino));
+                    }
                     return true;
                 }
                 if !common.stands_at(&id, root, above, name) {

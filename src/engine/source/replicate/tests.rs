@@ -194,6 +194,32 @@ fn what_was_written_under_a_name_that_a_new_file_has_now_is_found_under_the_file
 }
 
 #[test]
+fn a_link_that_a_listing_found_before_its_event_was_read_is_a_link_of_what_was_moved_in() {
+    use std::os::unix::fs::MetadataExt;
+    let bed = Bed::new(|source, _| fs::create_dir(source.join("d")).unwrap());
+    let outside = bed.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("f"), "f").unwrap();
+    let stat = |path: &Path| Stat::of(fs::File::open(path).unwrap()).unwrap();
+    let (object, from) = (Driven::key(&stat(&outside.join("f"))), Driven::key(&stat(&outside)));
+    bed.capture.resolves_to(&from, Some(outside.as_os_str().as_encoded_bytes()));
+    fs::rename(outside.join("f"), bed.source("f")).unwrap();
+    fs::hard_link(bed.source("f"), bed.source("d/link")).unwrap();
+    let look = |dir: Key, name: &str, change, from| Look {
+        place: Place::Name { dir, name: name.as_bytes().into() },
+        change,
+        object: Some(object.clone()),
+        from,
+    };
+    bed.capture.gap(Gap::Directory { dir: bed.key("d") });
+    bed.capture.push(look(bed.key(""), "f", Change::NAME | Change::MOVED, Some(from)));
+    bed.capture.later(look(bed.key("d"), "link", Change::NAME, None));
+    bed.barrier();
+    let number = |name: &str| fs::metadata(bed.target(name)).unwrap().ino();
+    assert_eq!(number("f"), number("d/link"));
+}
+
+#[test]
 fn a_gap_is_made_good_by_comparing_what_it_touches() {
     let bed = Bed::new(|source, _| {
         fs::create_dir_all(source.join("d/e")).unwrap();

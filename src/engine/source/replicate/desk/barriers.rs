@@ -18,6 +18,9 @@ use std::time::Duration;
 /// How often a barrier goes round because of what is owed. Each time something before it has moved again, or failed again.
 pub(super) const ROUNDS: u32 = 12;
 
+/// What is owed for so many of these rounds is looked for anew.
+const PATIENCE: u32 = 3;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Barriers {
@@ -105,8 +108,14 @@ impl Desk {
             self.barriers.parked.push(number);
             return true;
         }
-        let first = self.owing.before(passed).next();
-        first.is_some_and(|id| self.barriers.again(number, || Spent::Owed(id)))
+        let Some(first) = self.owing.before(passed).next() else { return false };
+        let again = self.barriers.again(number, || Spent::Owed(first));
+        let rounds = self.barriers.marks.get(&number).map_or(0, |mark| mark.rounds);
+        if again && rounds.is_multiple_of(PATIENCE) {
+            // Who was to send it may have lost it, as a mirror that has brought it does not pay.
+            self.jobs.requests.owed = self.owing.all_before(passed);
+        }
+        again
     }
 
     /// A mark's answer has come: it is reached, or (true) goes round once more, as something before it has failed. One that

@@ -11,7 +11,7 @@ pub(super) struct Jobs {
     pub(super) busy: HashMap<(u64, u64), bool>,
     /// Files that were to be sent anew with all their names in this job.
     regrouped: HashSet<Identity>,
-    requests: Requests,
+    pub(super) requests: Requests,
 }
 
 #[derive(Debug, Default)]
@@ -26,12 +26,14 @@ pub(in super::super) struct Requests {
     pub links: Vec<(NodeId, Identity)>,
     /// What a mirror sent with metadata that may be older than what replication had sent.
     pub times: Vec<Identity>,
+    /// What a barrier has waited for several times: an inode, and whether its content is owed or its metadata alone.
+    pub owed: Vec<(Identity, bool)>,
 }
 
 impl Requests {
     pub(in super::super) fn is_empty(&self) -> bool {
         let empty = [self.rescans.is_empty(), self.contents.is_empty(), self.regroups.is_empty()];
-        !empty.contains(&false) && self.links.is_empty() && self.times.is_empty()
+        !empty.contains(&false) && self.links.is_empty() && self.times.is_empty() && self.owed.is_empty()
     }
 }
 

@@ -67,6 +67,11 @@ impl Owing {
         self.owed.iter().filter(move |(_, since)| **since < passed).map(|((id, _), _)| *id)
     }
 
+    /// The same, with what is owed of it.
+    pub(super) fn all_before(&self, passed: u64) -> Vec<(Identity, bool)> {
+        self.owed.iter().filter(|(_, since)| **since < passed).map(|(owed, _)| *owed).collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.owed.is_empty()
     }

@@ -103,6 +103,21 @@ fn a_mark_goes_round_no_more_than_so_often() {
 }
 
 #[test]
+fn what_a_mark_waits_for_in_vain_is_looked_for_anew() {
+    let mut desk = desk(&[1]);
+    miss(&mut desk, &bytes(&content(7, State::Single)), true);
+    let id = Identity { dev: 1, ino: 7, born: 0 };
+    let asked: Vec<bool> = (0..6)
+        .map(|_| {
+            assert!(turn(&mut desk, 1));
+            !std::mem::take(&mut desk.jobs.requests.owed).is_empty()
+        })
+        .collect();
+    assert_eq!(asked, [false, false, true, false, false, true]);
+    assert_eq!(desk.owing.all_before(1), [(id, true)]);
+}
+
+#[test]
 fn a_mark_whose_last_round_had_no_reason_to_go_round_keeps_its_promise() {
     let mut desk = desk(&[1]);
     miss(&mut desk, &bytes(&content(7, State::Single)), true);

@@ -18,7 +18,7 @@ impl Looker {
         if requests.is_empty() {
             return;
         }
-        let Requests { rescans, contents, regroups, links, times } = requests;
+        let Requests { rescans, contents, regroups, links, times, owed } = requests;
         for id in rescans {
             let model = self.common.model();
             let found = model.names_of_number(id.0, id.1);
@@ -45,6 +45,18 @@ impl Looker {
                 self.touched.insert(node);
             } else {
                 self.queue_meta(&mut model, node);
+            }
+        }
+        for (id, content) in owed {
+            let Some(node) = model.names_of(&id).next() else { continue };
+            let Entry { kind, size, .. } = model.entry(node);
+            match kind {
+                FileKind::Directory => {
+                    self.touched.insert(node);
+                }
+                FileKind::File if content => self.queue_content(&mut model, &id, size),
+                _ if content => self.send_names(&mut model, &id),
+                _ => self.queue_meta(&mut model, node),
             }
         }
         drop(model);

@@ -45,7 +45,7 @@ impl Looker {
         self.repay(true);
         // What was missed just now counts with the next batch.
         let upto = self.batch + 1;
-        if self.is_settled(upto) {
+        if self.is_settled(upto) && !self.common.has_requests() {
             again.into_iter().for_each(|number| self.common.log_mark(number));
         } else {
             self.marks.extend(again.into_iter().map(|number| Waiting { number, upto, turns: 0 }));

@@ -55,7 +55,13 @@ impl Looker {
         // The directory that it came from may have been moved out only since.
         let moved = known.iter().any(|named| named.contains_key(from));
         let mut places = known.into_iter().filter_map(|named| named.get(object)).flatten();
-        !moved && places.all(|dir| dir == from || Some(dir) == here) && self.is_outside(model, from)
+        let elsewhere = |dir: &Key| dir != from && Some(dir) != here;
+        if moved || places.any(elsewhere) || !self.is_outside(model, from) {
+            return false;
+        }
+        // A name that was found by listing may be told of only now.
+        self.common.capture.drain();
+        !self.common.capture.looks().directories_of(object).iter().any(elsewhere)
     }
 
     /// Is the directory below none of the roots? One that is gone may have been.
