@@ -212,8 +212,9 @@ fn a_link_that_a_listing_found_before_its_event_was_read_is_a_link_of_what_was_m
         from,
     };
     bed.capture.gap(Gap::Directory { dir: bed.key("d") });
-    bed.capture.push(look(bed.key(""), "f", Change::NAME | Change::MOVED, Some(from)));
+    wait_until(|| bed.target("d/link").exists());
     bed.capture.later(look(bed.key("d"), "link", Change::NAME, None));
+    bed.capture.push(look(bed.key(""), "f", Change::NAME | Change::MOVED, Some(from)));
     bed.barrier();
     let number = |name: &str| fs::metadata(bed.target(name)).unwrap().ino();
     assert_eq!(number("f"), number("d/link"));
@@ -314,6 +315,26 @@ fn a_directory_that_moves_to_a_place_is_not_mixed_with_what_the_target_had_there
     bed.remirror();
     assert_eq!(names(bed.target("d/e")), ["new"]);
     assert!(!bed.target("z").exists());
+}
+
+#[test]
+fn a_directory_that_moved_to_where_nothing_was_watched_yet_is_found_by_the_mirror() {
+    let bed = Bed::new(with_old);
+    fs::create_dir(bed.source("fresh")).unwrap();
+    fs::rename(bed.source("d"), bed.source("fresh/d")).unwrap();
+    // Of its new place there is no event.
+    bed.late("", "d");
+    bed.replication.shared().begin_mirror(false);
+    let outcome = crate::engine::source::run(
+        &bed.plan,
+        JobKind::Mirror(FULL),
+        &JobShared::new(),
+        Some(&bed.replication),
+    );
+    assert!(outcome.complete, "{outcome:?}");
+    bed.barrier();
+    assert_eq!(bed.content("fresh/d/e/old").as_deref(), Some("old"));
+    assert!(!bed.target("d").exists());
 }
 
 #[test]
