@@ -185,6 +185,31 @@ fn what_was_written_in_a_directory_that_came_and_went_unseen_is_found_under_the_
 }
 
 #[test]
+fn what_was_written_in_a_directory_that_has_moved_out_since_is_found_under_the_files_other_name() {
+    let bed = Bed::new(|source, _| {
+        fs::create_dir(source.join("d")).unwrap();
+        fs::write(source.join("f"), "f").unwrap();
+    });
+    let (key, top, outside) = (bed.key("d"), bed.key(""), bed.dir.path().join("outside"));
+    fs::rename(bed.source("d"), &outside).unwrap();
+    bed.capture.resolves_to(&key, Some(outside.as_os_str().as_encoded_bytes()));
+    let place = Place::Name { dir: top, name: b"d"[..].into() };
+    bed.capture.push(Look { place, change: Change::NAME, object: Some(key.clone()), from: None });
+    wait_until(|| !bed.target("d").exists());
+    written_as(&bed, key.clone(), "link to f");
+    bed.barrier();
+    assert_eq!(bed.content("f").as_deref(), Some("written"));
+    // By now it is known to be outside (REP-27).
+    bed.barrier();
+    fs::write(bed.source("f"), "once more").unwrap();
+    let place = Place::Name { dir: key, name: b"link to f"[..].into() };
+    let object = Driven::key(&Stat::of(fs::File::open(bed.source("f")).unwrap()).unwrap());
+    bed.capture.push(Look { place, change: Change::CONTENT, object: Some(object), from: None });
+    bed.barrier();
+    assert_eq!(bed.content("f").as_deref(), Some("written"));
+}
+
+#[test]
 fn what_was_written_under_a_name_that_a_new_file_has_now_is_found_under_the_files_other_name() {
     let bed = Bed::new(|source, _| fs::write(source.join("f"), "f").unwrap());
     fs::write(bed.source("new"), "new").unwrap();

@@ -321,9 +321,9 @@ impl Looker {
             Place::Name { dir, name } => match self.directory_of(model, dir) {
                 Named::Directory(node) => self.name(model, node, name, look, late),
                 // A write through an outside name starts no operation (REP-27).
-                Named::Outside => {}
-                Named::Unknown => {
-                    // It may have gone before it was seen, and the name with it; the file may have others.
+                Named::Outside if !self.was_inside(model, dir) => {}
+                Named::Outside | Named::Unknown => {
+                    // It may have left before it was seen, and the name with it; the file may have others.
                     let told = Told { object: look.object.as_ref(), from: None };
                     self.elsewhere(model, None, look.change, told);
                 }

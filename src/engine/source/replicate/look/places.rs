@@ -64,6 +64,12 @@ impl Looker {
         !self.common.capture.looks().directories_of(object).iter().any(elsewhere)
     }
 
+    /// Has an event of late told of this directory in one that is inside? It may have left since.
+    pub(super) fn was_inside(&self, model: &Model, dir: &Key) -> bool {
+        let named = [&self.named, &self.named_before].into_iter().filter_map(|named| named.get(dir));
+        named.flatten().any(|above| model.by_key(above).is_some())
+    }
+
     /// Is the directory below none of the roots? One that is gone may have been.
     pub(super) fn is_outside(&self, model: &Model, key: &Key) -> bool {
         if model.by_key(key).is_some() {
