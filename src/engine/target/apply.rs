@@ -4,7 +4,7 @@ use super::failure::{Explain, Failed, Failure, Trouble};
 use super::file::OpenFile;
 use super::held::{self, EntrySpot, Held, Key, Spot, Touches, touches};
 use super::lately::Lately;
-use super::meta::Wanted;
+use super::meta::{Wanted, has_default_acl};
 use super::place::{Place, Root, Way};
 use super::queue::{Backlog, Queued};
 use super::sums::{Asked, Question, answer_all, open};
@@ -403,7 +403,16 @@ impl Applier {
                 self.wanted
                     .set_dir(&place.dir, meta, xattrs)
                     .or_say("set the attributes")
-                    .map_err(|failure| failure.about(place.root, &place.path, b""))
+                    .map_err(|failure| failure.about(place.root, &place.path, b""))?;
+                if let Here::In { place, .. } = &mut self.here {
+                    // What is made in it from now on may find what it did not have when it was entered.
+                    let default_acl = place.default_acl || has_default_acl(xattrs);
+                    let set_gid = place.set_gid || meta.mode & 0o2000 != 0 || meta.gid != 0;
+                    if (default_acl, set_gid) != (place.default_acl, place.set_gid) {
+                        *place = Arc::new(Place { default_acl, set_gid, ..Place::clone(place) });
+                    }
+                }
+                Ok(())
             }
             named => self.named(named),
         }

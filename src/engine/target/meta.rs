@@ -37,6 +37,11 @@ pub(super) const PRIVATE: u32 = 0o600;
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 
+/// Will a directory with these attributes give an ACL to what is made in it?
+pub(super) fn has_default_acl(xattrs: &Xattrs) -> bool {
+    xattrs.list.iter().any(|(name, _)| name == DEFAULT_ACL)
+}
+
 fn is_acl(name: &[u8]) -> bool {
     name == ACCESS_ACL || name == DEFAULT_ACL
 }

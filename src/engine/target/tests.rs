@@ -879,10 +879,19 @@ fn a_file_gets_its_mode_whatever_the_umask_and_a_default_acl_would_take_from_it(
     };
     let (end, server) = start(at_once(), None);
     end.ops.send(begin(dir.path())).unwrap();
+    // One gets its ACL only after it was entered.
+    let mut dirs = dirs;
+    if dirs.len() > 1 {
+        dirs.push("later");
+    }
+    let xattrs = Xattrs { list: vec![(b"system.posix_acl_default".to_vec(), acl.clone())] };
     let modes = [0, 0o400, 0o600, 0o640, 0o644, 0o666, 0o755, 0o777, 0o1644, 0o4755];
     let names = modes.map(|mode| format!("{mode:o}"));
     for dir in &dirs {
         send(&end, &[enter(dir)]);
+        if *dir == "later" {
+            send(&end, &[Op::SetDirMeta { meta: meta(0, 1), xattrs: xattrs.clone() }]);
+        }
         for (mode, name) in modes.iter().zip(&names) {
             let meta = Meta { mode: *mode, ..meta(0, 1) };
             let op = Op::Put { name: name.as_bytes(), meta, xattrs: Xattrs::default(), content: b"x" };

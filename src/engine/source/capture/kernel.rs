@@ -91,7 +91,8 @@ impl Kernel {
         key: &Key,
         mut see: impl FnMut(&OwnedFd, &Stat) -> io::Result<Seen<T>>,
     ) -> io::Result<Option<(Stat, T)>> {
-        let Some(mounts) = self.mounts_of(key)? else { return Ok(None) };
+        // Not gone: nothing is known of it.
+        let Some(mounts) = self.mounts_of(key)? else { return Err(io::ErrorKind::Unsupported.into()) };
         let mut there = None;
         for point in mounts.iter() {
             let object = match sys::open_by_handle(point, &key.handle, libc::O_PATH) {

@@ -295,6 +295,7 @@ impl Replication for Follow {
                 None => {}
             }
             if let Some(error) = self.impossible() {
+                self.common.forget_mark(number);
                 return Err(error);
             }
             if !self.common.has_mark(number) {

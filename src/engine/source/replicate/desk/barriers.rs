@@ -56,8 +56,9 @@ pub(in super::super) enum Spent {
 }
 
 impl Barriers {
-    pub(super) fn begin(&mut self, number: u64) {
-        self.marks.insert(number, Mark::default());
+    /// `taken`: failures that the looker has taken.
+    fn begin(&mut self, number: u64, taken: u64) {
+        self.marks.insert(number, Mark { taken, ..Mark::default() });
         self.asked.push(number);
     }
 
@@ -113,7 +114,7 @@ impl Desk {
         let rounds = self.barriers.marks.get(&number).map_or(0, |mark| mark.rounds);
         if again && rounds.is_multiple_of(PATIENCE) {
             // Who was to send it may have lost it, as a mirror that has brought it does not pay.
-            self.jobs.requests.owed = self.owing.all_before(passed);
+            self.jobs.requests.owed.extend(self.owing.all_before(passed));
         }
         again
     }
@@ -136,7 +137,7 @@ impl Desk {
 impl Common {
     /// A barrier begins: the looker takes it when it has looked at everything that was changed before.
     pub(in super::super) fn ask_mark(&self, number: u64) {
-        self.ask(|desk| desk.barriers.begin(number));
+        self.ask(|desk| desk.barriers.begin(number, desk.failures.taken));
     }
 
     pub(in super::super) fn take_marks(&self) -> Vec<u64> {

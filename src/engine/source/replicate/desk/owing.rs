@@ -46,7 +46,7 @@ impl Owing {
     }
 
     pub(super) fn pay(&mut self, record: &Record<'_>) {
-        if self.owed.is_empty() {
+        if self.owed.is_empty() && self.lacking.is_empty() {
             return;
         }
         if let Some((id, content)) = owed(record) {
@@ -77,12 +77,12 @@ impl Owing {
     }
 
     fn is_full(&self) -> bool {
-        self.owed.len() >= MOST.max(self.most)
+        self.owed.len().max(self.lacking.len()) >= MOST.max(self.most)
     }
 
     /// Twice what is left may be owed, so that forgetting costs little for each.
     fn make_room(&mut self) {
-        self.most = 2 * self.owed.len();
+        self.most = 2 * self.owed.len().max(self.lacking.len());
     }
 
     fn all(&self) -> HashSet<Identity> {
@@ -111,16 +111,20 @@ fn owed(record: &Record<'_>) -> Option<Owed> {
 impl Common {
     /// A record whose file was not where it had been a moment before.
     pub(in super::super) fn miss(&self, bytes: &[u8]) {
-        if self.desk().owing.is_full() {
-            self.forgive();
-            self.desk().owing.make_room();
-        }
-        self.ask(|desk| desk.owing.miss(bytes, true, desk.barriers.passed));
+        self.note_miss(bytes, true);
     }
 
     /// A record whose file is gone: nothing waits for it, but what there is under its names is looked at.
     pub(in super::super) fn miss_gone(&self, bytes: &[u8]) {
-        self.ask(|desk| desk.owing.miss(bytes, false, desk.barriers.passed));
+        self.note_miss(bytes, false);
+    }
+
+    fn note_miss(&self, bytes: &[u8], there: bool) {
+        if self.desk().owing.is_full() {
+            self.forgive();
+            self.desk().owing.make_room();
+        }
+        self.ask(|desk| desk.owing.miss(bytes, there, desk.barriers.passed));
     }
 
     /// A record was sent.

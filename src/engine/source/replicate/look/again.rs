@@ -7,7 +7,7 @@ use super::super::desk::{Debts, Requests};
 use super::super::model::{Entry, Identity, Model, NONE, NodeId, flag};
 use super::super::moves::Failing;
 use super::super::record::{At, Record, State};
-use super::{Looker, Standing};
+use super::{CERTAIN, Looker, Standing};
 use crate::sys::FileKind;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -54,6 +54,7 @@ impl Looker {
                 FileKind::Directory => {
                     self.touched.insert(node);
                 }
+                _ if common.is_lacking(&id) => self.send_names(&mut model, &id),
                 FileKind::File if content => self.queue_content(&mut model, &id, size),
                 _ if content => self.send_names(&mut model, &id),
                 _ => self.queue_meta(&mut model, node),
@@ -125,6 +126,7 @@ impl Looker {
                 continue;
             }
             let Some(node) = there else { continue };
+            let fresh = fresh || model.has(node, flag::LACKING) || common.is_lacking(&id);
             model.clear(node, flag::LACKING | flag::DIRTY);
             if fresh {
                 // Links to it that were logged since have found nothing.
@@ -150,7 +152,8 @@ impl Looker {
         }
         self.ahead = 0;
         if hurry {
-            self.look_for_displaced(&mut model);
+            // In the middle of a batch events that tell of what was missed before may not be looked at yet.
+            self.look_for_displaced(&mut model, CERTAIN);
         }
         drop(model);
         for place in blocked {

@@ -82,6 +82,6 @@ impl Looker {
         // A record that is unsent is owed, which the barrier asks for itself.
         let missed = self.displaced.iter().any(|(_, _, missed)| *missed <= batch);
         let late = self.deferred.iter().any(|(_, late)| late.since <= batch);
-        !missed && !late && !self.behind.values().any(|since| *since <= batch)
+        !missed && !late && self.scans.is_empty() && !self.behind.values().any(|since| *since <= batch)
     }
 }

@@ -3,7 +3,7 @@
 use super::super::super::capture::Change;
 use super::super::model::{Identity, Model, NONE, NodeId, flag};
 use super::super::record::{At, Record};
-use super::{CHASES, Looker, PASSES, Standing, Told};
+use super::{CERTAIN, CHASES, Looker, PASSES, Standing, Told};
 use crate::engine::replication::Hold;
 use crate::engine::target::unfinished_name;
 use crate::sys::{self, FileKind};
@@ -46,9 +46,20 @@ impl Looker {
 
     /// It is not where the model has it.
     pub(super) fn displace(&mut self, model: &mut Model, node: NodeId) {
-        if !model.is_root(node) && !model.has(node, flag::DISPLACED) {
+        if model.is_root(node) {
+            return;
+        }
+        if !model.has(node, flag::DISPLACED) {
             model.set(node, flag::DISPLACED);
             self.displaced.push((node, model.entry(node).id, self.batch + self.ahead));
+            if self.ahead > 0 {
+                self.later.insert(node);
+            }
+        } else if self.ahead == 0 && self.later.remove(&node) {
+            // What tells that it left was looked at in this batch.
+            let batch = self.batch;
+            let known = self.displaced.iter_mut().filter(|(known, ..)| *known == node);
+            known.for_each(|(.., missed)| *missed = batch.min(*missed));
         }
     }
 
@@ -75,6 +86,7 @@ impl Looker {
     pub(super) fn flush_displaced(&mut self, model: &mut Model, upto: u64) {
         if self.displaced.is_empty() {
             self.chased.clear();
+            self.later.clear();
             return;
         }
         let mut due = Vec::new();
@@ -138,17 +150,17 @@ impl Looker {
     /// What was missed in this batch need not wait for events where its key tells what has become of it. Whatever left its place
     /// before this is missed by now: all that told of it was looked at. What is missed from here on left later, and counts with
     /// a later batch; else there would be no end to it while names move.
-    pub(super) fn look_for_displaced(&mut self, model: &mut Model) {
+    /// `upto`: what was missed up to this batch goes, too, as all events that may tell of it were looked at.
+    pub(super) fn look_for_displaced(&mut self, model: &mut Model, upto: u64) {
         self.ahead = 2;
         for _ in 0..PASSES {
-            let before = self.batch.saturating_sub(1);
             for at in 0..self.displaced.len() {
                 let (node, id, missed) = self.displaced[at];
                 if self.is_sought(missed) && self.is_gone(model, node, &id) {
-                    self.displaced[at].2 = before;
+                    self.displaced[at].2 = CERTAIN;
                 }
             }
-            self.flush_displaced(model, before);
+            self.flush_displaced(model, upto);
             self.displaced.retain(|(node, id, _)| model.is(*node, id) && model.has(*node, flag::DISPLACED));
             // Directories are left that held what has gone only now.
             if !self.displaced.iter().any(|(.., missed)| self.is_sought(*missed)) {
@@ -249,6 +261,9 @@ impl Looker {
                 self.log_of(&Record::Remove { at, directory }, 0, &[(parent, false)]);
             }
         }
+        let id = entry.id;
+        let owed = model.has(node, flag::LACKING | flag::DIRTY) && self.has_another_name(model, node);
+        let lacking = model.has(node, flag::LACKING);
         model.remove(node, &mut |model, node| {
             self.part(model, node);
             if let Some(key) = model.key(node) {
@@ -257,5 +272,11 @@ impl Looker {
         });
         self.open.remove(&node);
         self.touched.insert(parent);
+        // What was to be sent with this name is sent with another.
+        match entry.kind {
+            _ if !owed => {}
+            FileKind::File if !lacking => self.queue_content(model, &id, entry.size),
+            _ => self.send_names(model, &id),
+        }
     }
 }

@@ -40,6 +40,8 @@ const LISTINGS: u8 = 20;
 const CHASES: u8 = 20;
 /// How often what was missed is looked for by its key before it waits for events.
 const PASSES: usize = 4;
+/// The batch of what is known to be gone: no event has anything to add.
+const CERTAIN: u64 = 0;
 /// How often a look waits for its directory to be found again.
 const TRIES: u8 = 3;
 
@@ -88,6 +90,8 @@ pub(super) struct Looker {
     let_go: HashSet<u16>,
     /// What is missed now counts with the batch that comes so many behind this one.
     ahead: u64,
+    /// The displaced entries that count with a later batch.
+    later: HashSet<NodeId>,
     /// Barriers that have no place in the log yet.
     marks: Vec<Waiting>,
     silent: Silent,
@@ -153,6 +157,7 @@ impl Looker {
             above,
             let_go: HashSet::new(),
             ahead: 0,
+            later: HashSet::new(),
             marks: Vec::new(),
             silent: Silent::new(Path::new("/proc")),
             told_hidden: false,
@@ -167,7 +172,7 @@ impl Looker {
     /// True while something waits for the events that are still to be read.
     pub(super) fn is_waiting(&self) -> bool {
         let lists = [self.displaced.is_empty(), self.deferred.is_empty(), self.unlisted.is_empty()];
-        lists.contains(&false) || !self.unsent.is_empty()
+        lists.contains(&false) || !self.unsent.is_empty() || !self.scans.is_empty()
     }
 
     /// Batches that were looked at.
@@ -245,15 +250,17 @@ impl Looker {
         let mut model = common.turn();
         // Whatever was missed before this batch was read would have been found by now.
         self.flush_displaced(&mut model, number - 1);
-        self.flush_touched(&mut model);
         drop(model);
+        self.scan();
+        self.flush_touched(&mut common.turn());
         self.end_batch();
     }
 
     /// A barrier waits: what was missed is looked for, and then what waited for that.
     fn hasten(&mut self) {
         let common = Arc::clone(&self.common);
-        self.look_for_displaced(&mut common.turn());
+        let before = self.batch - 1;
+        self.look_for_displaced(&mut common.turn(), before);
         let late = std::mem::take(&mut self.deferred);
         if late.is_empty() && self.unlisted.is_empty() {
             return;
@@ -265,7 +272,7 @@ impl Looker {
         drop(model);
         self.list_late();
         self.scan();
-        self.look_for_displaced(&mut common.turn());
+        self.look_for_displaced(&mut common.turn(), before);
         self.catch_up();
     }
 
@@ -302,8 +309,7 @@ impl Looker {
             self.one(&mut model, &look, Late { tries: TRIES, ..late });
         }
         self.list_late();
-        let all = self.batch;
-        self.flush_displaced(&mut model, all);
+        self.flush_displaced(&mut model, u64::MAX);
         drop(model);
         self.scan();
         self.flush_touched(&mut common.turn());
