@@ -101,9 +101,9 @@ impl Looks {
         something
     }
 
-    /// The directories in which an object is named by what is there.
-    pub fn directories_of(&self, object: &Key) -> Vec<Key> {
-        self.state().places.directories_of(object)
+    /// The directories and names by which an object is named in what is there.
+    pub fn names_of(&self, object: &Key) -> Vec<(Key, Box<[u8]>)> {
+        self.state().places.names_of(object)
     }
 
     /// Waits until something is there or [`Looks::wake`] was called since the last wait; false when the time ran out first.

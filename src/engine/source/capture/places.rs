@@ -65,10 +65,12 @@ impl Places {
         self.looks.len()
     }
 
-    /// The directories of names of an object.
-    pub(super) fn directories_of(&self, object: &Key) -> Vec<Key> {
+    /// The names of an object, with their directories.
+    pub(super) fn names_of(&self, object: &Key) -> Vec<(Key, Box<[u8]>)> {
         let named = |look: &Look| match &look.place {
-            Place::Name { dir, .. } if look.object.as_ref() == Some(object) => Some(dir.clone()),
+            Place::Name { dir, name } if look.object.as_ref() == Some(object) => {
+                Some((dir.clone(), name.clone()))
+            }
             _ => None,
         };
         self.looks.iter().filter_map(named).collect()

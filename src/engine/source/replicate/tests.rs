@@ -219,6 +219,29 @@ fn what_was_written_under_a_name_that_a_new_file_has_now_is_found_under_the_file
 }
 
 #[test]
+fn what_was_moved_in_and_then_linked_in_the_same_directory_is_one_file() {
+    use std::os::unix::fs::MetadataExt;
+    let bed = Bed::new(|_, _| ());
+    let outside = bed.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("f"), "f").unwrap();
+    let stat = |path: &Path| Stat::of(fs::File::open(path).unwrap()).unwrap();
+    let (object, from) = (Driven::key(&stat(&outside.join("f"))), Driven::key(&stat(&outside)));
+    bed.capture.resolves_to(&from, Some(outside.as_os_str().as_encoded_bytes()));
+    fs::rename(outside.join("f"), bed.source("moved")).unwrap();
+    fs::hard_link(bed.source("moved"), bed.source("link")).unwrap();
+    for (name, change, from) in
+        [("link", Change::NAME, None), ("moved", Change::NAME | Change::MOVED, Some(from))]
+    {
+        let place = Place::Name { dir: bed.key(""), name: name.as_bytes().into() };
+        bed.capture.push(Look { place, change, object: Some(object.clone()), from });
+    }
+    bed.barrier();
+    let number = |name: &str| fs::metadata(bed.target(name)).unwrap().ino();
+    assert_eq!(number("moved"), number("link"));
+}
+
+#[test]
 fn a_link_that_a_listing_found_before_its_event_was_read_is_a_link_of_what_was_moved_in() {
     use std::os::unix::fs::MetadataExt;
     let bed = Bed::new(|source, _| fs::create_dir(source.join("d")).unwrap());

@@ -318,7 +318,7 @@ impl Looker {
                 // A name that was moved in from outside is a file of its own (REP-23), one that was made is a link (REP-22).
                 let apart = linked.is_some()
                     && change.has(Change::MOVED)
-                    && self.comes_from_outside(model, dir, told);
+                    && self.comes_from_outside(model, dir, name, told);
                 if let (Some(first), false) = (linked, apart) {
                     let (root, path, from) = model.place(first);
                     let first = model.entry(first);

@@ -24,7 +24,7 @@ use super::record::{At, Record};
 use crate::engine::log::escape;
 use crate::sys::{Dir, FileKind, Names};
 use barriers::Waiting;
-use places::Named;
+use places::{Named, Whereabouts};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
@@ -104,9 +104,9 @@ pub(super) struct Looker {
     parted: Vec<Identity>,
     /// The roots' paths as capture resolves them, once one was asked for in this batch; None where one cannot be told.
     tops: Option<Option<Tops>>,
-    /// The directories in which events of this batch, and of the one before it, named an object.
-    named: HashMap<Key, HashSet<Key>>,
-    named_before: HashMap<Key, HashSet<Key>>,
+    /// Where events of this batch, and of the one before it, named an object.
+    named: HashMap<Key, HashSet<Named>>,
+    named_before: HashMap<Key, HashSet<Named>>,
 }
 
 /// What an event told of a name, where it tells objects.
@@ -325,17 +325,17 @@ impl Looker {
                 }
             }
             Place::Name { dir, name } => match self.directory_of(model, dir) {
-                Named::Directory(node) => self.name(model, node, name, look, late),
+                Whereabouts::Directory(node) => self.name(model, node, name, look, late),
                 // A write through an outside name starts no operation (REP-27).
-                Named::Outside if !self.was_inside(model, dir) => {}
-                Named::Outside | Named::Unknown => {
+                Whereabouts::Outside if !self.was_inside(model, dir) => {}
+                Whereabouts::Outside | Whereabouts::Unknown => {
                     // It may have left before it was seen, and the name with it; the file may have others.
                     let told = Told { object: look.object.as_ref(), from: None };
                     self.elsewhere(model, None, look.change, told);
                 }
             },
             Place::Directory { dir } => {
-                if let Named::Directory(node) = self.directory_of(model, dir) {
+                if let Whereabouts::Directory(node) = self.directory_of(model, dir) {
                     self.queue_directory_meta(model, node);
                 }
             }

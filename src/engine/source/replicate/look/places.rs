@@ -10,6 +10,7 @@ use crate::engine::repset::pseudo_magic;
 use crate::sys::{self, Dir, FileKind, Stat};
 use crate::wire::{NAME_MAX, PATH_MAX};
 use std::ffi::OsStr;
+use std::hash::Hasher;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -23,8 +24,21 @@ enum Nearest {
     Unknown,
 }
 
+/// A directory in which an event named an object, and the name's number.
+pub(super) type Named = (Key, u64);
+
+/// The number of a name that an event did not tell.
+const UNTOLD: u64 = 0;
+
+/// Tells names apart without keeping them: two of one number are taken for one.
+fn name_number(name: &[u8]) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(name);
+    hasher.finish()
+}
+
 /// The directory that an event names.
-pub(super) enum Named {
+pub(super) enum Whereabouts {
     Directory(NodeId),
     /// It is below none of the roots, or a rule leaves it out.
     Outside,
@@ -37,37 +51,40 @@ impl Looker {
     pub(super) fn note_names(&mut self, looks: &[(Look, Late)]) {
         for (look, _) in looks {
             if let (Place::Name { dir, .. }, Some(object)) = (&look.place, &look.object) {
-                let dirs = self.named.entry(object.clone()).or_default();
-                dirs.insert(dir.clone());
-                dirs.extend(look.from.clone());
+                let Place::Name { name, .. } = &look.place else { continue };
+                let places = self.named.entry(object.clone()).or_default();
+                places.insert((dir.clone(), name_number(name)));
+                places.extend(look.from.clone().map(|from| (from, UNTOLD)));
             }
         }
     }
 
     /// A name that came by a rename from inside the set is a move, from wherever it is looked at (REP-24); one whose old name
     /// was in a directory that is known to be outside has come from there (REP-23). An object that other directories of late
-    /// had names of may have come by several steps: it counts as inside. Then the target's names are one file as the source's
+    /// had names of, or that had other names here, may have come by several steps, or was linked since: it counts as inside. Then the target's names are one file as the source's
     /// are.
-    pub(super) fn comes_from_outside(&self, model: &Model, dir: NodeId, told: Told<'_>) -> bool {
+    pub(super) fn comes_from_outside(&self, model: &Model, dir: NodeId, name: &[u8], told: Told<'_>) -> bool {
         let (Some(object), Some(from)) = (told.object, told.from) else { return false };
         let here = model.key(dir);
         let known = [&self.named, &self.named_before];
         // The directory that it came from may have been moved out only since.
         let moved = known.iter().any(|named| named.contains_key(from));
         let mut places = known.into_iter().filter_map(|named| named.get(object)).flatten();
-        let elsewhere = |dir: &Key| dir != from && Some(dir) != here;
+        let own = name_number(name);
+        let elsewhere = |(dir, name): &Named| dir != from && (Some(dir) != here || *name != own);
         if moved || places.any(elsewhere) || !self.is_outside(model, from) {
             return false;
         }
         // A name that was found by listing may be told of only now.
         self.common.capture.drain();
-        !self.common.capture.looks().directories_of(object).iter().any(elsewhere)
+        let told = self.common.capture.looks().names_of(object);
+        !told.iter().any(|(dir, name)| elsewhere(&(dir.clone(), name_number(name))))
     }
 
     /// Has an event of late told of this directory in one that is inside? It may have left since.
     pub(super) fn was_inside(&self, model: &Model, dir: &Key) -> bool {
         let named = [&self.named, &self.named_before].into_iter().filter_map(|named| named.get(dir));
-        named.flatten().any(|above| model.by_key(above).is_some())
+        named.flatten().any(|(above, _)| model.by_key(above).is_some())
     }
 
     /// Is the directory below none of the roots? One that is gone may have been.
@@ -81,39 +98,39 @@ impl Looker {
     }
 
     /// The directory that events name so.
-    pub(super) fn directory_of(&mut self, model: &mut Model, key: &Key) -> Named {
+    pub(super) fn directory_of(&mut self, model: &mut Model, key: &Key) -> Whereabouts {
         let walked = |model: &Model, node| {
-            if model.has(node, flag::WALKED) { Named::Directory(node) } else { Named::Unknown }
+            if model.has(node, flag::WALKED) { Whereabouts::Directory(node) } else { Whereabouts::Unknown }
         };
         if let Some(node) = model.by_key(key) {
             return walked(model, node);
         }
         if let Some(outside) = self.unknown.get(key) {
-            return if *outside { Named::Outside } else { Named::Unknown };
+            return if *outside { Whereabouts::Outside } else { Whereabouts::Unknown };
         }
         let capture = Arc::clone(&self.common.capture);
         let (stat, path) = match capture.resolve(key) {
             Ok(Some(found)) => found,
             // Gone before its events were read: its nearest living parent's event removes it.
-            Ok(None) | Err(_) => return Named::Unknown,
+            Ok(None) | Err(_) => return Whereabouts::Unknown,
         };
         let id = Identity::of(&stat);
         let known = model.names_of(&id).find(|node| model.entry(*node).kind == FileKind::Directory);
         if let Some(node) = known {
             let found = walked(model, node);
-            if let Named::Directory(node) = found {
+            if let Whereabouts::Directory(node) = found {
                 model.set_key(node, key.clone());
             }
             return found;
         }
         self.unknown.insert(key.clone(), false);
         if self.look_at_path(model, key, &path) {
-            return Named::Unknown;
+            return Whereabouts::Unknown;
         }
         self.unknown.insert(key.clone(), true);
         // What moves in from now on is listed, and followed from before that.
         capture.looks().ignore(key);
-        Named::Outside
+        Whereabouts::Outside
     }
 
     /// Looks for what has this path now in the directory that it is in, wherever the model has that. False: it is outside.
