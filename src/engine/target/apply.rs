@@ -5,7 +5,7 @@ use super::file::OpenFile;
 use super::held::{self, EntrySpot, Held, Key, Spot, Touches, touches};
 use super::lately::Lately;
 use super::meta::{Wanted, has_default_acl};
-use super::place::{Place, Root, Way};
+use super::place::{Place, Root, Way, gives_group};
 use super::queue::{Backlog, Queued};
 use super::sums::{Asked, Question, answer_all, open};
 use super::{Broken, Policy, scan};
@@ -407,7 +407,7 @@ impl Applier {
                 if let Here::In { place, .. } = &mut self.here {
                     // What is made in it from now on may find what it did not have when it was entered.
                     let default_acl = place.default_acl || has_default_acl(xattrs);
-                    let set_gid = place.set_gid || meta.mode & 0o2000 != 0 || meta.gid != 0;
+                    let set_gid = place.set_gid || gives_group(meta);
                     if (default_acl, set_gid) != (place.default_acl, place.set_gid) {
                         *place = Arc::new(Place { default_acl, set_gid, ..Place::clone(place) });
                     }

@@ -84,9 +84,14 @@ impl Place {
             dir: Arc::new(dir),
             id: stat.id(),
             default_acl,
-            set_gid: stat.meta.mode & 0o2000 != 0 || stat.meta.gid != 0,
+            set_gid: gives_group(&stat.meta),
         })
     }
+}
+
+/// May what is made in a directory with this metadata get another group than the process's?
+pub(super) fn gives_group(meta: &sys::Meta) -> bool {
+    meta.mode & 0o2000 != 0 || meta.gid != 0
 }
 
 /// What is done on the way to a directory.

@@ -209,11 +209,11 @@ pub trait Capture: Send + Sync + std::fmt::Debug {
     fn drain(&self);
 
     /// An object by its key: what it is, and its path as the kernel knows it. None: it is gone, or has no name left. Keys of
-    /// inotify are an error, as nothing is known of them. An empty path: it is there, but the kernel does not say where (an object that is no
-    /// directory, and was not reached by name for a while), or no mount here shows it.
+    /// inotify are an error, as nothing is known of them. An empty path: it is there, but the kernel does not say where (an
+    /// object that is no directory, and was not reached by name for a while), or no mount here shows it.
     fn resolve(&self, key: &Key) -> io::Result<Option<(sys::Stat, Vec<u8>)>>;
 
-    /// What an object is, wherever. None: it is gone, or has no name left. Keys of inotify are an error: nothing is known of them.
+    /// What an object is, wherever. None and errors as of [`Self::resolve`].
     fn stat(&self, key: &Key) -> io::Result<Option<sys::Stat>>;
 
     /// Opens a directory wherever it is. None: it is gone; always None for keys of inotify.

@@ -80,10 +80,10 @@ impl Gate {
                     None => (&path[..0], path),
                 };
                 let Some(parent) = model.at(root, above) else { return false };
+                let holder = model.entry(parent).id;
                 if model.names_of(&id).any(|node| model.has(node, flag::DISPLACED)) {
                     // It has come from there: replication moves it, with what the target has of it.
-                    let Entry { id, .. } = model.entry(parent);
-                    common.ask_rescan((id.dev, id.ino));
+                    common.ask_rescan((holder.dev, holder.ino));
                     return false;
                 }
                 if let Some(known) = model.names_of(&id).next() {
@@ -91,8 +91,7 @@ impl Gate {
                     let (old_root, old_path, old_name) = model.place(known);
                     if !common.stands_at(&id, old_root, &old_path, &old_name) {
                         // Where each directory is watched by itself, nothing tells of its new place if that was not watched yet.
-                        let Entry { id, .. } = model.entry(parent);
-                        common.ask_rescan((id.dev, id.ino));
+                        common.ask_rescan((holder.dev, holder.ino));
                     }
                     return true;
                 }

@@ -413,14 +413,14 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         let took = common.capture.looks().take(&mut batch);
         if took || common.has_requests() || looker.has_marks() || released {
             common.set_busy_looking(true);
-            looker.look(&mut batch, looker.has_marks());
+            looker.look(&mut batch);
         }
         looker.log_marks();
         if looker.is_waiting() && !common.is_held() {
             // Whether it is gone or has moved.
             common.capture.drain();
             if common.capture.looks().take(&mut batch) {
-                looker.look(&mut batch, looker.has_marks());
+                looker.look(&mut batch);
             } else {
                 looker.settle();
             }

@@ -121,10 +121,31 @@ impl Bed {
 
     fn remirror(&self) {
         self.replication.shared().begin_mirror(true);
-        let job = JobKind::Mirror(MirrorSpec { kind: MirrorKind::Different, ..FULL });
+        self.mirror(MirrorSpec { kind: MirrorKind::Different, ..FULL });
+    }
+
+    /// A mirror, and a barrier behind it.
+    fn mirror(&self, spec: MirrorSpec) {
+        let job = JobKind::Mirror(spec);
         let outcome = crate::engine::source::run(&self.plan, job, &JobShared::new(), Some(&self.replication));
         assert!(outcome.complete, "{outcome:?}");
         self.barrier();
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        std::os::unix::fs::MetadataExt::ino(&fs::metadata(self.target(name)).unwrap())
+    }
+
+    /// A file is moved in from outside under this name: the keys of it and of where it was.
+    fn moved_in(&self, name: &str) -> (Key, Key) {
+        let outside = self.dir.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("f"), "f").unwrap();
+        let key = |path: &Path| Driven::key(&Stat::of(fs::File::open(path).unwrap()).unwrap());
+        let (object, from) = (key(&outside.join("f")), key(&outside));
+        self.capture.resolves_to(&from, Some(outside.as_os_str().as_encoded_bytes()));
+        fs::rename(outside.join("f"), self.source(name)).unwrap();
+        (object, from)
     }
 
     fn content(&self, name: &str) -> Option<String> {
@@ -220,15 +241,8 @@ fn what_was_written_under_a_name_that_a_new_file_has_now_is_found_under_the_file
 
 #[test]
 fn what_was_moved_in_and_then_linked_in_the_same_directory_is_one_file() {
-    use std::os::unix::fs::MetadataExt;
     let bed = Bed::new(|_, _| ());
-    let outside = bed.dir.path().join("outside");
-    fs::create_dir(&outside).unwrap();
-    fs::write(outside.join("f"), "f").unwrap();
-    let stat = |path: &Path| Stat::of(fs::File::open(path).unwrap()).unwrap();
-    let (object, from) = (Driven::key(&stat(&outside.join("f"))), Driven::key(&stat(&outside)));
-    bed.capture.resolves_to(&from, Some(outside.as_os_str().as_encoded_bytes()));
-    fs::rename(outside.join("f"), bed.source("moved")).unwrap();
+    let (object, from) = bed.moved_in("moved");
     fs::hard_link(bed.source("moved"), bed.source("link")).unwrap();
     for (name, change, from) in
         [("link", Change::NAME, None), ("moved", Change::NAME | Change::MOVED, Some(from))]
@@ -237,21 +251,13 @@ fn what_was_moved_in_and_then_linked_in_the_same_directory_is_one_file() {
         bed.capture.push(Look { place, change, object: Some(object.clone()), from });
     }
     bed.barrier();
-    let number = |name: &str| fs::metadata(bed.target(name)).unwrap().ino();
-    assert_eq!(number("moved"), number("link"));
+    assert_eq!(bed.number("moved"), bed.number("link"));
 }
 
 #[test]
 fn a_link_that_a_listing_found_before_its_event_was_read_is_a_link_of_what_was_moved_in() {
-    use std::os::unix::fs::MetadataExt;
     let bed = Bed::new(|source, _| fs::create_dir(source.join("d")).unwrap());
-    let outside = bed.dir.path().join("outside");
-    fs::create_dir(&outside).unwrap();
-    fs::write(outside.join("f"), "f").unwrap();
-    let stat = |path: &Path| Stat::of(fs::File::open(path).unwrap()).unwrap();
-    let (object, from) = (Driven::key(&stat(&outside.join("f"))), Driven::key(&stat(&outside)));
-    bed.capture.resolves_to(&from, Some(outside.as_os_str().as_encoded_bytes()));
-    fs::rename(outside.join("f"), bed.source("f")).unwrap();
+    let (object, from) = bed.moved_in("f");
     fs::hard_link(bed.source("f"), bed.source("d/link")).unwrap();
     let look = |dir: Key, name: &str, change, from| Look {
         place: Place::Name { dir, name: name.as_bytes().into() },
@@ -264,8 +270,7 @@ fn a_link_that_a_listing_found_before_its_event_was_read_is_a_link_of_what_was_m
     bed.capture.later(look(bed.key("d"), "link", Change::NAME, None));
     bed.capture.push(look(bed.key(""), "f", Change::NAME | Change::MOVED, Some(from)));
     bed.barrier();
-    let number = |name: &str| fs::metadata(bed.target(name)).unwrap().ino();
-    assert_eq!(number("f"), number("d/link"));
+    assert_eq!(bed.number("f"), bed.number("d/link"));
 }
 
 #[test]
@@ -373,14 +378,7 @@ fn a_directory_that_moved_to_where_nothing_was_watched_yet_is_found_by_the_mirro
     // Of its new place there is no event.
     bed.late("", "d");
     bed.replication.shared().begin_mirror(false);
-    let outcome = crate::engine::source::run(
-        &bed.plan,
-        JobKind::Mirror(FULL),
-        &JobShared::new(),
-        Some(&bed.replication),
-    );
-    assert!(outcome.complete, "{outcome:?}");
-    bed.barrier();
+    bed.mirror(FULL);
     assert_eq!(bed.content("fresh/d/e/old").as_deref(), Some("old"));
     assert!(!bed.target("d").exists());
 }

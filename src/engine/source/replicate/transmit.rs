@@ -226,13 +226,13 @@ impl Transmitter {
             Err(Failed::Gone) => Err(TargetGone),
             Err(Failed::Later) => Ok(()),
             Err(Failed::Missing) => {
-                self.common.miss_gone(bytes);
+                self.common.miss(bytes, false);
                 Ok(())
             }
             // It has moved or gone since it was looked up: its event tells, and then it is its turn again.
             Err(Failed::Io(error)) if is_missed(&error) => {
                 self.last = None;
-                self.common.miss(bytes);
+                self.common.miss(bytes, true);
                 Ok(())
             }
             Err(Failed::Io(error)) => {

@@ -105,16 +105,16 @@ impl Desk {
     /// True: the mark goes round once more.
     pub(super) fn turn(&mut self, number: u64) -> bool {
         let Some(passed) = self.barriers.pass(number) else { return false };
-        if self.owing.before(passed).any(|id| self.jobs.is_busy(&id)) {
+        if self.owing.before(passed).any(|(id, _)| self.jobs.is_busy(&id)) {
             self.barriers.parked.push(number);
             return true;
         }
-        let Some(first) = self.owing.before(passed).next() else { return false };
+        let Some((first, _)) = self.owing.before(passed).next() else { return false };
         let again = self.barriers.again(number, || Spent::Owed(first));
         let rounds = self.barriers.marks.get(&number).map_or(0, |mark| mark.rounds);
         if again && rounds.is_multiple_of(PATIENCE) {
             // Who was to send it may have lost it, as a mirror that has brought it does not pay.
-            self.jobs.requests.owed.extend(self.owing.all_before(passed));
+            self.jobs.requests.owed.extend(self.owing.before(passed));
         }
         again
     }

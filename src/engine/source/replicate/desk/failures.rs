@@ -52,7 +52,8 @@ pub(super) struct Reached {
 impl Failures {
     /// An operation on a place failed. False: it was sent anew often enough.
     pub(super) fn fail(&mut self, place: Place, reached: Reached) -> bool {
-        if self.heals.iter().any(|(known, _)| *known == place) {
+        if let Some((_, upto)) = self.heals.iter_mut().find(|(known, _)| *known == place) {
+            *upto = reached.upto.min(*upto);
             return true;
         }
         let healed = self.healed.entry(place.clone()).or_default();
@@ -136,10 +137,7 @@ impl Common {
         let mut desk = self.desk();
         let upto = upto(&desk);
         let reached = Reached { asked, applied: desk.sent.applied, upto };
-        let again = desk.failures.fail(place.clone(), reached);
-        for (_, applied) in desk.failures.heals.iter_mut().filter(|(known, _)| *known == place) {
-            *applied = upto.min(*applied);
-        }
+        let again = desk.failures.fail(place, reached);
         drop(desk);
         self.capture.looks().wake();
         again

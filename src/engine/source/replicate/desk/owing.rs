@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 const MOST: usize = 4096;
 
 /// An inode, and whether its content is owed or its metadata alone.
-type Owed = (Identity, bool);
+pub(super) type Owed = (Identity, bool);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -63,13 +63,8 @@ impl Owing {
     }
 
     /// What is owed since before so many barriers had passed.
-    pub(super) fn before(&self, passed: u64) -> impl Iterator<Item = Identity> {
-        self.owed.iter().filter(move |(_, since)| **since < passed).map(|((id, _), _)| *id)
-    }
-
-    /// The same, with what is owed of it.
-    pub(super) fn all_before(&self, passed: u64) -> Vec<(Identity, bool)> {
-        self.owed.iter().filter(|(_, since)| **since < passed).map(|(owed, _)| *owed).collect()
+    pub(super) fn before(&self, passed: u64) -> impl Iterator<Item = Owed> {
+        self.owed.iter().filter(move |(_, since)| **since < passed).map(|(owed, _)| *owed)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -109,17 +104,9 @@ fn owed(record: &Record<'_>) -> Option<Owed> {
 }
 
 impl Common {
-    /// A record whose file was not where it had been a moment before.
-    pub(in super::super) fn miss(&self, bytes: &[u8]) {
-        self.note_miss(bytes, true);
-    }
-
-    /// A record whose file is gone: nothing waits for it, but what there is under its names is looked at.
-    pub(in super::super) fn miss_gone(&self, bytes: &[u8]) {
-        self.note_miss(bytes, false);
-    }
-
-    fn note_miss(&self, bytes: &[u8], there: bool) {
+    /// A record whose file was not where it had been a moment before. `there`: else it is gone, and nothing waits for it, but
+    /// what there is under its names is looked at.
+    pub(in super::super) fn miss(&self, bytes: &[u8], there: bool) {
         if self.desk().owing.is_full() {
             self.forgive();
             self.desk().owing.make_room();

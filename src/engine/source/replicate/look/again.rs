@@ -75,7 +75,7 @@ impl Looker {
         // The move is known to the kernel by now, and what would be found counts as gone if it is not looked at before.
         self.common.capture.drain();
         self.common.capture.looks().take(batch);
-        self.look(batch, false);
+        self.look(batch);
         if !self.has_marks() {
             self.repay(false);
         }

@@ -200,8 +200,7 @@ impl Looker {
     }
 
     /// Looks at everything that a batch names. An empty batch: no event came since the last one.
-    /// `hurry`: a barrier waits for it.
-    pub(super) fn look(&mut self, batch: &mut Batch, hurry: bool) {
+    pub(super) fn look(&mut self, batch: &mut Batch) {
         self.batch += 1;
         let number = self.batch;
         if self.common.is_released() {
@@ -217,7 +216,7 @@ impl Looker {
         // What waited comes after what was found since, which may bring its directory back.
         looks.append(&mut late);
         self.list_late();
-        let (mut hurry, mut extended, mut at) = (hurry, false, 0);
+        let (mut hurry, mut extended, mut at) = (self.has_marks(), false, 0);
         loop {
             if !extended && self.common.has_new_marks() && self.take_marks(number) {
                 self.common.capture.looks().take(batch);

@@ -50,8 +50,7 @@ impl Looker {
     /// Notes where events named objects, for [`Self::comes_from_outside`].
     pub(super) fn note_names(&mut self, looks: &[(Look, Late)]) {
         for (look, _) in looks {
-            if let (Place::Name { dir, .. }, Some(object)) = (&look.place, &look.object) {
-                let Place::Name { name, .. } = &look.place else { continue };
+            if let (Place::Name { dir, name }, Some(object)) = (&look.place, &look.object) {
                 let places = self.named.entry(object.clone()).or_default();
                 places.insert((dir.clone(), name_number(name)));
                 places.extend(look.from.clone().map(|from| (from, UNTOLD)));
@@ -61,8 +60,8 @@ impl Looker {
 
     /// A name that came by a rename from inside the set is a move, from wherever it is looked at (REP-24); one whose old name
     /// was in a directory that is known to be outside has come from there (REP-23). An object that other directories of late
-    /// had names of, or that had other names here, may have come by several steps, or was linked since: it counts as inside. Then the target's names are one file as the source's
-    /// are.
+    /// had names of, or that had other names here, may have come by several steps, or was linked since: it counts as inside.
+    /// Then the target's names are one file as the source's are.
     pub(super) fn comes_from_outside(&self, model: &Model, dir: NodeId, name: &[u8], told: Told<'_>) -> bool {
         let (Some(object), Some(from)) = (told.object, told.from) else { return false };
         let here = model.key(dir);
@@ -71,14 +70,14 @@ impl Looker {
         let moved = known.iter().any(|named| named.contains_key(from));
         let mut places = known.into_iter().filter_map(|named| named.get(object)).flatten();
         let own = name_number(name);
-        let elsewhere = |(dir, name): &Named| dir != from && (Some(dir) != here || *name != own);
-        if moved || places.any(elsewhere) || !self.is_outside(model, from) {
+        let elsewhere = |dir: &Key, name: u64| dir != from && (Some(dir) != here || name != own);
+        if moved || places.any(|(dir, name)| elsewhere(dir, *name)) || !self.is_outside(model, from) {
             return false;
         }
         // A name that was found by listing may be told of only now.
         self.common.capture.drain();
         let told = self.common.capture.looks().names_of(object);
-        !told.iter().any(|(dir, name)| elsewhere(&(dir.clone(), name_number(name))))
+        !told.iter().any(|(dir, name)| elsewhere(dir, name_number(name)))
     }
 
     /// Has an event of late told of this directory in one that is inside? It may have left since.
