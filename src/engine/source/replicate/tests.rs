@@ -274,6 +274,36 @@ fn a_link_that_a_listing_found_before_its_event_was_read_is_a_link_of_what_was_m
 }
 
 #[test]
+fn a_name_that_came_from_a_directory_which_left_the_set_with_the_one_above_it_is_a_move() {
+    let bed = Bed::new(|source, _| {
+        fs::create_dir_all(source.join("above/d")).unwrap();
+        fs::create_dir(source.join("e")).unwrap();
+        fs::write(source.join("e/first"), "f").unwrap();
+        fs::hard_link(source.join("e/first"), source.join("above/d/f")).unwrap();
+    });
+    let (above, from) = (bed.key("above"), bed.key("above/d"));
+    let object = Driven::key(&Stat::of(fs::File::open(bed.source("e/first")).unwrap()).unwrap());
+    fs::rename(bed.source("above/d/f"), bed.source("e/moved")).unwrap();
+    let outside = bed.dir.path().join("outside");
+    fs::rename(bed.source("above"), &outside).unwrap();
+    for (key, path) in [(&above, outside.clone()), (&from, outside.join("d"))] {
+        bed.capture.resolves_to(key, Some(path.as_os_str().as_encoded_bytes()));
+    }
+    // That it is missed is known before the events of what had happened before are read.
+    let look = |dir: Key, name: &str, change, object: &Key, from| Look {
+        place: Place::Name { dir, name: name.as_bytes().into() },
+        change,
+        object: Some(object.clone()),
+        from,
+    };
+    bed.capture.push(look(bed.key(""), "above", Change::NAME, &above, None));
+    wait_until(|| !bed.target("above").exists());
+    bed.capture.push(look(bed.key("e"), "moved", Change::NAME | Change::MOVED, &object, Some(from)));
+    bed.barrier();
+    assert_eq!(bed.number("e/first"), bed.number("e/moved"));
+}
+
+#[test]
 fn a_gap_is_made_good_by_comparing_what_it_touches() {
     let bed = Bed::new(|source, _| {
         fs::create_dir_all(source.join("d/e")).unwrap();

@@ -269,6 +269,11 @@ impl Looker {
             if let Some(key) = model.key(node) {
                 capture.forget(key);
             }
+            if model.entry(node).kind == FileKind::Directory
+                && let Some(key) = self.key(model, node)
+            {
+                self.left.add(key);
+            }
         });
         self.open.remove(&node);
         self.touched.insert(parent);

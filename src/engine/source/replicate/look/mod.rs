@@ -24,7 +24,7 @@ use super::record::{At, Record};
 use crate::engine::log::escape;
 use crate::sys::{Dir, FileKind, Names};
 use barriers::Waiting;
-use places::{Named, Whereabouts};
+use places::{Left, Named, Whereabouts};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
@@ -107,6 +107,7 @@ pub(super) struct Looker {
     /// Where events of this batch, and of the one before it, named an object.
     named: HashMap<Key, HashSet<Named>>,
     named_before: HashMap<Key, HashSet<Named>>,
+    left: Left,
 }
 
 /// What an event told of a name, where it tells objects.
@@ -166,6 +167,7 @@ impl Looker {
             tops: None,
             named: HashMap::new(),
             named_before: HashMap::new(),
+            left: Left::default(),
         }
     }
 

@@ -9,12 +9,14 @@ use crate::engine::replication::Hold;
 use crate::engine::repset::pseudo_magic;
 use crate::sys::{self, Dir, FileKind, Stat};
 use crate::wire::{NAME_MAX, PATH_MAX};
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::hash::Hasher;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Where a directory lies that is not known.
 enum Nearest {
@@ -35,6 +37,47 @@ fn name_number(name: &[u8]) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     hasher.write(name);
     hasher.finish()
+}
+
+/// Most directories that are known to have left the set.
+const MOST_LEFT: usize = 64 * 1024;
+
+/// How long a directory is known to have left the set at least: events of what had happened in it before are read within this time.
+const LEFT: Duration = Duration::from_secs(5);
+
+/// Directories that have left the set of late, or were removed.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// Of the time since `since`, and of the one before it.
+    now: HashSet<Key>,
+    before: HashSet<Key>,
+    /// More have left than are kept: any may have.
+    more: [bool; 2],
+    since: Instant,
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Left { now: HashSet::new(), before: HashSet::new(), more: [false; 2], since: Instant::now() }
+    }
+}
+
+impl Left {
+    pub(super) fn add(&mut self, key: Key) {
+        if self.now.is_empty() || self.since.elapsed() >= LEFT {
+            self.before = std::mem::take(&mut self.now);
+            (self.more, self.since) = ([false, self.more[0]], Instant::now());
+        }
+        if self.now.len() < MOST_LEFT {
+            self.now.insert(key);
+        } else {
+            self.more[0] = true;
+        }
+    }
+
+    fn may_hold(&self, key: &Key) -> bool {
+        self.more != [false; 2] || self.now.contains(key) || self.before.contains(key)
+    }
 }
 
 /// The directory that an event names.
@@ -67,7 +110,7 @@ impl Looker {
         let here = model.key(dir);
         let known = [&self.named, &self.named_before];
         // The directory that it came from may have been moved out only since.
-        let moved = known.iter().any(|named| named.contains_key(from));
+        let moved = self.left.may_hold(from) || known.iter().any(|named| named.contains_key(from));
         let mut places = known.into_iter().filter_map(|named| named.get(object)).flatten();
         let own = name_number(name);
         let elsewhere = |dir: &Key, name: u64| dir != from && (Some(dir) != here || name != own);
