@@ -408,7 +408,7 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         }
         if ending || looker.is_waiting() {
             // What was queued before this moment tells of all that was missed.
-            common.capture.drain();
+            looker.drain(looker.batch() + 1);
         }
         let took = common.capture.looks().take(&mut batch);
         if took || common.has_requests() || looker.has_marks() || released {
@@ -418,7 +418,7 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         looker.log_marks();
         if looker.is_waiting() && !common.is_held() {
             // Whether it is gone or has moved.
-            common.capture.drain();
+            looker.drain(looker.batch() + 1);
             if common.capture.looks().take(&mut batch) {
                 looker.look(&mut batch);
             } else {

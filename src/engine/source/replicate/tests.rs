@@ -231,6 +231,32 @@ fn what_was_written_in_a_directory_that_has_moved_out_since_is_found_under_the_f
 }
 
 #[test]
+fn what_was_written_in_a_directory_that_left_with_the_one_above_it_is_found_under_the_files_other_name() {
+    let bed = Bed::new(|source, _| {
+        fs::create_dir_all(source.join("above/d")).unwrap();
+        fs::write(source.join("f"), "f").unwrap();
+        fs::write(source.join("g"), "g").unwrap();
+    });
+    let (key, above, outside) = (bed.key("above/d"), bed.key("above"), bed.dir.path().join("outside"));
+    fs::rename(bed.source("above"), &outside).unwrap();
+    bed.capture.resolves_to(&above, Some(outside.as_os_str().as_encoded_bytes()));
+    bed.capture.resolves_to(&key, Some(outside.join("d").as_os_str().as_encoded_bytes()));
+    let place = Place::Name { dir: bed.key(""), name: b"above"[..].into() };
+    bed.capture.push(Look { place, change: Change::NAME, object: Some(above), from: None });
+    wait_until(|| !bed.target("above").exists());
+    // Two events that were to be read yet, the second after the first was looked at.
+    written_as(&bed, key.clone(), "link to f");
+    wait_until(|| bed.content("f").as_deref() == Some("written"));
+    fs::write(bed.source("g"), "written too").unwrap();
+    let object = Driven::key(&Stat::of(fs::File::open(bed.source("g")).unwrap()).unwrap());
+    bed.capture.resolves_to(&object, Some(bed.source("g").as_os_str().as_encoded_bytes()));
+    let place = Place::Name { dir: key, name: b"link to g"[..].into() };
+    bed.capture.later(Look { place, change: Change::CONTENT, object: Some(object), from: None });
+    bed.barrier();
+    assert_eq!(bed.content("g").as_deref(), Some("written too"));
+}
+
+#[test]
 fn what_was_written_under_a_name_that_a_new_file_has_now_is_found_under_the_files_other_name() {
     let bed = Bed::new(|source, _| fs::write(source.join("f"), "f").unwrap());
     fs::write(bed.source("new"), "new").unwrap();

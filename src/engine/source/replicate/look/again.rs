@@ -73,7 +73,7 @@ impl Looker {
             return;
         }
         // The move is known to the kernel by now, and what would be found counts as gone if it is not looked at before.
-        self.common.capture.drain();
+        self.drain(self.batch + 1);
         self.common.capture.looks().take(batch);
         self.look(batch);
         if !self.has_marks() {

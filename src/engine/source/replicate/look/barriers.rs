@@ -31,7 +31,7 @@ impl Looker {
             return false;
         }
         self.look_for_silent(true);
-        self.common.capture.drain();
+        self.drain(batch);
         self.marks.extend(fresh.into_iter().map(|number| Waiting { number, upto: batch, turns: 0 }));
         true
     }

@@ -177,6 +177,12 @@ impl Looker {
         lists.contains(&false) || !self.unsent.is_empty() || !self.scans.is_empty()
     }
 
+    /// Reads what the kernel holds; it is looked at with this batch at the latest.
+    pub(super) fn drain(&mut self, batch: u64) {
+        self.common.capture.drain();
+        self.left.read(batch);
+    }
+
     /// Batches that were looked at.
     pub(super) fn batch(&self) -> u64 {
         self.batch
@@ -293,6 +299,7 @@ impl Looker {
 
     /// Forgets what holds for a batch alone, and closes what it has opened.
     pub(super) fn end_batch(&mut self) {
+        self.left.looked(self.batch);
         self.catch_up();
         self.open.clear();
         self.astray.clear();

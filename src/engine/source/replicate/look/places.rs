@@ -9,14 +9,13 @@ use crate::engine::replication::Hold;
 use crate::engine::repset::pseudo_magic;
 use crate::sys::{self, Dir, FileKind, Stat};
 use crate::wire::{NAME_MAX, PATH_MAX};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::hash::Hasher;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Where a directory lies that is not known.
 enum Nearest {
@@ -42,41 +41,45 @@ fn name_number(name: &[u8]) -> u64 {
 /// Most directories that are known to have left the set.
 const MOST_LEFT: usize = 64 * 1024;
 
-/// How long a directory is known to have left the set at least: events of what had happened in it before are read within this time.
-const LEFT: Duration = Duration::from_secs(5);
-
-/// Directories that have left the set of late, or were removed.
-#[derive(Debug)]
+/// Directories that have left the set, or were removed, and of which events may still tell what had happened in them before.
+#[derive(Debug, Default)]
 pub(super) struct Left {
-    /// Of the time since `since`, and of the one before it.
-    now: HashSet<Key>,
-    before: HashSet<Key>,
+    /// The batch in which the last of those events is looked at, once it is read.
+    until: HashMap<Key, Option<u64>>,
+    /// Those without one.
+    fresh: Vec<Key>,
     /// More have left than are kept: any may have.
-    more: [bool; 2],
-    since: Instant,
-}
-
-impl Default for Left {
-    fn default() -> Self {
-        Left { now: HashSet::new(), before: HashSet::new(), more: [false; 2], since: Instant::now() }
-    }
+    more: Option<Option<u64>>,
 }
 
 impl Left {
     pub(super) fn add(&mut self, key: Key) {
-        if self.now.is_empty() || self.since.elapsed() >= LEFT {
-            self.before = std::mem::take(&mut self.now);
-            (self.more, self.since) = ([false, self.more[0]], Instant::now());
+        if self.until.len() >= MOST_LEFT {
+            self.more = Some(None);
+        } else if self.until.insert(key.clone(), None) != Some(None) {
+            self.fresh.push(key);
         }
-        if self.now.len() < MOST_LEFT {
-            self.now.insert(key);
-        } else {
-            self.more[0] = true;
+    }
+
+    /// Everything was read up to now, and is looked at with this batch at the latest.
+    pub(super) fn read(&mut self, batch: u64) {
+        for key in self.fresh.drain(..) {
+            self.until.insert(key, Some(batch));
+        }
+        self.more = self.more.map(|until| until.or(Some(batch)));
+    }
+
+    /// This batch was looked at.
+    pub(super) fn looked(&mut self, batch: u64) {
+        if !self.until.is_empty() {
+            let over = |until: Option<u64>| until.is_some_and(|until| until <= batch);
+            self.until.retain(|_, until| !over(*until));
+            self.more = self.more.filter(|until| !over(*until));
         }
     }
 
     fn may_hold(&self, key: &Key) -> bool {
-        self.more != [false; 2] || self.now.contains(key) || self.before.contains(key)
+        self.more.is_some() || self.until.contains_key(key)
     }
 }
 
@@ -123,8 +126,12 @@ impl Looker {
         !told.iter().any(|(dir, name)| elsewhere(dir, name_number(name)))
     }
 
-    /// Has an event of late told of this directory in one that is inside? It may have left since.
+    /// Was it in the set when what is looked at now happened, as far as its own events and those of what it was in tell? It may
+    /// have left since.
     pub(super) fn was_inside(&self, model: &Model, dir: &Key) -> bool {
+        if self.left.may_hold(dir) {
+            return true;
+        }
         let named = [&self.named, &self.named_before].into_iter().filter_map(|named| named.get(dir));
         named.flatten().any(|(above, _)| model.by_key(above).is_some())
     }
@@ -170,8 +177,10 @@ impl Looker {
             return Whereabouts::Unknown;
         }
         self.unknown.insert(key.clone(), true);
-        // What moves in from now on is listed, and followed from before that.
-        capture.looks().ignore(key);
+        if !self.was_inside(model, key) {
+            // What moves in from now on is listed, and followed from before that.
+            capture.looks().ignore(key);
+        }
         Whereabouts::Outside
     }
 
