@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-/// Renames that are remembered.
-const MOST: usize = 1024;
+/// Renames that are remembered: more than a log holds that is being sent.
+const MOST: usize = 16 * 1024;
 /// Places that one is followed to.
 const PLACES: usize = 16;
 
@@ -34,8 +34,8 @@ impl Moves {
     }
 
     fn behind(&self, position: u64) -> impl Iterator<Item = (&Place, &Place)> {
-        let behind = self.renames.iter().filter(move |(at, ..)| *at > position);
-        behind.map(|(_, from, to)| (from, to))
+        let behind = self.renames.partition_point(|(at, ..)| *at <= position);
+        self.renames.range(behind..).map(|(_, from, to)| (from, to))
     }
 
     /// The place itself, and all to which what stood there may have been moved by a rename that is remembered and was not applied

@@ -2,8 +2,8 @@
 //!
 //! A barrier is a mark in the log. It may be passed on only when nothing that stood before it is *owed*: a record is owed when
 //! its file had moved by the time its turn came, until it has been sent; a place is, when an operation on it failed on the
-//! target, until it was sent anew. Only what was owed before the mark's turn first came counts, so that what others do
-//! meanwhile does not hold it up.
+//! target, until it was sent anew. Only what was owed before the mark's turn first came counts, and of failures those told by its
+//! first answer, and later those of what was sent anew because of them; so that what others do meanwhile does not hold it up.
 
 use super::super::common::Common;
 use super::super::model::Identity;
@@ -11,7 +11,7 @@ use super::super::moves::Place;
 use super::super::record::Record;
 use super::Desk;
 use crate::engine::source::folder::split;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ const PATIENCE: u32 = 3;
 pub(super) struct Barriers {
     /// Those that the looker has not taken yet.
     pub(super) asked: Vec<u64>,
+    /// Those that go round once more, or may have to.
+    pub(super) returned: Vec<u64>,
     pub(super) marks: HashMap<u64, Mark>,
     pub(super) reached: HashMap<u64, Option<Spent>>,
     /// Marks whose turn has come for the first time.
@@ -41,6 +43,13 @@ pub(super) struct Mark {
     /// Failures that were taken up before it was logged last.
     pub(super) taken: u64,
     passed: Option<u64>,
+    /// Failures that were told by its first answer, and by its last one.
+    first: Option<u64>,
+    told: u64,
+    /// Something had failed by its last answer.
+    failing: bool,
+    /// What was sent anew before it was logged last, because of failures that it waits for.
+    anew: HashSet<Identity>,
     spent: Option<Spent>,
 }
 
@@ -70,17 +79,21 @@ impl Barriers {
         Some(passed)
     }
 
-    /// Sends a mark round once more, if it was not too often. True: so it is.
+    /// Counts a further round of a mark. False: it went round too often.
     fn again(&mut self, number: u64, why: impl FnOnce() -> Spent) -> bool {
         let Some(mark) = self.marks.get_mut(&number) else { return false };
         mark.rounds += 1;
         let again = mark.rounds <= ROUNDS;
-        if again {
-            self.asked.push(number);
-        } else {
+        if !again {
             mark.spent = Some(why());
         }
         again
+    }
+
+    /// A mark has come to its end.
+    fn reach(&mut self, number: u64) {
+        let spent = self.marks.remove(&number).and_then(|mark| mark.spent);
+        self.reached.insert(number, spent);
     }
 
     /// A mirror is through with a file.
@@ -92,6 +105,7 @@ impl Barriers {
     pub(super) fn clear(&mut self) {
         self.marks.clear();
         self.parked.clear();
+        self.returned.clear();
     }
 }
 
@@ -116,20 +130,47 @@ impl Desk {
             // Who was to send it may have lost it, as a mirror that has brought it does not pay.
             self.jobs.requests.owed.extend(self.owing.before(passed));
         }
+        if again {
+            self.barriers.returned.push(number);
+        }
         again
     }
 
-    /// A mark's answer has come: it is reached, or (true) goes round once more, as something before it has failed. One that
-    /// nobody waits for, or that was dropped with the log, is none.
+    /// A mark's answer has come: it is reached, or (true) something has failed, and the looker, once it has sent that anew, tells
+    /// whether the mark goes round once more ([`Desk::judge`]). One that nobody waits for, or that was dropped with the log, is none.
     pub(super) fn answer(&mut self, number: u64) -> bool {
-        let Some(mark) = self.barriers.marks.get(&number) else { return false };
+        let Some(mark) = self.barriers.marks.get_mut(&number) else { return false };
+        mark.told = self.failures.count;
+        mark.first.get_or_insert(mark.told);
         // What was sent anew may have failed again, there or below, so each answer counts and not only the first.
-        let failed = self.failures.behind(mark.taken);
-        if failed.is_some_and(|place| self.barriers.again(number, || Spent::Failed(place))) {
+        mark.failing = self.failures.behind(mark.taken).next().is_some();
+        if mark.failing {
+            self.barriers.returned.push(number);
             return true;
         }
-        let spent = self.barriers.marks.remove(&number).and_then(|mark| mark.spent);
-        self.barriers.reached.insert(number, spent);
+        self.barriers.reach(number);
+        false
+    }
+
+    /// Everything that failed by a mark's last answer was sent anew. True: the mark goes round once more, as that is what it waits
+    /// for. False: it is reached, or there is none.
+    pub(super) fn judge(&mut self, number: u64) -> bool {
+        let Some(mark) = self.barriers.marks.get_mut(&number) else { return false };
+        if !std::mem::take(&mut mark.failing) {
+            return true;
+        }
+        let (first, told) = (mark.first.unwrap_or(0), mark.told);
+        let (before, mut place) = (std::mem::take(&mut mark.anew), None);
+        for failure in self.failures.behind(mark.taken).take_while(|failure| failure.number <= told) {
+            if failure.number <= first || failure.ids.iter().any(|id| before.contains(id)) {
+                mark.anew.extend(&failure.ids);
+                place.get_or_insert_with(|| failure.place.clone());
+            }
+        }
+        if place.is_some_and(|place| self.barriers.again(number, || Spent::Failed(place))) {
+            return true;
+        }
+        self.barriers.reach(number);
         false
     }
 }
@@ -144,16 +185,23 @@ impl Common {
         std::mem::take(&mut self.desk().barriers.asked)
     }
 
-    /// Those that go round once more.
+    /// Those that go round once more, or may have to.
     pub(in super::super) fn take_returned(&self) -> Vec<u64> {
+        std::mem::take(&mut self.desk().barriers.returned)
+    }
+
+    /// Of those that may have to go round once more, the ones that do; what had failed was sent anew.
+    pub(in super::super) fn judge(&self, mut numbers: Vec<u64>) -> Vec<u64> {
         let mut desk = self.desk();
-        let Barriers { asked, marks, .. } = &mut desk.barriers;
-        let returned = |number: &mut u64| marks.get(number).is_some_and(|mark| mark.rounds > 0);
-        asked.extract_if(.., returned).collect()
+        numbers.retain(|number| desk.judge(*number));
+        drop(desk);
+        self.told.notify_all();
+        numbers
     }
 
     pub(in super::super) fn has_new_marks(&self) -> bool {
-        !self.desk().barriers.asked.is_empty()
+        let Desk { barriers, .. } = &*self.desk();
+        !barriers.asked.is_empty() || !barriers.returned.is_empty()
     }
 
     /// Something that the barrier has to wait for is still being looked for, and it waits no longer.
@@ -240,6 +288,7 @@ impl Common {
         desk.barriers.marks.remove(&number);
         desk.barriers.reached.remove(&number);
         desk.barriers.asked.retain(|asked| *asked != number);
+        desk.barriers.returned.retain(|returned| *returned != number);
     }
 
     pub(in super::super) fn wake_barriers(&self) {

@@ -23,14 +23,24 @@ pub(super) struct Failures {
     pub(super) blocked: Vec<Failing>,
     /// Files whose content was sent in vain to a place that is gone.
     pub(super) rewrites: Vec<Identity>,
-    /// All of these, while a barrier may ask for them, and how many such there were with each.
-    told: Vec<(u64, Place)>,
-    count: u64,
+    /// All of these, while a barrier may ask for them.
+    told: Vec<Told>,
+    /// How many there were.
+    pub(super) count: u64,
     /// Of these, what the looker has taken.
     pub(super) taken: u64,
     /// Places that were to be sent anew when the log was lost.
     unhealed: Vec<Failing>,
     moves: Moves,
+}
+
+/// A failure, with how many there were up to it.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) number: u64,
+    pub(super) place: Place,
+    /// What may have stood there, and was sent anew: known once the looker has taken it.
+    pub(super) ids: Vec<Identity>,
 }
 
 #[derive(Debug, Default)]
@@ -65,43 +75,50 @@ impl Failures {
         }
         healed.after = reached.asked + 1;
         self.heals.push((place.clone(), reached.upto));
-        self.note(place);
+        self.note(place, Vec::new());
         true
     }
 
     /// The file's content was sent to a place that is gone.
     pub(super) fn rewrite(&mut self, id: Identity, place: &Place) {
         self.rewrites.push(id);
-        self.note(place.clone());
+        self.note(place.clone(), vec![id]);
     }
 
     /// A directory stood in the way.
     fn block(&mut self, place: Place, upto: u64) {
         if !self.blocked.iter().any(|(known, _)| *known == place) {
             self.blocked.push((place.clone(), upto));
-            self.note(place);
+            self.note(place, Vec::new());
         }
     }
 
-    fn note(&mut self, place: Place) {
+    fn note(&mut self, place: Place, ids: Vec<Identity>) {
         self.count += 1;
-        self.told.push((self.count, place));
+        self.told.push(Told { number: self.count, place, ids });
+    }
+
+    /// What was sent anew for a place that the looker has taken.
+    pub(super) fn found(&mut self, place: &Place, ids: &[Identity]) {
+        let taken = self.taken;
+        let of_place = self.told.iter_mut().filter(|told| told.number <= taken && told.place == *place);
+        of_place.for_each(|told| told.ids.extend_from_slice(ids));
     }
 
     pub(super) fn has_any(&self) -> bool {
         !self.heals.is_empty() || !self.blocked.is_empty() || !self.rewrites.is_empty()
     }
 
-    /// The first failure behind so many.
-    pub(super) fn behind(&self, taken: u64) -> Option<Place> {
-        self.told.iter().find(|(number, _)| *number > taken).map(|(_, place)| place.clone())
+    /// The failures behind so many, in their order.
+    pub(super) fn behind(&self, taken: u64) -> impl Iterator<Item = &Told> {
+        self.told.iter().filter(move |told| told.number > taken)
     }
 
     /// The looker takes all. `marks`: what the barriers on their way had taken.
     pub(super) fn take(&mut self, marks: impl Iterator<Item = u64>) {
         self.taken = self.count;
         let oldest = marks.min().unwrap_or(self.taken);
-        self.told.retain(|(number, _)| *number > oldest);
+        self.told.retain(|told| told.number > oldest);
     }
 
     /// All is applied: what fails from now on is new.
@@ -160,6 +177,16 @@ impl Common {
     /// The place of an operation that has just failed.
     pub(in super::super) fn failing(&self, place: Place) -> Failing {
         (place, self.desk().sent.upto)
+    }
+
+    /// May a barrier ask what was sent anew for a failure?
+    pub(in super::super) fn has_barriers(&self) -> bool {
+        !self.desk().barriers.marks.is_empty()
+    }
+
+    /// What may have stood at a place where an operation has failed was sent anew.
+    pub(in super::super) fn found_failing(&self, place: &Place, ids: &[Identity]) {
+        self.desk().failures.found(place, ids);
     }
 
     /// The places that were to be sent anew when the log was lost.

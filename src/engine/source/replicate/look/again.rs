@@ -163,6 +163,13 @@ impl Looker {
         for place in heals {
             let found = common.now_at(&place);
             let mut model = common.turn();
+            if common.has_barriers() {
+                let used = found.iter().filter(|(node, _)| model.is_used(*node));
+                let all =
+                    used.flat_map(|(node, there)| if *there { model.all_below(*node) } else { vec![*node] });
+                let ids: Vec<Identity> = all.map(|node| model.entry(node).id).collect();
+                common.found_failing(&place.0, &ids);
+            }
             for (node, there) in found {
                 if !model.is_used(node) || !done.insert(node) {
                     continue;
@@ -185,6 +192,9 @@ impl Looker {
         let model = common.turn();
         let mut removes = common.origins(failing);
         let (place, _) = failing;
+        let concerned = removes.iter().chain([place]).filter_map(|(root, path)| model.at(*root, path));
+        let ids: Vec<Identity> = concerned.map(|node| model.entry(node).id).collect();
+        common.found_failing(place, &ids);
         removes.retain(|(root, path)| model.at(*root, path).is_none());
         if model.at(place.0, &place.1).is_some_and(|node| model.entry(node).kind != FileKind::Directory) {
             removes.push(place.clone());

@@ -36,13 +36,14 @@ impl Looker {
         true
     }
 
-    /// Barriers that go round once more wait only for what is owed: for no further looks, if that was found at once.
+    /// What has failed is sent anew. Barriers that go round once more because of that wait only for what is owed: for no further looks, if that was found at once.
     pub(super) fn send_back(&mut self) {
         let again = self.common.take_returned();
         if again.is_empty() {
             return;
         }
         self.repay(true);
+        let again = self.common.judge(again);
         // What was missed just now counts with the next batch.
         let upto = self.batch + 1;
         if self.is_settled(upto) && !self.common.has_requests() {
