@@ -1,7 +1,7 @@
 //! The DTCL runtime: the Double-Take Command Language and the replication engine that it drives.
 //!
 //! Arrows point one way: `cli, shell -> runtime -> commands -> machine -> api <- engine -> wire, sys`;
-//! `runtime, commands -> lang`. `lang` and `api` depend on nothing above them.
+//! `service -> engine, wire`; `runtime, commands -> lang`. `lang` and `api` depend on nothing above them.
 
 // pest's generated parsers name it: without pest's `std` feature they do not measure the stack at each step.
 extern crate alloc;
@@ -14,6 +14,7 @@ pub mod lang;
 pub mod machine;
 pub mod nearest;
 pub mod runtime;
+pub mod service;
 pub mod shell;
 pub mod sys;
 pub mod wire;

@@ -19,15 +19,10 @@ fn a_wrong_command_line_names_what_would_be_right() {
         ("drain-timeout", &["--drain-timeout", "soon", "-i"]),
         ("value-of-a-switch", &["--json=yes", "-i"]),
         ("dry-run", &["--dry-run", "-f", "x.dtcl"]),
+        ("serve-word", &["serve", "now"]),
     ] {
         home.dtcl().args(args).run().status(2).golden(&format!("cli/usage-{name}"));
     }
-}
-
-#[test]
-fn the_service_is_for_a_later_version() {
-    let home = Home::new();
-    home.dtcl().arg("serve").run().status(1).golden("cli/serve");
 }
 
 #[test]

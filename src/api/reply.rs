@@ -35,7 +35,7 @@ pub enum Reply {
     Settings(Vec<SettingRow>),
 }
 
-/// What a login grants; LOGIN returns its number (0, 1, 2).
+/// What a login grants, in rising order; LOGIN returns its number (0, 1, 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Access {
     None = 0,

@@ -3,7 +3,7 @@
 //! Names and paths that a person typed are `String`s (scripts are UTF-8); names read from a disk are bytes and
 //! reach a client only as escaped text.
 
-use super::ConnectionId;
+use super::{Access, ConnectionId};
 use serde::{Deserialize, Serialize};
 
 /// A request to one machine.
@@ -22,6 +22,8 @@ pub enum Request {
     Ping,
     /// -> `Reply::Version`
     Version,
+    /// Ends the service in good order. -> `Reply::Done` before it ends; -161 where no service runs
+    Shutdown,
     /// A directory's entries. -> `Reply::Directory`
     Directory {
         path: String,
@@ -196,35 +198,84 @@ pub enum Request {
 }
 
 impl Request {
-    /// True for requests that change nothing; what monitor access may send.
-    pub fn is_read_only(&self) -> bool {
+    /// The access that a caller needs for it. A service looks at it for each request, whatever the caller's program has
+    /// looked at before.
+    pub fn needs(&self) -> Access {
         use Request::*;
-        matches!(
-            self,
-            Login { .. }
-                | Logout
-                | Ping
-                | Version
-                | Directory { .. }
-                | RuleList { .. }
-                | RepsetList
-                | RepsetDisplay { .. }
-                | RepsetCalculate { .. }
-                | RepsetExport { .. }
-                | RepsetTest { .. }
-                | Status { .. }
-                | StatusAll
-                | StatusSource
-                | StatusTarget
-                | ConnectionIdOf { .. }
-                | Explain { .. }
-                | VerifyReport { .. }
-                | Wait { .. }
-                | Barrier { .. }
-                | Get { .. }
-                | GetDefault { .. }
-                | Options { .. }
-        )
+        match self {
+            Login { .. } | Logout | Ping | Version => Access::None,
+
+            Directory { .. }
+            | RuleList { .. }
+            | RepsetList
+            | RepsetDisplay { .. }
+            | RepsetCalculate { .. }
+            | RepsetExport { .. }
+            | RepsetTest { .. }
+            | Status { .. }
+            | StatusAll
+            | StatusSource
+            | StatusTarget
+            | ConnectionIdOf { .. }
+            | Explain { .. }
+            | VerifyReport { .. }
+            | Wait { .. }
+            | Barrier { .. }
+            | Get { .. }
+            | GetDefault { .. }
+            | Options { .. } => Access::Monitor,
+
+            RepsetCreate { .. }
+            | RuleAdd { .. }
+            | RuleRemove { .. }
+            | RepsetSave { .. }
+            | RepsetRename { .. }
+            | RepsetCopy { .. }
+            | RepsetDelete { .. }
+            | RepsetResync { .. }
+            | RepsetImport { .. }
+            | Connect(_)
+            | Disconnect { .. }
+            | MirrorStart { .. }
+            | MirrorStop { .. }
+            | MirrorPause { .. }
+            | MirrorResume { .. }
+            | Verify { .. }
+            | VerifyStop { .. }
+            | VerifyPause { .. }
+            | VerifyResume { .. }
+            | ReplicationStart { .. }
+            | ReplicationStop { .. }
+            | Set { .. }
+            | SetDefault { .. }
+            | Shutdown => Access::Full,
+        }
+    }
+}
+
+impl Request {
+    /// The connection that it names by number.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        use Request::*;
+        match self {
+            Disconnect { connection, .. }
+            | Status { connection }
+            | MirrorStart { connection, .. }
+            | MirrorStop { connection }
+            | MirrorPause { connection }
+            | MirrorResume { connection }
+            | Verify { connection, .. }
+            | VerifyStop { connection }
+            | VerifyPause { connection }
+            | VerifyResume { connection }
+            | VerifyReport { connection }
+            | Wait { connection, .. }
+            | ReplicationStart { connection }
+            | ReplicationStop { connection }
+            | Barrier { connection, .. } => Some(*connection),
+            Explain { connection, .. } => *connection,
+            _ => None,
+        }
     }
 }
 

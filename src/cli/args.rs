@@ -34,6 +34,8 @@ pub enum Form {
     Words(Vec<String>),
     /// `--check FILE ...`
     Check(Vec<Input>),
+    /// `serve`
+    Serve,
     Help,
     Version,
     /// A form of a later version: its name.
@@ -156,10 +158,13 @@ fn form(args: impl IntoIterator<Item = OsString>, options: &mut Options) -> Resu
             }
             Arg::Long("check") => return check(&mut parser, options),
             Arg::Value(word) => {
-                let mut words = vec![text(word)?];
+                let word = text(word)?;
+                if word.eq_ignore_ascii_case("serve") {
+                    return serve(&mut parser, options);
+                }
+                let mut words = vec![word];
                 words.extend(rest(&mut parser)?);
                 return Ok(match words[0].to_ascii_lowercase().as_str() {
-                    "serve" => Form::Later("serve"),
                     "user" => Form::Later("user"),
                     _ => Form::Words(words),
                 });
@@ -167,6 +172,18 @@ fn form(args: impl IntoIterator<Item = OsString>, options: &mut Options) -> Resu
             arg => return Err(unknown(&arg)),
         }
     }
+}
+
+/// `serve` and its options.
+fn serve(parser: &mut lexopt::Parser, options: &mut Options) -> Result<Form, UsageError> {
+    while let Some(arg) = parser.next().map_err(unexpected)? {
+        match arg {
+            Arg::Long("drain-timeout") => options.drain = seconds(value(parser, "a number of seconds")?)?,
+            Arg::Value(_) => return Err(UsageError::Extra { form: "serve", given: shown(&arg) }),
+            arg => return Err(unknown(&arg)),
+        }
+    }
+    Ok(Form::Serve)
 }
 
 fn check(parser: &mut lexopt::Parser, options: &mut Options) -> Result<Form, UsageError> {
@@ -308,7 +325,11 @@ mod tests {
     }
 
     #[test]
-    fn serve_is_for_a_later_version() {
-        assert_eq!(parsed(&["serve", "--listen", "x"]), Ok(Form::Later("serve")));
+    fn a_service_takes_its_own_options() {
+        assert_eq!(parsed(&["serve"]), Ok(Form::Serve));
+        let invocation = parse(["serve", "--drain-timeout", "5"].map(OsString::from)).unwrap();
+        assert_eq!(invocation.options.drain, Duration::from_secs(5));
+        assert!(matches!(parsed(&["serve", "now"]), Err(UsageError::Extra { form: "serve", .. })));
+        assert!(matches!(parsed(&["serve", "--loud"]), Err(UsageError::Unknown { .. })));
     }
 }

@@ -12,6 +12,7 @@ Usage:
   DTCL [OPTION ...] -c \"TEXT\"             run the text as a script
   DTCL [OPTION ...] WORD ...              run the words as one command, e.g. DTCL status con 1
   DTCL --check [--json] FILE ...          parse and check scripts, run nothing
+  DTCL serve [--drain-timeout SECONDS]    run the service of this home until SIGTERM or SHUTDOWN
 
 Options:
   -i, --interactive            the interactive shell

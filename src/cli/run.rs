@@ -15,6 +15,7 @@ use crate::commands::{Mode, Session};
 use crate::engine::home::Home;
 use crate::machine::{Connector, Machine, Machines};
 use crate::runtime::Interpreter;
+use crate::service;
 use crate::shell::{self, lines::Plain};
 use crate::sys::signal::{self, Manner};
 
@@ -27,6 +28,9 @@ const STOPPED_DRAIN: Duration = Duration::from_secs(10);
 /// Runs a form that has an interpreter; gives the exit status.
 pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
     let shell = form == Form::Interactive;
+    if form == Form::Serve {
+        return serve(options);
+    }
     let (connector, home) = connector();
     let mut session = Session::new(connector, ui::console(output, shell));
     if options.json {
@@ -44,10 +48,26 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
         Form::Text(text) => interpreter.run_script("-c", text.as_bytes(), Vec::new()),
         Form::Words(words) => interpreter.run_words(&words),
         Form::Check(files) => check(&mut interpreter, &files, options),
-        Form::Help | Form::Version | Form::Later(_) => USAGE,
+        Form::Serve | Form::Help | Form::Version | Form::Later(_) => USAGE,
     };
     close(&mut interpreter, options.drain);
     status
+}
+
+/// `serve`: the service of the home, in the foreground.
+fn serve(options: &Options) -> i32 {
+    signal::set_manner(Manner::Elsewhere);
+    match Home::find() {
+        Ok(home) => service::run(home, options.drain),
+        Err(error) => {
+            let error = ApiError::from(error);
+            eprintln!(
+                "{}",
+                help::told(&error.message, error.help.as_deref().unwrap_or_default(), false, false)
+            );
+            1
+        }
+    }
 }
 
 /// `-i`: at a terminal with a line editor, else line by line.
@@ -92,6 +112,9 @@ fn close(interpreter: &mut Interpreter, drain: Duration) {
 fn busy(session: &mut Session) -> Vec<String> {
     let mut busy = Vec::new();
     for machine in session.machines_in_use() {
+        if machine.keeps_connections() {
+            continue;
+        }
         let Ok(Reply::Connections(connections)) = session.ask(&machine, Request::StatusAll) else { continue };
         let working = connections.iter().filter(|connection| {
             let queued = connection.mirror_bytes_queued + connection.replication_bytes_queued;

@@ -80,6 +80,34 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// The name that this machine is known by.
+    pub fn machine_name(&self) -> &str {
+        &self.source
+    }
+
+    /// Writes a line of information into this engine's log.
+    pub fn note(&self, text: &str) {
+        let _entered = self.kept.log.enter();
+        tracing::info!("{text}");
+    }
+
+    /// Reads `DT.conf` again: what a person changed there takes effect as a SET of it would. A bad value is told in the log.
+    pub fn reread(&self) {
+        let _entered = self.kept.log.enter();
+        match self.kept.settings.reread() {
+            Ok(problems) => {
+                for problem in problems {
+                    tracing::warn!("{problem}");
+                }
+                self.kept.log.configure(&self.kept.settings.log());
+                tracing::info!("The options were read again");
+            }
+            Err(error) => tracing::error!("The options could not be read again: {error}"),
+        }
+    }
+}
+
 /// A lock whose holder panicked is taken all the same: each holder leaves a whole state behind.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,58 +1,94 @@
-//! The engine inside this process. Opened on the first request, so that a script which asks nothing starts nothing.
+//! This machine: the service of the home where one answers, else an engine inside this process. Which of them is found out by the
+//! first request, so that a script which asks nothing starts nothing.
 
 use super::Machine;
-use crate::api::{ApiError, Reply, Request, Watch};
+use super::remote::Remote;
+use crate::api::{Access, ApiError, Reply, Request, Watch};
 use crate::engine::Engine;
 use crate::engine::home::Home;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// This process's machine, under one of its names.
-pub struct Embedded {
+/// This machine, under one of its names.
+pub struct Local {
     name: String,
     cell: Arc<Cell>,
 }
 
-/// The engine that all names of this machine share, once it is open.
+/// What all names of this machine share, once it is open.
 pub(super) struct Cell {
     home: Home,
-    engine: Mutex<Option<Arc<Engine>>>,
+    /// Where the system's service is asked for before an engine of one's own is opened; None where a home was chosen.
+    system: Option<PathBuf>,
+    open: Mutex<Option<Open>>,
+}
+
+/// The machine behind all names.
+#[derive(Clone)]
+enum Open {
+    Embedded(Arc<Engine>),
+    Service(Arc<Remote>),
 }
 
 impl Cell {
-    pub(super) fn new(home: Home) -> Self {
-        Cell { home, engine: Mutex::new(None) }
+    pub(super) fn new(home: Home, system: Option<PathBuf>) -> Self {
+        Cell { home, system, open: Mutex::new(None) }
     }
 
-    fn engine(&self) -> Result<Arc<Engine>, ApiError> {
-        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(engine) = &*engine {
-            return Ok(Arc::clone(engine));
+    fn open(&self, name: &str) -> Result<Open, ApiError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = &*open {
+            return Ok(open.clone());
         }
-        let opened = Engine::open(self.home.clone())?;
-        *engine = Some(Arc::clone(&opened));
-        Ok(opened)
+        let opened = match self.service(name)? {
+            Some(service) => Open::Service(Arc::new(service)),
+            None => Open::Embedded(Engine::open(self.home.clone())?),
+        };
+        Ok(open.insert(opened).clone())
+    }
+
+    /// The service of the home; without one the system's, if it grants the caller anything.
+    fn service(&self, name: &str) -> Result<Option<Remote>, ApiError> {
+        if let Some(service) = Remote::of_home(name, self.home.run_dir())? {
+            return Ok(Some(service));
+        }
+        let Some(system) = &self.system else { return Ok(None) };
+        let service = Remote::of_home(name, system)?;
+        Ok(service.filter(|service| service.own_access() > Access::None))
     }
 }
 
-impl Embedded {
+impl Local {
     pub(super) fn new(name: impl Into<String>, cell: Arc<Cell>) -> Self {
         Self { name: name.into(), cell }
     }
 }
 
-impl Machine for Embedded {
+impl Machine for Local {
     fn name(&self) -> &str {
         &self.name
     }
 
     fn call(&self, request: Request, watch: &mut dyn Watch) -> Result<Reply, ApiError> {
-        self.cell.engine()?.call(request, watch)
+        match self.cell.open(&self.name)? {
+            Open::Embedded(engine) => engine.call(request, watch),
+            Open::Service(service) => service.call(request, watch),
+        }
     }
 
-    /// A later request would open the engine anew.
+    fn keeps_connections(&self) -> bool {
+        let open = self.cell.open.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*open, Some(Open::Service(_)))
+    }
+
+    /// A later request would look anew.
     fn close(&self, drain: Duration) -> Vec<String> {
-        let engine = self.cell.engine.lock().unwrap_or_else(PoisonError::into_inner).take();
-        engine.map(|engine| engine.close(drain)).unwrap_or_default()
+        let open = self.cell.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match open {
+            Some(Open::Embedded(engine)) => engine.close(drain),
+            Some(Open::Service(service)) => service.close(drain),
+            None => Vec::new(),
+        }
     }
 }

@@ -1,13 +1,14 @@
-//! The machines that a client of this program can reach: the engine inside this process, and no other yet.
+//! The machines that a client of this program can reach: this one, and no other yet.
 
-use super::embedded::Cell;
-use super::{Connector, Embedded, Machine};
+use super::local::Cell;
+use super::{Connector, Local, Machine};
 use crate::api::ApiError;
 use crate::engine::connect::address;
 use crate::engine::home::Home;
 use std::sync::Arc;
 
-/// Opens machines for one home. All names of this host share one engine, opened at the first request that needs it.
+/// Opens machines for one home. All names of this host share one engine or one session with its service, opened at the first
+/// request that needs it.
 pub struct Machines {
     cell: Arc<Cell>,
 }
@@ -15,7 +16,10 @@ pub struct Machines {
 impl Machines {
     #[allow(clippy::new_ret_no_self)] // the rooms above know the trait only
     pub fn new(home: Home) -> Arc<dyn Connector> {
-        Arc::new(Machines { cell: Arc::new(Cell::new(home)) })
+        // Who chose a home means that one.
+        let chosen = std::env::var_os("DTCL_HOME").is_some_and(|home| !home.is_empty());
+        let system = (!chosen && home != Home::system()).then(|| Home::system().run_dir().to_owned());
+        Arc::new(Machines { cell: Arc::new(Cell::new(home, system)) })
     }
 }
 
@@ -30,7 +34,7 @@ impl Connector for Machines {
 
     fn open(&self, name: &str) -> Result<Arc<dyn Machine>, ApiError> {
         address::reach(name)?;
-        Ok(Arc::new(Embedded::new(name, Arc::clone(&self.cell))))
+        Ok(Arc::new(Local::new(name, Arc::clone(&self.cell))))
     }
 }
 

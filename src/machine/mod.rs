@@ -1,9 +1,10 @@
 //! A client's handle on a machine: embedded or remote, behind one trait. Handlers and scripts know only this.
 
-mod embedded;
+mod local;
 mod machines;
+mod remote;
 
-pub use embedded::Embedded;
+pub use local::Local;
 pub use machines::Machines;
 
 use crate::api::{ApiError, Reply, Request, Watch};
@@ -16,6 +17,11 @@ pub trait Machine: Send + Sync {
 
     /// Asks one thing.
     fn call(&self, request: Request, watch: &mut dyn Watch) -> Result<Reply, ApiError>;
+
+    /// True where connections go on without this client: a service's. Known once it was asked something.
+    fn keeps_connections(&self) -> bool {
+        false
+    }
 
     /// Ends the client's hold on it: an embedded engine drains its connections for at most the given time, closes
     /// them, and names them in the answer; a service's connections stay and nothing is named.

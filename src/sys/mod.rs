@@ -13,6 +13,7 @@ pub mod inotify;
 mod list;
 mod memory;
 pub mod signal;
+pub mod socket;
 mod stat;
 mod sums;
 pub mod terminal;

@@ -22,6 +22,8 @@ pub enum Manner {
     Command = 2,
     /// A line editor waits at the terminal and sees Ctrl-C as a key; the others are handed to it as SIGINT.
     Editing = 3,
+    /// Somebody else in the program has handlers of its own and is told; here nothing happens.
+    Elsewhere = 4,
 }
 
 /// Exit status of a program that was stopped by a signal (language.md 1).
@@ -120,7 +122,11 @@ extern "C" fn handler(signal: libc::c_int) {
     const REQUEST: u8 = Manner::Request as u8;
     const COMMAND: u8 = Manner::Command as u8;
     const EDITING: u8 = Manner::Editing as u8;
+    const ELSEWHERE: u8 = Manner::Elsewhere as u8;
     let manner = MANNER.load(Ordering::SeqCst);
+    if manner == ELSEWHERE {
+        return;
+    }
     if signal == libc::SIGALRM {
         if manner == EDITING && terminated() {
             give_up_line();

@@ -5,6 +5,7 @@
 //! this process and, later, from TCP.
 
 mod answer;
+pub mod control;
 mod op;
 mod primitive;
 

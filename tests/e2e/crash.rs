@@ -3,7 +3,7 @@
 use crate::migration::Migration;
 use crate::needs;
 use crate::support::random::Random;
-use crate::support::{Home, oracle, tree};
+use crate::support::{Home, oracle, tree, wait_for_line};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -13,24 +13,6 @@ use std::time::{Duration, Instant};
 
 fn signal(child: &Child, signal: Signal) {
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
-}
-
-/// Blocks until the script writes this line.
-fn wait_for_line(child: &mut Child, expected: &str) {
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut seen = Vec::new();
-    for line in lines.by_ref() {
-        let line = line.unwrap();
-        if line == expected {
-            // Keep the pipe open, so that the program never meets a closed one.
-            std::mem::forget(lines);
-            return;
-        }
-        seen.push(line);
-    }
-    let mut err = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
-    panic!("the script ended without {expected:?}: {seen:?}\n{err}");
 }
 
 /// Looks until the target holds so many files or the program has ended.

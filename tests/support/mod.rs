@@ -274,6 +274,25 @@ impl Ran {
     }
 }
 
+/// Blocks until the script writes this line.
+pub fn wait_for_line(child: &mut Child, expected: &str) {
+    use std::io::{BufRead as _, Read as _};
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut seen = Vec::new();
+    for line in lines.by_ref() {
+        let line = line.unwrap();
+        if line == expected {
+            // Keep the pipe open, so that the program never meets a closed one.
+            std::mem::forget(lines);
+            return;
+        }
+        seen.push(line);
+    }
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    panic!("the script ended without {expected:?}: {seen:?}\n{err}");
+}
+
 /// Quotes a path for a script.
 pub fn q(path: &Path) -> String {
     format!("\"{}\"", path.to_str().expect("a path for a script is UTF-8").replace('"', "\"\""))

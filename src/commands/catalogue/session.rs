@@ -73,7 +73,10 @@ pub(super) const COMMANDS: &[Command] = &[
     command(Here, "LOAD|UNLOAD SOURCE|TARGET [ON <machine>]", ADMIN, "R", "Loads or unloads the source or target module.")
         .details("`LoadSourceTarget` says what is loaded at start. Without a module its commands fail with -103 or -105.")
         .examples(&["unload target on beta", "load source"]),
-    command(Here, "SHUTDOWN [<machine>]", ADMIN, "R", "Stops the service in good order.").examples(&["shutdown beta"]),
+    command(Here, "SHUTDOWN [<machine>]", ADMIN, "R", "Stops the service in good order.")
+        .details("The service ends its sessions, this one too. An engine inside this program has no service to stop (-161).")
+        .examples(&["shutdown beta"])
+    .run(shutdown),
     command(Here, "CHDIR <path>", MONITOR, "R", "Changes the directory that DIR lists.")
         .details(
             "A directory of the current source, `/` at first; SOURCE sets it back. Relative paths of DIR, REPSET RULE, \
@@ -270,6 +273,14 @@ fn server_list(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> 
 fn ping(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
     let machine = session.open(&args.text("machine")?)?;
     session.order(&machine, Request::Ping)
+}
+
+fn shutdown(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let machine = match args.optional("machine")? {
+        Some(name) => session.open(&name)?,
+        None => session.source_machine()?,
+    };
+    session.order(&machine, Request::Shutdown)
 }
 
 fn version(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {

@@ -14,6 +14,9 @@ impl Session {
         let mut losses = Vec::new();
         for machine in self.machines_in_use() {
             losses.extend(unsaved(&machine));
+            if machine.keeps_connections() {
+                continue;
+            }
             // A machine that no longer answers has nothing that this session could still save.
             if let Ok(Reply::Connections(connections)) = machine.call(Request::StatusAll, &mut ()) {
                 losses.extend(connections.iter().map(|connection| {

@@ -3,46 +3,55 @@
 use crate::api::{ApiError, Code, DirectoryEntry, Reply};
 use crate::engine::connect::mapping::{absolute, shown};
 use crate::engine::log::escape;
-use std::fs::FileType;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use crate::sys::{Dir, FileKind, Names, list_dir};
+use std::ffi::CStr;
+use std::io;
+use std::path::Path;
 
 /// The entries of a directory, sorted by the bytes of their names. -140 for what cannot be listed.
 pub(super) fn directory(path: &str) -> Result<Reply, ApiError> {
     let path = absolute(path, "DIR")?;
-    let failed = |error: std::io::Error| {
-        ApiError::new(Code::SourcePathIsInvalid, format!("{} cannot be listed: {error}", shown(&path)))
-            .help("check the path, or run as a user who may read it")
-    };
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(&path).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        // What goes away while it is listed is left out.
-        let Ok(stat) = entry.metadata() else { continue };
-        entries.push((
-            entry.file_name(),
-            DirectoryEntry {
-                name: escape(entry.file_name().as_bytes()),
-                kind: kind(stat.file_type()),
-                size: stat.size(),
-                modified: stat.mtime(),
-            },
-        ));
-    }
-    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Ok(Reply::Directory(entries.into_iter().map(|(_, entry)| entry).collect()))
+    let dir = Dir::open_root(&path).map_err(|error| failed(&path, &error))?;
+    list(&path, &dir, |_, _| true)
+}
+
+/// Those entries of an open directory that `keep` wants.
+pub(super) fn list(
+    path: &Path,
+    dir: &Dir,
+    keep: impl Fn(&CStr, FileKind) -> bool,
+) -> Result<Reply, ApiError> {
+    let mut names = Names::default();
+    list_dir(dir, &mut names, &mut Vec::new()).map_err(|error| failed(path, &error))?;
+    // What goes away while it is listed is left out.
+    let entries = names.iter().filter_map(|(name, _)| {
+        let stat = dir.stat(name).ok()?;
+        keep(name, stat.kind).then(|| DirectoryEntry {
+            name: escape(name.to_bytes()),
+            kind: letter(stat.kind),
+            size: stat.size,
+            modified: stat.meta.mtime.0,
+        })
+    });
+    Ok(Reply::Directory(entries.collect()))
+}
+
+/// What to say of a directory that cannot be listed.
+pub(super) fn failed(path: &Path, error: &io::Error) -> ApiError {
+    ApiError::new(Code::SourcePathIsInvalid, format!("{} cannot be listed: {error}", shown(path)))
+        .help("check the path, or run as a user who may read it")
 }
 
 /// As ls prints it.
-fn kind(of: FileType) -> char {
-    match of {
-        of if of.is_dir() => 'd',
-        of if of.is_symlink() => 'l',
-        of if of.is_fifo() => 'p',
-        of if of.is_socket() => 's',
-        of if of.is_block_device() => 'b',
-        of if of.is_char_device() => 'c',
-        _ => '-',
+fn letter(kind: FileKind) -> char {
+    match kind {
+        FileKind::File => '-',
+        FileKind::Directory => 'd',
+        FileKind::Symlink => 'l',
+        FileKind::Fifo => 'p',
+        FileKind::Socket => 's',
+        FileKind::Block => 'b',
+        FileKind::Character => 'c',
     }
 }
 

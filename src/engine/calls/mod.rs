@@ -4,13 +4,14 @@ mod browse;
 mod connections;
 mod jobs;
 mod modules;
+mod monitor;
 mod replication;
 mod sets;
 
 use super::Engine;
 use super::connect::address;
 use super::connection::{Step, Work, status};
-use crate::api::{Access, ApiError, Reply, Request, SettingValue, Version, Watch};
+use crate::api::{Access, ApiError, Code, Reply, Request, SettingValue, Version, Watch};
 use std::time::Duration;
 
 impl Engine {
@@ -26,6 +27,11 @@ impl Engine {
             }
             Request::Logout | Request::Ping => Ok(Reply::Done),
             Request::Version => Ok(Reply::Version(version())),
+            Request::Shutdown => Err(ApiError::new(
+                Code::OperationOrCommandIsNotSupported,
+                "no service runs here: the engine is inside this program and ends with it",
+            )
+            .help("DTCL serve starts a service")),
             Request::Directory { path } => browse::directory(&path),
 
             Request::RepsetCreate { .. }

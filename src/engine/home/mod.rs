@@ -14,6 +14,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+/// The name of a service's socket in its home's `run`.
+pub const SOCKET: &str = "DTCL.sock";
+
 /// The places of one engine, all absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {

@@ -47,6 +47,21 @@ pub type Loaded = (Settings, Vec<String>);
 impl Settings {
     /// Reads the home's `DT.conf`; one that does not exist is blank.
     pub fn load(home: &Home) -> Result<Loaded, ApiError> {
+        let (stored, problems) = Self::parse(home)?;
+        let values = Values { at_start: stored.clone(), stored };
+        Ok((Self { home: home.clone(), values: RwLock::new(values) }, problems))
+    }
+
+    /// Reads the file once more. What takes effect after a restart only keeps the value that it had at the start.
+    pub fn reread(&self) -> Result<Vec<String>, ApiError> {
+        // Nobody writes the file meanwhile.
+        let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
+        let (stored, problems) = Self::parse(&self.home)?;
+        values.stored = stored;
+        Ok(problems)
+    }
+
+    fn parse(home: &Home) -> Result<(BTreeMap<&'static str, String>, Vec<String>), ApiError> {
         let path = home.settings_file();
         let (conf, problems) = Conf::read(path).map_err(|error| file_error(home, "read", &error))?;
         let mut problems: Vec<(usize, String)> = problems.into_iter().map(|p| (p.line, p.text)).collect();
@@ -75,8 +90,7 @@ impl Settings {
             .into_iter()
             .map(|(line, text)| format!("{}, line {line}: {text}", path.display()))
             .collect();
-        let values = Values { at_start: stored.clone(), stored };
-        Ok((Self { home: home.clone(), values: RwLock::new(values) }, problems))
+        Ok((stored, problems))
     }
 
     /// The stored value of an option, by any spelling of its name. -116 for one that does not exist.

@@ -1,0 +1,246 @@
+//! A machine whose service answers: one session with it, made anew when the service was restarted.
+
+use super::Machine;
+use crate::api::{Access, ApiError, Code, ConnectionId, Reply, Request, Watch};
+use crate::engine::home::SOCKET;
+use crate::sys;
+use crate::wire::control::{
+    ANSWER_MAX, Ask, ControlError, Incoming, Purpose, REQUEST_MAX, Say, Welcome, frame, greet,
+};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::net::UnixStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, timeout};
+
+/// From the first byte to the service's welcome.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// How soon a caller's wish to end is heard.
+const BEAT: Duration = Duration::from_millis(100);
+
+/// How long a service may take to end a call that its caller gave up.
+const GIVEN_UP: Duration = Duration::from_secs(30);
+
+/// A service, by the directory of its socket.
+pub(super) struct Remote {
+    name: String,
+    run_dir: PathBuf,
+    session: Mutex<Session>,
+}
+
+/// What is known of the service, through all its restarts.
+#[derive(Default)]
+struct Session {
+    line: Option<Line>,
+    /// The last login that was granted: repeated on a new line.
+    login: Option<Request>,
+    /// In which run of the service a connection had this number when we last heard of it.
+    seen: HashMap<ConnectionId, u64>,
+}
+
+/// An open line.
+struct Line {
+    runtime: Runtime,
+    incoming: Incoming<ReadHalf<UnixStream>>,
+    outgoing: WriteHalf<UnixStream>,
+    welcome: Welcome,
+    last: u64,
+}
+
+impl Remote {
+    /// Connects to the service of a home. None: no service runs there.
+    pub(super) fn of_home(name: &str, run_dir: &Path) -> Result<Option<Remote>, ApiError> {
+        let Some(line) = Line::open(name, run_dir)? else { return Ok(None) };
+        let session = Session { line: Some(line), ..Session::default() };
+        Ok(Some(Remote { name: name.to_owned(), run_dir: run_dir.to_owned(), session: Mutex::new(session) }))
+    }
+
+    /// What the caller's own identity grants there.
+    pub(super) fn own_access(&self) -> Access {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        session.line.as_ref().map_or(Access::None, |line| line.welcome.access)
+    }
+}
+
+impl Machine for Remote {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn call(&self, request: Request, watch: &mut dyn Watch) -> Result<Reply, ApiError> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = &mut *session;
+        // One that the service has closed meanwhile carries nothing any more; a new one may.
+        if !session.line.as_mut().is_some_and(Line::is_live) {
+            session.line = None;
+            let mut line = Line::open(&self.name, &self.run_dir)?.ok_or_else(|| gone(&self.name))?;
+            if let Some(login) = &session.login {
+                line.call(login.clone(), &mut ()).map_err(|error| lost(&self.name, &error))??;
+            }
+            session.line = Some(line);
+        }
+        let Some(line) = &mut session.line else { return Err(gone(&self.name)) };
+        let epoch = line.welcome.epoch;
+        if let Some(id) = request.connection()
+            && session.seen.get(&id).is_some_and(|&seen| seen != epoch)
+        {
+            return Err(ApiError::new(
+                Code::ConnectionIDSpecifiedIsInvalid,
+                format!("connection {id} was a number of before {} was restarted", self.name),
+            )
+            .help("STATUS or CONID gives the connection's number of now"));
+        }
+        let asked = request.clone();
+        let answer = match line.call(request, watch) {
+            Ok(answer) => answer,
+            Err(error) => {
+                session.line = None;
+                return Err(lost(&self.name, &error));
+            }
+        };
+        session.note(&asked, &answer, epoch);
+        answer
+    }
+
+    fn keeps_connections(&self) -> bool {
+        true
+    }
+
+    fn close(&self, _: Duration) -> Vec<String> {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Session::default();
+        Vec::new()
+    }
+}
+
+impl Session {
+    /// Remembers what an answer tells about logins and numbers of connections.
+    fn note(&mut self, asked: &Request, answer: &Result<Reply, ApiError>, epoch: u64) {
+        match (asked, answer) {
+            (Request::Login { .. }, Ok(Reply::Access(access))) if *access > Access::None => {
+                self.login = Some(asked.clone());
+            }
+            (Request::Login { .. } | Request::Logout, _) => self.login = None,
+            (_, Ok(Reply::Connected(id))) => {
+                self.seen.insert(*id, epoch);
+            }
+            (_, Ok(Reply::Connection(status))) => {
+                self.seen.insert(status.id, epoch);
+            }
+            (_, Ok(Reply::Connections(all))) => {
+                self.seen.extend(all.iter().map(|status| (status.id, epoch)));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Line {
+    /// None: nobody listens there.
+    fn open(name: &str, run_dir: &Path) -> Result<Option<Line>, ApiError> {
+        let stream = match sys::socket::connect(run_dir, SOCKET) {
+            Ok(stream) => stream,
+            // No home, no service, one that has ended, or one that is not ours to speak with.
+            Err(_) => return Ok(None),
+        };
+        let failed = |error: ControlError| refused(name, &error);
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(|error| failed(error.into()))?;
+        let greeted = runtime.block_on(async {
+            stream.set_nonblocking(true)?;
+            let mut stream = UnixStream::from_std(stream)?;
+            let uid = stream.peer_cred()?.uid();
+            if uid != 0 && uid != nix::unistd::geteuid().as_raw() && !sys::is_root() {
+                // It would be told passwords.
+                return Err(ControlError::Io(std::io::Error::other(format!("it runs as user {uid}"))));
+            }
+            let greeted = timeout(GREETING, async {
+                greet(&mut stream, Purpose::Session).await?;
+                let (reader, outgoing) = split(stream);
+                let mut incoming = Incoming::new(reader);
+                let first = incoming.next::<Say>(ANSWER_MAX).await?;
+                Ok::<_, ControlError>((incoming, outgoing, first))
+            });
+            greeted.await.unwrap_or_else(|_| Err(ControlError::Io(std::io::ErrorKind::TimedOut.into())))
+        });
+        match greeted.map_err(failed)? {
+            (incoming, outgoing, Some(Say::Welcome(welcome))) => {
+                Ok(Some(Line { runtime, incoming, outgoing, welcome, last: 0 }))
+            }
+            (_, _, Some(Say::Closing(error))) => Err(error),
+            _ => Err(failed(ControlError::Stranger)),
+        }
+    }
+
+    /// False when the service has closed the line. Asks nothing of it.
+    fn is_live(&mut self) -> bool {
+        let Line { runtime, incoming, .. } = self;
+        // What comes without a question is a farewell. The wait lets the runtime look at the socket at all.
+        runtime
+            .block_on(async { timeout(Duration::from_millis(1), incoming.next::<Say>(ANSWER_MAX)).await })
+            .is_err()
+    }
+
+    /// Asks one thing. The outer error: the line is of no use any more.
+    fn call(
+        &mut self,
+        request: Request,
+        watch: &mut dyn Watch,
+    ) -> Result<Result<Reply, ApiError>, ControlError> {
+        self.last += 1;
+        let id = self.last;
+        let Line { runtime, incoming, outgoing, .. } = self;
+        let call = match frame(&Ask::Call { id, request }, REQUEST_MAX) {
+            Ok(call) => call,
+            Err(error) => {
+                return Ok(Err(ApiError::new(Code::DataOverload, format!("it cannot be sent: {error}"))));
+            }
+        };
+        runtime.block_on(async {
+            outgoing.write_all(&call).await?;
+            let mut given_up: Option<Instant> = None;
+            loop {
+                // Dropping an unfinished read loses nothing.
+                let said = timeout(BEAT, incoming.next::<Say>(ANSWER_MAX)).await;
+                if given_up.is_none() && watch.cancelled() {
+                    outgoing.write_all(&frame(&Ask::Cancel { id }, REQUEST_MAX)?).await?;
+                    given_up = Some(Instant::now());
+                }
+                match said {
+                    Ok(Ok(Some(Say::Event { id: of, event }))) if of == id => watch.event(event),
+                    Ok(Ok(Some(Say::Done { id: of, result }))) if of == id => return Ok(result),
+                    Ok(Ok(Some(Say::Closing(error)))) => return Ok(Err(error)),
+                    Ok(Ok(Some(_))) => return Err(ControlError::Stranger),
+                    Ok(Ok(None)) => return Err(ControlError::Io(std::io::ErrorKind::UnexpectedEof.into())),
+                    Ok(Err(error)) => return Err(error),
+                    Err(_) if given_up.is_some_and(|since| since.elapsed() > GIVEN_UP) => {
+                        return Err(ControlError::Io(std::io::ErrorKind::TimedOut.into()));
+                    }
+                    Err(_) => {}
+                }
+            }
+        })
+    }
+}
+
+fn gone(name: &str) -> ApiError {
+    ApiError::new(Code::ServerIsNotResponding, format!("the service of {name} does not answer any more"))
+        .help("start it again with DTCL serve, or as a unit of the system")
+}
+
+fn lost(name: &str, error: &ControlError) -> ApiError {
+    ApiError::new(Code::ServerIsNotResponding, format!("the session with {name} was lost: {error}"))
+        .help("what was started there goes on; STATUS shows it")
+}
+
+fn refused(name: &str, error: &ControlError) -> ApiError {
+    let code = match error {
+        ControlError::Version(_) => Code::IncompatibleSourceAndTargetProductVersions,
+        _ => Code::ServerIsNotResponding,
+    };
+    ApiError::new(code, format!("the service of {name} cannot be spoken with: {error}"))
+        .help("VERSION shows this program's version; both sides need the same")
+}

@@ -1,0 +1,206 @@
+//! The daemon: an engine that clients reach over a socket, and that outlives them.
+//!
+//! Invariants: a caller's access is looked at for every request, here and not only in its program; a session holds one thread at
+//! most, and their number is bounded; the end comes in good order and in bounded time, whatever callers do.
+
+mod caller;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use crate::api::{ApiError, Code};
+use crate::engine::Engine;
+use crate::engine::home::{Home, SOCKET};
+use crate::sys;
+use caller::Caller;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// Most sessions at one time; each may hold a thread.
+const SESSIONS: usize = 256;
+
+/// How long sessions may take to hear that the service ends.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Tells what a user (number) with a group (number) may do.
+type Levels = fn(u32, u32) -> Caller;
+
+/// What sessions share.
+struct House {
+    engine: Arc<Engine>,
+    levels: Levels,
+    epoch: u64,
+    ending: watch::Sender<bool>,
+}
+
+impl House {
+    /// Waits for the end.
+    async fn ended(&self, ending: &mut watch::Receiver<bool>) {
+        // The sender lives as long as the house.
+        let _ = ending.wait_for(|ending| *ending).await;
+    }
+}
+
+/// A running service.
+pub struct Service {
+    house: Arc<House>,
+    runtime: Runtime,
+    sessions: tokio::task::JoinHandle<()>,
+}
+
+impl Service {
+    /// Opens the home's engine and its socket. -111 while another engine runs on it.
+    pub fn start(home: Home) -> Result<Service, ApiError> {
+        Self::start_with(home, Caller::of_socket)
+    }
+
+    fn start_with(home: Home, levels: Levels) -> Result<Service, ApiError> {
+        let failed = |what: &str, error: std::io::Error| {
+            ApiError::new(Code::TheServiceFailedToStart, format!("{what}: {error}"))
+                .help("see the reason; DTCL serve needs a home that is its own")
+        };
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(SESSIONS + 16)
+            .thread_name("service")
+            .enable_all()
+            .build()
+            .map_err(|error| failed("no threads could be started", error))?;
+        // Its lock is what makes an old socket nobody's.
+        let engine = Engine::open(home.clone())?;
+        let listener = {
+            let _inside = runtime.enter();
+            listen(&home).map_err(|error| failed("the socket cannot be made", error))?
+        };
+        let (ending, _) = watch::channel(false);
+        let house = Arc::new(House { engine, levels, epoch: epoch(), ending });
+        let sessions = runtime.spawn(accept(listener, Arc::clone(&house)));
+        house.engine.note("Service has started");
+        Ok(Service { house, runtime, sessions })
+    }
+
+    /// Waits until a client asks the service to end.
+    pub async fn asked_to_end(&self) {
+        self.house.ended(&mut self.house.ending.subscribe()).await;
+    }
+
+    /// Ends sessions, then the engine, whose connections get `drain` to come to their end. Names each of them and how it ended.
+    pub fn end(self, drain: Duration) -> Vec<String> {
+        self.house.ending.send_replace(true);
+        let Service { house, runtime, sessions } = self;
+        let told = runtime.block_on(async { tokio::time::timeout(FAREWELL, sessions).await });
+        if told.is_err() {
+            tracing::warn!("Sessions did not end in {} s", FAREWELL.as_secs());
+        }
+        let named = house.engine.close(drain);
+        // A call that hangs in the kernel must not hold the process.
+        runtime.shutdown_background();
+        named
+    }
+}
+
+/// The home's socket. Others may reach it: what they may do there is told by who they are.
+fn listen(home: &Home) -> std::io::Result<UnixListener> {
+    std::fs::set_permissions(home.run_dir(), std::fs::Permissions::from_mode(0o755))?;
+    let listener = sys::socket::listen(home.run_dir(), SOCKET)?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+/// Takes callers in until the service ends, then waits for their sessions.
+async fn accept(listener: UnixListener, house: Arc<House>) {
+    let rooms = Arc::new(Semaphore::new(SESSIONS));
+    let mut ending = house.ending.subscribe();
+    let mut sessions = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = house.ended(&mut ending) => break,
+            Some(_) = sessions.join_next() => continue,
+        };
+        let (stream, credentials) = match accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?, stream))) {
+            Ok((credentials, stream)) => (stream, credentials),
+            Err(error) => {
+                // Out of descriptors: those that leave make room.
+                tracing::warn!("A caller could not be taken in: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let house = Arc::clone(&house);
+        let room = Arc::clone(&rooms).try_acquire_owned();
+        sessions.spawn(async move {
+            let Ok(room) = room else {
+                session::turn_away(stream).await;
+                return;
+            };
+            let levels = house.levels;
+            let asked = tokio::task::spawn_blocking(move || levels(credentials.uid(), credentials.gid()));
+            let caller = asked.await;
+            if let Ok(caller) = caller {
+                session::run(stream, caller, house, room).await;
+            }
+        });
+    }
+    drop(listener);
+    while sessions.join_next().await.is_some() {}
+}
+
+/// A number that no other start of a service has.
+fn epoch() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or_default()
+}
+
+/// `DTCL serve`: runs until SIGTERM, SIGINT or SHUTDOWN. Gives the exit status.
+pub fn run(home: Home, drain: Duration) -> i32 {
+    let said = |error: &ApiError| {
+        eprintln!("error: {error}");
+        if let Some(help) = &error.help {
+            eprintln!("  = help: {help}");
+        }
+    };
+    let service = match Service::start(home.clone()) {
+        Ok(service) => service,
+        Err(error) => {
+            said(&error);
+            return 1;
+        }
+    };
+    let ready = service.runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        // Without a service manager there is nobody to tell.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        loop {
+            tokio::select! {
+                () = service.asked_to_end() => break,
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => service.house.engine.reread(),
+            }
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    for line in service.end(drain) {
+        eprintln!("{line}");
+    }
+    match ready {
+        Ok(()) => 0,
+        Err(error) => {
+            said(&ApiError::new(
+                Code::TheServiceFailedToStart,
+                format!("signals cannot be received: {error}"),
+            ));
+            1
+        }
+    }
+}

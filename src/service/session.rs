@@ -1,0 +1,242 @@
+//! One caller's session: requests one after another, each on a thread of its own while it lasts, so that a caller can always be heard.
+
+use super::House;
+use super::caller::Caller;
+use crate::api::{Access, ApiError, Code, Event, Reply, Request, Watch};
+use crate::wire::control::{
+    ANSWER_MAX, Ask, ControlError, Incoming, Purpose, REQUEST_MAX, STRANGER_MAX, Say, VERSION, Welcome,
+    frame, welcome,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, WriteHalf, split};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// From the first byte to the end of the greeting.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// How long a caller may leave an answer unread. Ctrl-Z of a shell is not to end its session at once.
+const STALL: Duration = Duration::from_secs(600);
+
+/// Frames that wait for a caller to read them; what makes more waits.
+const SAID: usize = 32;
+
+/// Answers of one session on their way out.
+type Out = mpsc::Sender<Vec<u8>>;
+
+/// The call under way.
+struct Running {
+    id: u64,
+    cancelled: Arc<AtomicBool>,
+    /// What the session grants from its end on, if that changes.
+    ended: JoinHandle<Option<Access>>,
+}
+
+/// Serves a caller until it leaves, breaks a rule, or the service ends.
+pub(super) async fn run<S>(mut stream: S, caller: Caller, house: Arc<House>, room: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    match timeout(GREETING, welcome(&mut stream)).await {
+        Ok(Ok(Purpose::Session)) => {}
+        Ok(Err(error)) => {
+            tracing::debug!("{} was refused: {error}", caller.name);
+            return;
+        }
+        Err(_) => return,
+    }
+    let (reader, writer) = split(stream);
+    let (say, said) = mpsc::channel(SAID);
+    let writing = tokio::spawn(write(writer, said));
+    let running = converse(Incoming::new(reader), &say, caller, &house).await;
+    drop(say);
+    if let Some(running) = running {
+        // Its thread may still be in a system call; the session's place is taken until it is back.
+        running.cancelled.store(true, Relaxed);
+        let _ = running.ended.await;
+    }
+    drop(room);
+    let _ = writing.await;
+}
+
+/// Tells a caller for whom there is no room, and lets it go.
+pub(super) async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let full = ApiError::new(Code::ServerIsNotResponding, "the service has too many sessions already")
+        .help("end one of them, or try again later");
+    let _ = timeout(GREETING, async {
+        welcome(&mut stream).await?;
+        stream.write_all(&frame(&Say::Closing(full), ANSWER_MAX)?).await?;
+        Ok::<(), ControlError>(())
+    })
+    .await;
+}
+
+/// Writes what is said. Ends when nothing more can be, or the caller does not read.
+async fn write<S: AsyncWrite>(mut writer: WriteHalf<S>, mut said: mpsc::Receiver<Vec<u8>>) {
+    while let Some(frame) = said.recv().await {
+        match timeout(STALL, writer.write_all(&frame)).await {
+            Ok(Ok(())) => {}
+            _ => return,
+        }
+    }
+    let _ = writer.shutdown().await;
+}
+
+/// Hears the caller. The call that was under way when the session ended is given back.
+async fn converse<R: AsyncRead + Unpin>(
+    mut incoming: Incoming<R>,
+    say: &Out,
+    mut caller: Caller,
+    house: &Arc<House>,
+) -> Option<Running> {
+    let hello = Say::Welcome(Welcome {
+        machine: house.engine.machine_name().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        epoch: house.epoch,
+        access: caller.own,
+    });
+    if !tell(say, &hello).await {
+        return None;
+    }
+    let mut ending = house.ending.subscribe();
+    let mut running: Option<Running> = None;
+    loop {
+        let limit = if caller.access == Access::None { STRANGER_MAX } else { REQUEST_MAX };
+        tokio::select! {
+            asked = incoming.next::<Ask>(limit) => match asked {
+                Ok(Some(Ask::Call { id, request })) => {
+                    if running.is_some() {
+                        tell(say, &Say::Closing(broken("it asked before its last question was answered"))).await;
+                        return running;
+                    }
+                    running = Some(begin(id, request, &caller, say, house));
+                }
+                Ok(Some(Ask::Cancel { id })) => {
+                    // One that has just ended is none to cancel.
+                    if let Some(running) = running.as_ref().filter(|running| running.id == id) {
+                        running.cancelled.store(true, Relaxed);
+                    }
+                }
+                Ok(None) => return running,
+                Err(error) => {
+                    tell(say, &Say::Closing(broken(&error.to_string()))).await;
+                    return running;
+                }
+            },
+            access = async { (&mut running.as_mut()?.ended).await.ok()? }, if running.is_some() => {
+                running = None;
+                caller.access = access.unwrap_or(caller.access);
+            }
+            () = say.closed() => return running,
+            () = house.ended(&mut ending) => {
+                let end = ApiError::new(Code::ServerIsNotResponding, "the service has ended")
+                    .help("start it again; its connections go on as its end says");
+                tell(say, &Say::Closing(end)).await;
+                return running;
+            }
+        }
+    }
+}
+
+/// Begins to answer a request.
+fn begin(id: u64, request: Request, caller: &Caller, say: &Out, house: &Arc<House>) -> Running {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let teller = Teller { id, say: say.clone(), cancelled: Arc::clone(&cancelled) };
+    let (caller, house) = (caller.clone(), Arc::clone(house));
+    let ended = tokio::task::spawn_blocking(move || answer(request, &caller, &house, teller));
+    Running { id, cancelled, ended }
+}
+
+/// Answers a request, on a thread where that may take its time.
+fn answer(request: Request, caller: &Caller, house: &House, mut teller: Teller) -> Option<Access> {
+    let (id, say) = (teller.id, teller.say.clone());
+    let mut ends = false;
+    let (result, access) = match request {
+        Request::Login { user, password, .. } => {
+            let result = login(caller, &user, password.as_deref());
+            let granted = result.as_ref().ok().copied();
+            house.engine.note(&match &result {
+                Ok(access) => format!("User :{user}: has {} access ({})", word(*access), *access as u8),
+                Err(_) => format!("User :{user}: has NO access (0)"),
+            });
+            (result.map(Reply::Access), granted)
+        }
+        Request::Logout => (Ok(Reply::Done), Some(Access::None)),
+        Request::Shutdown if caller.access >= request.needs() => {
+            house.engine.note(&format!("Shutdown was asked for by {}", caller.name));
+            ends = true;
+            (Ok(Reply::Done), None)
+        }
+        request => (house.engine.call_as(caller.access, request, &mut teller), None),
+    };
+    let done = frame(&Say::Done { id, result }, ANSWER_MAX).or_else(|error| {
+        let result = Err(ApiError::new(Code::DataOverload, format!("the answer cannot be sent: {error}"))
+            .help("ask for less at once"));
+        frame(&Say::Done { id, result }, ANSWER_MAX)
+    });
+    if let Ok(done) = done {
+        // A caller that has left hears nothing.
+        let _ = say.blocking_send(done);
+    }
+    if ends {
+        house.ending.send_replace(true);
+    }
+    access
+}
+
+/// Checks a login. A caller's own name needs no password on the socket; what it grants is the kernel's word.
+fn login(caller: &Caller, user: &str, password: Option<&str>) -> Result<Access, ApiError> {
+    if password.is_none() && caller.is(user) {
+        return Ok(caller.own);
+    }
+    Err(ApiError::new(Code::InsufficientSecurityAccess, format!("{user} cannot log in"))
+        .help("check the user name and the password"))
+}
+
+fn word(access: Access) -> &'static str {
+    match access {
+        Access::None => "NO",
+        Access::Monitor => "MONITOR",
+        Access::Full => "FULL",
+    }
+}
+
+/// Says one thing. False: the caller is gone.
+async fn tell(say: &Out, what: &Say) -> bool {
+    match frame(what, ANSWER_MAX) {
+        Ok(frame) => say.send(frame).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+fn broken(why: &str) -> ApiError {
+    ApiError::new(Code::HandshakeWasNotCompleted, format!("the session was ended: {why}"))
+        .help(format!("both programs must speak version {VERSION} of the protocol"))
+}
+
+/// Events of a call, to its caller.
+struct Teller {
+    id: u64,
+    say: Out,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Watch for Teller {
+    fn event(&mut self, event: Event) {
+        let progress = matches!(event, Event::Progress(_));
+        let Ok(frame) = frame(&Say::Event { id: self.id, event }, ANSWER_MAX) else { return };
+        if progress {
+            // The next one tells more; a caller that does not read holds nothing up.
+            let _ = self.say.try_send(frame);
+        } else {
+            let _ = self.say.blocking_send(frame);
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancelled.load(Relaxed) || self.say.is_closed()
+    }
+}

@@ -1,0 +1,178 @@
+//! The service as an admin meets it: started, used by one client after another, ended.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+use support::{Home, have, is_root, oracle, q, skip, tree};
+
+/// `DTCL serve` on a home, ready for clients.
+struct Served {
+    child: Option<Child>,
+    told: UnixDatagram,
+}
+
+impl Served {
+    fn start(home: &Home) -> Served {
+        // What a service manager would listen to.
+        let path = home.path("notify");
+        let _ = std::fs::remove_file(&path);
+        let told = UnixDatagram::bind(&path).unwrap();
+        told.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut command = home.dtcl().args(["serve", "--drain-timeout", "20"]).command();
+        command
+            .env("NOTIFY_SOCKET", &path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let served = Served { child: Some(command.spawn().unwrap()), told };
+        served.expect("READY=1");
+        served
+    }
+
+    /// What is told to the service manager.
+    #[track_caller]
+    fn expect(&self, text: &str) {
+        let mut buffer = [0; 256];
+        let count = self.told.recv(&mut buffer).expect("the service tells");
+        let said = String::from_utf8_lossy(&buffer[..count]);
+        assert!(said.contains(text), "{said}");
+    }
+
+    fn signal(&self, signal: nix::sys::signal::Signal) {
+        support::pty::kill(self.child.as_ref().unwrap().id(), signal);
+    }
+
+    /// Its exit status and what it said, once it has ended.
+    fn ended(mut self) -> (Option<i32>, String) {
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn a_connection_outlives_the_script_that_made_it() {
+    if !have("rsync") {
+        return skip("a_connection_outlives_the_script_that_made_it", "rsync is not installed");
+    }
+    let home = Home::new();
+    let (source, target) = (home.dir("source"), home.path("target"));
+    tree::every_kind(&source, &home.path("outside"));
+    let served = Served::start(&home);
+    let connect = home.script(&format!(
+        "set RemapLink = 0\nrepset create s\nrepset rule add {source} include, recursive to s\nrepset save s\n\
+         $con = connect s to localhost map {source} to {target}\nwaitonmirror $con timeout = 60\nwrite $con",
+        source = q(&source),
+        target = q(&target)
+    ));
+    connect.ok().prints("1\n");
+    assert!(!connect.report().contains("ends with"), "{}", connect.report());
+    // Nobody is there, and it goes on.
+    home.file("source/later", "written while no client was there");
+    home.dtcl().args(["barrier", "1", "timeout", "=", "60"]).run().ok();
+    oracle::assert_same(&source, &target);
+    home.dtcl().args(["disconnect", "1"]).run().ok();
+    home.dtcl().arg("shutdown").run().ok();
+    served.expect("STOPPING=1");
+    let (status, said) = served.ended();
+    assert_eq!((status, said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn sigterm_ends_it_in_good_order_and_what_it_closed_is_named() {
+    let home = Home::new();
+    let source = home.dir("source");
+    home.file("source/f", "content");
+    let served = Served::start(&home);
+    home.script(&format!(
+        "repset create s\nrepset rule add {source} include, recursive to s\nrepset save s\n\
+         $con = connect s to localhost map {source} to {target}\nwaitonmirror $con timeout = 60",
+        source = q(&source),
+        target = q(&home.path("target"))
+    ))
+    .ok();
+    home.file("source/last", "written at the last moment");
+    served.signal(nix::sys::signal::Signal::SIGTERM);
+    served.expect("STOPPING=1");
+    let (status, said) = served.ended();
+    assert_eq!(status, Some(0), "{said}");
+    assert_eq!(said, "connection 1 of s to localhost: the mirror is complete, all changes were sent\n");
+    assert!(home.path("target/last").exists());
+}
+
+#[test]
+fn sighup_reads_the_options_again() {
+    let home = Home::new();
+    let served = Served::start(&home);
+    home.dtcl().args(["get", "MaxNumberofLogFiles"]).run().ok().prints("MaxNumberofLogFiles = 20\n");
+    std::fs::write(home.home().join("etc/DT.conf"), "MaxNumberofLogFiles=7\n").unwrap();
+    served.signal(nix::sys::signal::Signal::SIGHUP);
+    // It is heard some time soon; no answer says when.
+    let end = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let ran = home.dtcl().args(["get", "MaxNumberofLogFiles"]).run();
+        if ran.ok().out == "MaxNumberofLogFiles = 7\n" {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "{}", ran.report());
+    }
+}
+
+#[test]
+fn a_second_service_and_an_engine_of_its_own_are_refused() {
+    let home = Home::new();
+    let served = Served::start(&home);
+    let pid = served.child.as_ref().unwrap().id();
+    let second = home.dtcl().arg("serve").run();
+    second.status(1).says("error: another engine").says(&format!("process {pid}"));
+    // A client does not open an engine: it speaks with the service.
+    home.dtcl().args(["repset", "create", "s"]).run().ok();
+    home.dtcl().args(["repset", "list"]).run().ok().prints("s");
+    // Killed, it leaves a socket at which nobody answers; then the engine is in the client's own process again.
+    drop(served);
+    home.dtcl().args(["repset", "list"]).run().ok();
+    home.dtcl().arg("shutdown").run().status(1).says("error -161: no service runs here");
+    Served::start(&home);
+}
+
+#[test]
+fn a_script_whose_service_is_killed_ends_with_status_4() {
+    let home = Home::new();
+    let served = Served::start(&home);
+    let mut script = home.dtcl().text("write \"begins\"; while 1 = 1 do status; end").spawn();
+    support::wait_for_line(&mut script, "begins");
+    served.signal(nix::sys::signal::Signal::SIGKILL);
+    let output = script.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("error -110"), "{said}");
+}
+
+#[test]
+fn a_user_without_a_group_gets_no_access() {
+    if !is_root() {
+        return skip("a_user_without_a_group_gets_no_access", "needs root, to be another user");
+    }
+    let home = Home::new();
+    let _served = Served::start(&home);
+    // Only who may enter the home comes as far as its socket.
+    use std::os::unix::fs::PermissionsExt as _;
+    for dir in [home.root(), home.home().as_path()] {
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711)).unwrap();
+    }
+    let refused = home.dtcl().args(["status"]).user(65_533).run();
+    refused.status(3).says("error -138").says("log in with LOGIN localhost <user>");
+    home.dtcl().args(["ping", "localhost"]).user(65_533).run().ok();
+    home.dtcl().args(["version"]).user(65_533).run().ok();
+}
