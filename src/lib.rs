@@ -1,6 +1,6 @@
 //! The DTCL runtime: the Double-Take Command Language and the replication engine that it drives.
 //!
-//! Arrows point one way: `cli, shell -> runtime -> commands -> machine -> api <- engine -> wire, sys`;
+//! Arrows point one way: `cli, shell -> runtime -> commands -> machine -> api <- engine -> wire, sys`, `machine -> wire`, `wire -> api`;
 //! `service -> engine, wire`; `runtime, commands -> lang`. `lang` and `api` depend on nothing above them.
 
 // pest's generated parsers name it: without pest's `std` feature they do not measure the stack at each step.

@@ -11,13 +11,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("lang", &[]),
     ("sys", &[]),
-    ("wire", &["sys"]),
+    ("wire", &["api", "sys"]),
     ("engine", &["api", "wire", "sys"]),
-    ("machine", &["api", "engine", "sys"]),
+    ("machine", &["api", "engine", "wire", "sys"]),
+    ("service", &["api", "engine", "wire", "sys"]),
     ("commands", &["api", "lang", "machine", "sys"]),
     ("runtime", &["api", "lang", "machine", "commands", "sys"]),
     ("shell", &["api", "lang", "machine", "commands", "runtime", "sys"]),
-    ("cli", &["api", "lang", "machine", "commands", "runtime", "shell", "engine", "sys"]),
+    ("cli", &["api", "lang", "machine", "commands", "runtime", "shell", "engine", "service", "sys"]),
 ];
 
 fn root() -> &'static Path {
@@ -52,7 +53,8 @@ fn rooms_use_only_those_that_they_may() {
     let mut wrong = Vec::new();
     for (room, allowed) in ROOMS {
         let dir = root().join("src").join(room);
-        for path in files(&dir, "rs") {
+        // Tests in files of their own may look from above.
+        for path in files(&dir, "rs").into_iter().filter(|path| !path.ends_with("tests.rs")) {
             let text = fs::read_to_string(&path).unwrap();
             for (n, line) in code(&text) {
                 for used in line.split("crate::").skip(1) {
