@@ -18,8 +18,8 @@ pub(in crate::engine) struct Driven {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Looks that only a drain finds.
-    unread: Vec<Look>,
+    /// Looks that only a drain finds, and how many drains before that do not.
+    unread: Vec<(u32, Look)>,
     paths: HashMap<Key, Option<Vec<u8>>>,
     forgotten: Vec<Key>,
     refusal: Option<io::ErrorKind>,
@@ -53,7 +53,17 @@ impl Driven {
 
     /// As if the kernel held this and nobody had read it: the next drain finds it.
     pub(in crate::engine) fn later(&self, look: Look) {
-        self.state().unread.push(look);
+        self.state().unread.push((0, look));
+    }
+
+    /// As if it came into the kernel's queue only after so many drains: the next one finds it.
+    pub(in crate::engine) fn after_drains(&self, drains: u32, look: Look) {
+        self.state().unread.push((drains, look));
+    }
+
+    /// The same after one.
+    pub(in crate::engine) fn after_next_drain(&self, look: Look) {
+        self.after_drains(1, look);
     }
 
     /// What [`Capture::resolve`] says of a key from now on, instead of the path it was registered by.
@@ -95,8 +105,12 @@ impl Capture for Driven {
     }
 
     fn drain(&self) {
-        for look in std::mem::take(&mut self.state().unread) {
-            self.looks.add(look);
+        let unread = std::mem::take(&mut self.state().unread);
+        for (drains, look) in unread {
+            match drains.checked_sub(1) {
+                None => self.looks.add(look),
+                Some(drains) => self.state().unread.push((drains, look)),
+            }
         }
     }
 

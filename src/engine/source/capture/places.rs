@@ -104,6 +104,10 @@ impl Places {
                         self.other = Some((other, of_other));
                     }
                 }
+                if change.has(Change::NAME) && !change.has(Change::MOVED) {
+                    // What has the name now was not moved there.
+                    (look.change, look.from) = (look.change.without(Change::MOVED), None);
+                }
                 look.change |= change;
                 if let Some(from) = from {
                     look.from = Some(from.clone());

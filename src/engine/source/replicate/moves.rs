@@ -1,6 +1,7 @@
 //! What was renamed of late: an operation that failed on the target names the place that its entry had when it was sent, and
 //! that may be elsewhere by the time the failure is told.
 
+use super::model::Identity;
 use std::collections::VecDeque;
 
 /// Renames that are remembered: more than a log holds that is being sent.
@@ -18,31 +19,31 @@ pub(super) type Failing = (Place, u64);
 /// The last renames that were logged, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Moves {
-    renames: VecDeque<(u64, Place, Place)>,
+    renames: VecDeque<(u64, Identity, Place, Place)>,
     last: u64,
 }
 
 impl Moves {
     /// A rename was logged, at this position. None: the log is lost.
-    pub(super) fn note(&mut self, position: Option<u64>, from: Place, to: Place) {
+    pub(super) fn note(&mut self, position: Option<u64>, id: Identity, from: Place, to: Place) {
         if self.renames.len() >= MOST {
             self.renames.pop_front();
         }
         // One that was lost came behind all that was logged before it, and is as new as that.
         self.last = position.unwrap_or(self.last.saturating_add(1)).max(self.last);
-        self.renames.push_back((self.last, from, to));
+        self.renames.push_back((self.last, id, from, to));
     }
 
-    fn behind(&self, position: u64) -> impl Iterator<Item = (&Place, &Place)> {
+    fn behind(&self, position: u64) -> impl Iterator<Item = (&Identity, &Place, &Place)> {
         let behind = self.renames.partition_point(|(at, ..)| *at <= position);
-        self.renames.range(behind..).map(|(_, from, to)| (from, to))
+        self.renames.range(behind..).map(|(_, id, from, to)| (id, from, to))
     }
 
     /// The place itself, and all to which what stood there may have been moved by a rename that is remembered and was not applied
     /// before. Which of these renames came before it stood there is not known.
     pub(super) fn since(&self, (place, applied): &Failing) -> Vec<Place> {
         let mut places = vec![place.clone()];
-        for (from, to) in self.behind(*applied) {
+        for (_, from, to) in self.behind(*applied) {
             for at in 0..places.len() {
                 if places.len() >= PLACES {
                     return places;
@@ -61,7 +62,12 @@ impl Moves {
 impl Moves {
     /// From where what is at a place now was moved to it, by the renames that are remembered and were not applied before.
     pub(super) fn origins(&self, (place, applied): &Failing) -> Vec<Place> {
-        self.behind(*applied).filter(|(_, to)| *to == place).map(|(from, _)| from.clone()).collect()
+        self.behind(*applied).filter(|(.., to)| *to == place).map(|(_, from, _)| from.clone()).collect()
+    }
+
+    /// What these renames were to bring there.
+    pub(super) fn moved_to(&self, (place, applied): &Failing) -> Vec<Identity> {
+        self.behind(*applied).filter(|(.., to)| *to == place).map(|(id, ..)| *id).collect()
     }
 }
 
@@ -79,6 +85,9 @@ fn moved(place: &Place, from: &Place, to: &Place) -> Option<Place> {
 mod tests {
     use super::*;
 
+    const ID: Identity = Identity { dev: 1, ino: 1, born: 0 };
+    const OTHER: Identity = Identity { dev: 1, ino: 2, born: 0 };
+
     fn place(path: &str) -> Place {
         (0, path.as_bytes().to_vec())
     }
@@ -86,9 +95,9 @@ mod tests {
     #[test]
     fn a_place_is_followed_through_renames_of_it_and_of_what_it_is_in() {
         let mut moves = Moves::default();
-        moves.note(None, place("a"), place("b"));
-        moves.note(None, place("b/f"), place("g"));
-        moves.note(None, place("x"), place("y"));
+        moves.note(None, ID, place("a"), place("b"));
+        moves.note(None, ID, place("b/f"), place("g"));
+        moves.note(None, ID, place("x"), place("y"));
         assert_eq!(moves.since(&(place("a/f"), 0)), [place("a/f"), place("b/f"), place("g")]);
         assert_eq!(moves.since(&(place("ab"), 0)), [place("ab")]);
         assert_eq!(moves.since(&((1, b"a".to_vec()), 0)), [(1, b"a".to_vec())]);
@@ -97,9 +106,9 @@ mod tests {
     #[test]
     fn a_place_knows_what_was_moved_to_it() {
         let mut moves = Moves::default();
-        moves.note(None, place("a"), place("b"));
-        moves.note(None, place("b"), place("c"));
-        moves.note(None, place("x"), place("c"));
+        moves.note(None, ID, place("a"), place("b"));
+        moves.note(None, ID, place("b"), place("c"));
+        moves.note(None, ID, place("x"), place("c"));
         assert_eq!(moves.origins(&(place("c"), 0)), [place("b"), place("x")]);
         assert!(moves.origins(&(place("a"), 0)).is_empty());
     }
@@ -108,8 +117,8 @@ mod tests {
     fn a_circle_of_renames_ends() {
         let mut moves = Moves::default();
         for _ in 0..10 {
-            moves.note(None, place("a"), place("b"));
-            moves.note(None, place("b"), place("a"));
+            moves.note(None, ID, place("a"), place("b"));
+            moves.note(None, ID, place("b"), place("a"));
         }
         assert_eq!(moves.since(&(place("a"), 0)), [place("a"), place("b")]);
     }
@@ -118,7 +127,7 @@ mod tests {
     fn the_oldest_are_forgotten_and_the_places_are_few() {
         let mut moves = Moves::default();
         for n in 0..2 * MOST {
-            moves.note(None, place(&n.to_string()), place(&(n + 1).to_string()));
+            moves.note(None, ID, place(&n.to_string()), place(&(n + 1).to_string()));
         }
         assert_eq!(moves.since(&(place("5"), 0)), [place("5")]);
         assert_eq!(moves.since(&(place(&MOST.to_string()), 0)).len(), PLACES);
@@ -127,13 +136,15 @@ mod tests {
     #[test]
     fn what_was_applied_before_moved_nothing_of_it() {
         let mut moves = Moves::default();
-        moves.note(Some(3), place("a"), place("b"));
-        moves.note(Some(5), place("c"), place("d"));
-        moves.note(Some(6), place("a"), place("d"));
+        moves.note(Some(3), ID, place("a"), place("b"));
+        moves.note(Some(5), ID, place("c"), place("d"));
+        moves.note(Some(6), OTHER, place("a"), place("d"));
         // The log was lost.
-        moves.note(None, place("d"), place("e"));
+        moves.note(None, ID, place("d"), place("e"));
         assert_eq!(moves.since(&(place("a"), 3)), [place("a"), place("d"), place("e")]);
         assert_eq!(moves.origins(&(place("d"), 5)), [place("a")]);
+        assert_eq!(moves.moved_to(&(place("d"), 5)), [OTHER]);
+        assert_eq!(moves.moved_to(&(place("d"), 3)), [ID, OTHER]);
         assert_eq!(moves.since(&(place("d"), 6)), [place("d"), place("e")]);
     }
 }

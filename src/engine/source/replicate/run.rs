@@ -436,6 +436,7 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         if looker.is_waiting() || common.has_requests() || common.has_debts() || looker.has_marks() {
             continue;
         }
+        looker.forget_left();
         looker.end_batch();
         common.set_busy_looking(false);
         let wait = next.saturating_duration_since(Instant::now());
@@ -472,9 +473,12 @@ impl Common {
             if matches!(errno, libc::EISDIR | libc::ENOTEMPTY | libc::EEXIST) && !name.is_empty() {
                 self.ask_room(place.clone());
             }
+            let there = self.now_at(&self.failing(place.clone()));
+            // What was written there may have other names, and another may have the place by now.
+            self.ask_rewrite(&place, &there);
             // What is gone since needs nothing; a later record removes what the target may have of it.
-            if self.now_at(&self.failing(place.clone())).is_empty() {
-                return self.ask_rewrite(&place);
+            if there.is_empty() {
+                return;
             }
             if self.ask_heal(root, path, name) {
                 return;

@@ -10,6 +10,7 @@ use super::super::model::Identity;
 use super::super::moves::Place;
 use super::super::record::Record;
 use super::Desk;
+use super::owing::Owed;
 use crate::engine::source::folder::split;
 use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
@@ -48,8 +49,9 @@ pub(super) struct Mark {
     told: u64,
     /// Something had failed by its last answer.
     failing: bool,
-    /// What was sent anew before it was logged last, because of failures that it waits for.
+    /// What was sent anew, because of failures that it waits for, and where they were, since an answer without these.
     anew: HashSet<Identity>,
+    places: HashSet<Place>,
     spent: Option<Spent>,
 }
 
@@ -113,22 +115,29 @@ impl Desk {
     /// A mark's turn has come. Is something owed from before its first turn?
     pub(super) fn is_owed_before(&mut self, number: u64) -> bool {
         let passed = self.barriers.pass(number);
-        passed.is_some_and(|passed| self.owing.before(passed).next().is_some())
+        passed.is_some_and(|passed| self.owed(number, passed).next().is_some())
+    }
+
+    /// What a mark waits for: it was owed before the mark's first turn, or it has failed, was sent anew, and had moved by then.
+    fn owed(&self, number: u64, passed: u64) -> impl Iterator<Item = Owed> {
+        let anew = self.barriers.marks.get(&number).map(|mark| &mark.anew);
+        self.owing.of(move |id, since| since < passed || anew.is_some_and(|anew| anew.contains(id)))
     }
 
     /// True: the mark goes round once more.
     pub(super) fn turn(&mut self, number: u64) -> bool {
         let Some(passed) = self.barriers.pass(number) else { return false };
-        if self.owing.before(passed).any(|(id, _)| self.jobs.is_busy(&id)) {
+        let owed: Vec<Owed> = self.owed(number, passed).collect();
+        if owed.iter().any(|(id, _)| self.jobs.is_busy(id)) {
             self.barriers.parked.push(number);
             return true;
         }
-        let Some((first, _)) = self.owing.before(passed).next() else { return false };
+        let Some((first, _)) = owed.first().copied() else { return false };
         let again = self.barriers.again(number, || Spent::Owed(first));
         let rounds = self.barriers.marks.get(&number).map_or(0, |mark| mark.rounds);
         if again && rounds.is_multiple_of(PATIENCE) {
             // Who was to send it may have lost it, as a mirror that has brought it does not pay.
-            self.jobs.requests.owed.extend(self.owing.before(passed));
+            self.jobs.requests.owed.extend(owed);
         }
         if again {
             self.barriers.returned.push(number);
@@ -156,17 +165,29 @@ impl Desk {
     /// for. False: it is reached, or there is none.
     pub(super) fn judge(&mut self, number: u64) -> bool {
         let Some(mark) = self.barriers.marks.get_mut(&number) else { return false };
-        if !std::mem::take(&mut mark.failing) {
-            return true;
-        }
-        let (first, told) = (mark.first.unwrap_or(0), mark.told);
-        let (before, mut place) = (std::mem::take(&mut mark.anew), None);
+        let failing = std::mem::take(&mut mark.failing);
+        // One that comes back before its answer: what has failed meanwhile was taken, too.
+        let told = if failing { mark.told } else { self.failures.taken };
+        let first = mark.first.unwrap_or(u64::MAX);
+        let (mut anew, mut places) = (HashSet::new(), HashSet::new());
+        let mut place = None;
         for failure in self.failures.behind(mark.taken).take_while(|failure| failure.number <= told) {
-            if failure.number <= first || failure.ids.iter().any(|id| before.contains(id)) {
-                mark.anew.extend(&failure.ids);
+            if failure.number <= first
+                || mark.places.contains(&failure.place)
+                || failure.ids.iter().any(|id| mark.anew.contains(id))
+            {
+                anew.extend(&failure.ids);
+                places.insert(failure.place.clone());
                 place.get_or_insert_with(|| failure.place.clone());
             }
         }
+        if !failing {
+            mark.anew.extend(anew);
+            mark.places.extend(places);
+            return true;
+        }
+        // What is not among these has arrived.
+        (mark.anew, mark.places) = (anew, places);
         if place.is_some_and(|place| self.barriers.again(number, || Spent::Failed(place))) {
             return true;
         }

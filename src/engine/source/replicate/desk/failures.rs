@@ -165,13 +165,16 @@ impl Common {
         self.ask(|desk| desk.failures.block(place, desk.sent.upto));
     }
 
-    /// Nothing is any more where content was sent to in vain: its file may have other names, and is compared.
-    pub(in super::super) fn ask_rewrite(&self, place: &Place) {
-        self.ask(|desk| {
-            if let Some(id) = desk.sent.written_to(place) {
-                desk.failures.rewrite(id, place);
-            }
-        });
+    /// The file whose content was sent in vain to a place is not among what may be `there` now: it may have other names, and is
+    /// compared.
+    pub(in super::super) fn ask_rewrite(&self, place: &Place, there: &[(NodeId, bool)]) {
+        let Some(id) = self.desk().sent.written_to(place) else { return };
+        let model = self.model();
+        let found = there.iter().any(|(node, _)| model.is(*node, &id));
+        drop(model);
+        if !found {
+            self.ask(|desk| desk.failures.rewrite(id, place));
+        }
     }
 
     /// The place of an operation that has just failed.
@@ -195,8 +198,13 @@ impl Common {
     }
 
     /// A rename was logged, at this position.
-    pub(in super::super) fn note_move(&self, position: Option<u64>, from: Place, to: Place) {
-        self.desk().failures.moves.note(position, from, to);
+    pub(in super::super) fn note_move(&self, position: Option<u64>, id: Identity, from: Place, to: Place) {
+        self.desk().failures.moves.note(position, id, from, to);
+    }
+
+    /// What was to be moved to a place where an operation has failed.
+    pub(in super::super) fn moved_to(&self, place: &Failing) -> Vec<Identity> {
+        self.desk().failures.moves.moved_to(place)
     }
 
     /// From where what is at a place was moved to it.

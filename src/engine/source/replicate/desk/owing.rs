@@ -62,9 +62,9 @@ impl Owing {
         }
     }
 
-    /// What is owed since before so many barriers had passed.
-    pub(super) fn before(&self, passed: u64) -> impl Iterator<Item = Owed> {
-        self.owed.iter().filter(move |(_, since)| **since < passed).map(|(owed, _)| *owed)
+    /// What is owed, as far as `wanted` says so of an inode and the barriers that had passed when it was missed first.
+    pub(super) fn of(&self, wanted: impl Fn(&Identity, u64) -> bool) -> impl Iterator<Item = Owed> {
+        self.owed.iter().filter(move |((id, _), since)| wanted(id, **since)).map(|(owed, _)| *owed)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -126,7 +126,7 @@ fn what_a_mark_waits_for_in_vain_is_looked_for_anew() {
         })
         .collect();
     assert_eq!(asked, [false, false, true, false, false, true]);
-    assert_eq!(desk.owing.before(1).collect::<Vec<_>>(), [(id, true)]);
+    assert_eq!(desk.owing.of(|_, since| since < 1).collect::<Vec<_>>(), [(id, true)]);
 }
 
 #[test]
@@ -192,6 +192,54 @@ fn what_others_do_after_a_marks_first_answer_and_fails_does_not_hold_it_up() {
     assert!(desk.failures.fail((0, b"other".to_vec()), Reached::default()));
     assert!(!answer(&mut desk, 1, &[9]));
     assert_eq!(desk.barriers.reached[&1], None, "it has kept its promise");
+}
+
+#[test]
+fn what_was_sent_anew_and_had_moved_by_its_turn_is_waited_for() {
+    let mut desk = desk(&[1]);
+    assert!(!turn(&mut desk, 1), "7 is sent");
+    assert!(desk.failures.fail((0, b"a".to_vec()), Reached::default()));
+    assert!(answer(&mut desk, 1, &[7]));
+    take_and_log(&mut desk);
+    miss(&mut desk, &bytes(&content(7, State::Nothing)), true);
+    miss(&mut desk, &bytes(&content(9, State::Nothing)), true);
+    assert!(turn(&mut desk, 1));
+    assert!(desk.judge(1), "it comes back before an answer");
+    desk.owing.pay(&content(7, State::Nothing));
+    assert!(!turn(&mut desk, 1), "9 is another's");
+    assert!(!desk.answer(1));
+    assert_eq!(desk.barriers.reached[&1], None);
+}
+
+#[test]
+fn what_fails_again_before_a_mark_has_its_answer_is_waited_for() {
+    let mut desk = desk(&[1]);
+    assert!(!turn(&mut desk, 1));
+    assert!(desk.failures.fail((0, b"a".to_vec()), Reached::default()));
+    assert!(answer(&mut desk, 1, &[7]));
+    take_and_log(&mut desk);
+    // It fails, and 8 with it is sent anew, while the mark is on its way back for another reason.
+    assert!(desk.failures.fail((0, b"a/b".to_vec()), Reached::default()));
+    desk.failures.heals.clear();
+    desk.failures.take(desk.barriers.marks.values().map(|mark| mark.taken));
+    let ids = [7, 8].map(|ino| Identity { dev: 1, ino, born: 0 });
+    desk.failures.found(&(0, b"a/b".to_vec()), &ids);
+    assert!(desk.judge(1));
+    take_and_log(&mut desk);
+    assert!(desk.failures.fail((0, b"c".to_vec()), Reached::default()));
+    assert!(answer(&mut desk, 1, &[8]), "8 is the mark's");
+}
+
+#[test]
+fn what_has_the_place_of_what_failed_is_waited_for() {
+    let mut desk = desk(&[1]);
+    assert!(desk.failures.fail((0, b"a".to_vec()), Reached::default()));
+    assert!(answer(&mut desk, 1, &[7]));
+    take_and_log(&mut desk);
+    assert!(desk.failures.fail((0, b"a".to_vec()), Reached::default()));
+    assert!(answer(&mut desk, 1, &[9]), "neither 7 nor what has replaced it is there");
+    take_and_log(&mut desk);
+    assert!(!desk.answer(1));
 }
 
 #[test]

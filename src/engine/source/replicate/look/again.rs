@@ -162,19 +162,30 @@ impl Looker {
         let mut done = HashSet::new();
         for place in heals {
             let found = common.now_at(&place);
+            let moved = common.moved_to(&place);
             let mut model = common.turn();
+            // Each with whether all below it goes, too.
+            let mut nodes: Vec<(NodeId, bool)> =
+                found.into_iter().filter(|(node, _)| model.is_used(*node)).collect();
+            // Of a directory that was to be moved there the target may have a stub elsewhere by now, and nothing that is in it.
+            let directories = moved.iter().flat_map(|id| model.names_of(id));
+            nodes.extend(
+                directories
+                    .filter(|node| model.entry(*node).kind == FileKind::Directory)
+                    .map(|node| (node, true)),
+            );
             if common.has_barriers() {
-                let used = found.iter().filter(|(node, _)| model.is_used(*node));
-                let all =
-                    used.flat_map(|(node, there)| if *there { model.all_below(*node) } else { vec![*node] });
+                let all = nodes
+                    .iter()
+                    .flat_map(|(node, deep)| if *deep { model.all_below(*node) } else { vec![*node] });
                 let ids: Vec<Identity> = all.map(|node| model.entry(node).id).collect();
                 common.found_failing(&place.0, &ids);
             }
-            for (node, there) in found {
-                if !model.is_used(node) || !done.insert(node) {
+            for (node, deep) in nodes {
+                if !model.is_used(node) || !done.insert((node, deep)) {
                     continue;
                 }
-                if there {
+                if deep {
                     self.heal(&mut model, node);
                 } else if model.has(node, flag::MADE) && model.parent(node) != NONE {
                     // It may be another that was there at another time: what is below it fails by itself, if it is missing.

@@ -57,6 +57,10 @@ impl Looker {
                 self.fall_behind(dir, late.since);
                 self.displace(model, dir);
             }
+            // It is looked at when the root is back.
+            Err(Unreachable::Root) if !self.is_let_go(model, dir) => {
+                self.deferred.push((look.clone(), late));
+            }
             Err(Unreachable::Root) => {}
             Err(Unreachable::Failed(error)) => self.fail(model, dir, name, &error),
         }
@@ -138,6 +142,8 @@ impl Looker {
                 if let Some(ours) = ours {
                     self.make_room(model, ours, stat);
                 }
+                // What is told of another is not told of this one.
+                let told = if another.is_some() { Told::default() } else { told };
                 self.appear(model, (dir, handle, name), stat, belongs, change, told);
             }
         }
@@ -397,7 +403,9 @@ impl Looker {
             self.log_of(&Record::Remove { at, directory: vacated }, 0, &[(model.parent(ours), false)]);
         }
         self.part(model, ours);
+        let owed = self.owed_with(model, ours);
         model.remove(ours, &mut |_, _| {});
+        self.hand_on(model, owed);
     }
 
     /// Follows an entry to where it was found.
@@ -514,7 +522,16 @@ impl Looker {
 
     /// An object that was reached without a name, or by one that is no more.
     pub(super) fn object(&mut self, model: &mut Model, key: &Key, change: Change) {
-        let Ok(Some(stat)) = self.common.capture.stat(key) else { return };
+        let stat = match self.common.capture.stat(key) {
+            Ok(Some(stat)) => stat,
+            Ok(None) => return,
+            Err(error) => {
+                // What it was is not known, so neither is what is missing now.
+                let why = format!("something that was changed cannot be looked at on the source: {error}");
+                tracing::warn!("{why}");
+                return self.common.shared.require_mirror(Some(why));
+            }
+        };
         let id = Identity::of(&stat);
         let Some(node) = model.names_of(&id).next() else { return };
         match stat.kind {

@@ -1,7 +1,7 @@
 //! What is not where the model has it: displaced, parked, found to be gone, removed.
 
 use super::super::super::capture::Change;
-use super::super::model::{Identity, Model, NONE, NodeId, flag};
+use super::super::model::{Entry, Identity, Model, NONE, NodeId, flag};
 use super::super::record::{At, Record};
 use super::{CERTAIN, CHASES, Looker, PASSES, Standing, Told};
 use crate::engine::replication::Hold;
@@ -261,9 +261,7 @@ impl Looker {
                 self.log_of(&Record::Remove { at, directory }, 0, &[(parent, false)]);
             }
         }
-        let id = entry.id;
-        let owed = model.has(node, flag::LACKING | flag::DIRTY) && self.has_another_name(model, node);
-        let lacking = model.has(node, flag::LACKING);
+        let owed = self.owed_with(model, node);
         model.remove(node, &mut |model, node| {
             self.part(model, node);
             if let Some(key) = model.key(node) {
@@ -277,11 +275,23 @@ impl Looker {
         });
         self.open.remove(&node);
         self.touched.insert(parent);
-        // What was to be sent with this name is sent with another.
-        match entry.kind {
-            _ if !owed => {}
-            FileKind::File if !lacking => self.queue_content(model, &id, entry.size),
-            _ => self.send_names(model, &id),
+        self.hand_on(model, owed);
+    }
+
+    /// What is to be sent with this name, if the file has another: whether all of it is.
+    pub(super) fn owed_with(&self, model: &Model, node: NodeId) -> Option<(Entry, bool)> {
+        let owed = model.has(node, flag::LACKING | flag::DIRTY) && self.has_another_name(model, node);
+        owed.then(|| (model.entry(node), model.has(node, flag::LACKING)))
+    }
+
+    /// What was to be sent with a name that went is sent with another.
+    pub(super) fn hand_on(&mut self, model: &mut Model, owed: Option<(Entry, bool)>) {
+        match owed {
+            None => {}
+            Some((Entry { id, kind: FileKind::File, size, .. }, false)) => {
+                self.queue_content(model, &id, size)
+            }
+            Some((Entry { id, .. }, _)) => self.send_names(model, &id),
         }
     }
 }

@@ -183,6 +183,16 @@ impl Looker {
         self.left.read(batch);
     }
 
+    /// Nothing is to be looked at: what left the set is known to have left it as soon as no event of before can come any more.
+    pub(super) fn forget_left(&mut self) {
+        if self.left.is_empty() {
+            return;
+        }
+        self.common.capture.drain();
+        let last = self.common.capture.looks().is_empty();
+        self.left.all_read(self.batch + u64::from(!last));
+    }
+
     /// Batches that were looked at.
     pub(super) fn batch(&self) -> u64 {
         self.batch
@@ -382,9 +392,9 @@ impl Looker {
         self.record.clear();
         record.encode(&mut self.record);
         let position = self.common.log(&self.record, bytes, nodes);
-        if let Record::Rename { at, from, .. } = record {
+        if let Record::Rename { id, at, from, .. } = record {
             let place = |at: &At<'_>| (at.root, join(at.path, at.name));
-            self.common.note_move(position, place(from), place(at));
+            self.common.note_move(position, *id, place(from), place(at));
         }
         if !self.parted.is_empty() {
             let mut dirty = self.common.dirty();
@@ -414,6 +424,11 @@ fn fold(mut earlier: Vec<(Look, Late)>, mut later: Vec<(Look, Late)>) -> Vec<(Lo
         // What was told of another object stays for itself, as does what waits for its directory.
         if late.tries > 0 || look.object != other.object {
             return true;
+        }
+        if other.change.has(Change::NAME) && !other.change.has(Change::MOVED) {
+            // What has the name now was not moved there.
+            other.change |= look.change.without(Change::MOVED);
+            return false;
         }
         other.change |= look.change;
         if other.from.is_none() {
@@ -451,12 +466,16 @@ mod tests {
             look("b", Change::CONTENT, Some(2), 0),
             look("c", Change::META, Some(3), 0),
             look("d", Change::META, Some(4), 2),
+            look("f", Change::NAME | Change::MOVED, Some(6), 0),
+            look("g", Change::NAME | Change::MOVED, Some(7), 0),
         ];
         let later = vec![
             look("e", Change::NAME, Some(5), 0),
             look("c", Change::NAME, Some(3), 0),
             look("b", Change::NAME, Some(9), 0),
             look("d", Change::META, Some(4), 0),
+            look("f", Change::NAME, Some(6), 0),
+            look("g", Change::CONTENT, Some(7), 0),
         ];
         let names = |looks: &[(Look, Late)]| -> Vec<(String, Change)> {
             let name = |look: &Look| match &look.place {
@@ -474,6 +493,8 @@ mod tests {
             ("c", Change::NAME | Change::META),
             ("b", Change::NAME),
             ("d", Change::META),
+            ("f", Change::NAME),
+            ("g", Change::NAME | Change::MOVED | Change::CONTENT),
         ];
         assert_eq!(folded, expected.map(|(name, change)| (name.to_owned(), change)));
     }

@@ -2,6 +2,7 @@
 
 use super::super::super::capture::{Change, Key, Look, Place};
 use super::super::super::walk::source_path;
+use super::super::common::RootPlace;
 use super::super::model::{Belongs, Identity, Model, NONE, NodeId, flag};
 use super::{Late, Looker, OPEN, TRIES, Told, Unreachable};
 use crate::engine::log::escape;
@@ -41,6 +42,9 @@ fn name_number(name: &[u8]) -> u64 {
 /// Most directories that are known to have left the set.
 const MOST_LEFT: usize = 64 * 1024;
 
+/// Directories that are followed upwards by what events of late told of them.
+const ABOVE: u32 = 16;
+
 /// Directories that have left the set, or were removed, and of which events may still tell what had happened in them before.
 #[derive(Debug, Default)]
 pub(super) struct Left {
@@ -69,13 +73,23 @@ impl Left {
         self.more = self.more.map(|until| until.or(Some(batch)));
     }
 
+    /// The same, whatever was known before.
+    pub(super) fn all_read(&mut self, batch: u64) {
+        self.read(batch);
+        let sooner = |until: &mut Option<u64>| *until = until.map(|until| until.min(batch));
+        self.until.values_mut().for_each(sooner);
+        self.more.iter_mut().for_each(sooner);
+    }
+
     /// This batch was looked at.
     pub(super) fn looked(&mut self, batch: u64) {
-        if !self.until.is_empty() {
-            let over = |until: Option<u64>| until.is_some_and(|until| until <= batch);
-            self.until.retain(|_, until| !over(*until));
-            self.more = self.more.filter(|until| !over(*until));
-        }
+        let over = |until: Option<u64>| until.is_some_and(|until| until <= batch);
+        self.until.retain(|_, until| !over(*until));
+        self.more = self.more.filter(|until| !over(*until));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.until.is_empty() && self.more.is_none()
     }
 
     fn may_hold(&self, key: &Key) -> bool {
@@ -113,7 +127,7 @@ impl Looker {
         let here = model.key(dir);
         let known = [&self.named, &self.named_before];
         // The directory that it came from may have been moved out only since.
-        let moved = self.left.may_hold(from) || known.iter().any(|named| named.contains_key(from));
+        let moved = self.was_inside(model, from) || known.iter().any(|named| named.contains_key(from));
         let mut places = known.into_iter().filter_map(|named| named.get(object)).flatten();
         let own = name_number(name);
         let elsewhere = |dir: &Key, name: u64| dir != from && (Some(dir) != here || name != own);
@@ -129,11 +143,24 @@ impl Looker {
     /// Was it in the set when what is looked at now happened, as far as its own events and those of what it was in tell? It may
     /// have left since.
     pub(super) fn was_inside(&self, model: &Model, dir: &Key) -> bool {
+        self.was_below(model, dir, ABOVE)
+    }
+
+    fn was_below(&self, model: &Model, dir: &Key, depth: u32) -> bool {
         if self.left.may_hold(dir) {
             return true;
         }
+        let known = |above: &Key| {
+            model.by_key(above).is_some()
+                || depth > 0 && above != dir && self.was_below(model, above, depth - 1)
+        };
         let named = [&self.named, &self.named_before].into_iter().filter_map(|named| named.get(dir));
-        named.flatten().any(|(above, _)| model.by_key(above).is_some())
+        named.flatten().any(|(above, _)| known(above))
+    }
+
+    /// Has a person said that the copy of the root of this directory shall go?
+    pub(super) fn is_let_go(&self, model: &Model, dir: NodeId) -> bool {
+        self.let_go.contains(&model.path(dir).0)
     }
 
     /// Is the directory below none of the roots? One that is gone may have been.
@@ -143,7 +170,10 @@ impl Looker {
         }
         let Ok(Some((_, path))) = self.common.capture.resolve(key) else { return false };
         let path = Path::new(OsStr::from_bytes(&path));
-        !path.as_os_str().is_empty() && !self.common.roots.values().any(|root| path.starts_with(&root.path))
+        let is_below = |place: &RootPlace| {
+            path.starts_with(&place.path) || path.starts_with(OsStr::from_bytes(&place.real))
+        };
+        !path.as_os_str().is_empty() && !self.common.roots.values().any(is_below)
     }
 
     /// The directory that events name so.
