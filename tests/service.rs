@@ -16,12 +16,17 @@ struct Served {
 
 impl Served {
     fn start(home: &Home) -> Served {
+        Self::at(home, "none")
+    }
+
+    /// Listening there.
+    fn at(home: &Home, listen: &str) -> Served {
         // What a service manager would listen to.
         let path = home.path("notify");
         let _ = std::fs::remove_file(&path);
         let told = UnixDatagram::bind(&path).unwrap();
         told.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let mut command = home.dtcl().args(["serve", "--drain-timeout", "20"]).command();
+        let mut command = home.dtcl().args(["serve", "--listen", listen, "--drain-timeout", "20"]).command();
         command
             .env("NOTIFY_SOCKET", &path)
             .stdin(Stdio::null())
@@ -39,6 +44,18 @@ impl Served {
         let count = self.told.recv(&mut buffer).expect("the service tells");
         let said = String::from_utf8_lossy(&buffer[..count]);
         assert!(said.contains(text), "{said}");
+    }
+
+    /// The address at which it says that it listens.
+    fn address(&mut self) -> String {
+        let mut said = std::io::BufReader::new(self.child.as_mut().unwrap().stderr.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+        // Kept open: what is said later must not meet a closed pipe.
+        std::mem::forget(said);
+        let address = line.strip_prefix("listening on ").and_then(|line| line.split(',').next());
+        assert!(line.contains("machine key SHA256:"), "{line}");
+        address.unwrap_or_else(|| panic!("{line}")).to_owned()
     }
 
     fn signal(&self, signal: nix::sys::signal::Signal) {
@@ -87,6 +104,71 @@ fn a_connection_outlives_the_script_that_made_it() {
     served.expect("STOPPING=1");
     let (status, said) = served.ended();
     assert_eq!((status, said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn another_machine_is_driven_over_the_network() {
+    let (there, here) = (Home::new(), Home::new());
+    let (source, target) = (there.dir("source"), there.path("target"));
+    there.file("source/f", "content");
+    there.dtcl().args(["user", "add", "anna", "dtadmin"]).stdin("her secret\n").run().ok();
+    there.dtcl().args(["user", "list"]).run().ok().prints("anna\tdtadmin\n");
+    let mut served = Served::at(&there, "127.0.0.1:0");
+    let address = served.address();
+    let script = format!(
+        "login \"{address}\" anna\nsource \"{address}\"\nrepset create s\n\
+         repset rule add {source} include, recursive to s\nrepset save s\n\
+         $con = connect s to localhost map {source} to {target}\nwaitonmirror $con timeout = 60\nwrite $con",
+        source = q(&source),
+        target = q(&target)
+    );
+    let secret = here.file("password", "her secret\n");
+    let ran = here.dtcl().env("DTCL_PASSWORD_FILE", &secret).script(&script).run();
+    ran.ok()
+        .prints("User access level set to DT_FULL_ACCESS\n")
+        .prints("1\n")
+        .says("is new here: its key SHA256:");
+    assert_eq!(std::fs::read_to_string(target.join("f")).unwrap(), "content");
+    // It goes on there, though this script has ended.
+    there.dtcl().args(["status", "con", "1"]).run().ok().prints("Replication set:                  s");
+    // Nobody is let in without a password, or with another.
+    here.dtcl().args(["ping", &address]).run().ok();
+    let refused = here.dtcl().text(&format!("source \"{address}\"; status")).run();
+    refused.status(3).says("needs a password here").says("LOGIN <machine> <user> asks for it");
+    let wrong = here.file("wrong", "another secret\n");
+    let refused = here.dtcl().env("DTCL_PASSWORD_FILE", &wrong).args(["login", &address, "anna"]).run();
+    refused.status(3).prints("DT_NO_ACCESS");
+}
+
+#[test]
+fn users_that_cannot_be_are_refused() {
+    let home = Home::new();
+    let user = |args: &[&str], password: &str| home.dtcl().arg("user").args(args).stdin(password).run();
+    user(&["add", "anna", "dtmon"], "secret\n").ok();
+    user(&["add", "anna", "dtmon"], "secret\n")
+        .status(1)
+        .says("the user anna exists")
+        .says("DTCL user passwd anna");
+    user(&["add", "ben", "wheel"], "secret\n").status(1).says("there is no group wheel").says("dtadmin");
+    user(&["add", "ben", "dtmon"], "").status(1).says("a password has 1 to 100 characters");
+    user(&["passwd", "ben"], "secret\n").status(1).says("no user ben");
+    user(&["drop", "anna"], "").status(2).says("user takes add NAME GROUP");
+    user(&["passwd", "anna"], "newer\n").ok();
+    user(&["remove", "anna"], "").ok();
+    assert_eq!(user(&["list"], "").ok().out, "");
+}
+
+#[test]
+fn a_port_that_is_taken_is_said() {
+    let home = Home::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let refused = home.dtcl().args(["serve", "--listen", &address]).run();
+    refused
+        .status(1)
+        .says(&format!("cannot listen on {address}"))
+        .says("another program, or another service");
+    home.dtcl().args(["serve", "--listen", "beta"]).run().status(2).says("beta is no address to listen on");
 }
 
 #[test]

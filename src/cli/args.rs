@@ -10,6 +10,7 @@ use std::time::Duration;
 use lexopt::Arg;
 
 use crate::nearest::nearest;
+use crate::service::Listen;
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,12 +35,21 @@ pub enum Form {
     Words(Vec<String>),
     /// `--check FILE ...`
     Check(Vec<Input>),
-    /// `serve`
-    Serve,
+    /// `serve [--listen ADDRESS]`
+    Serve(Listen),
+    /// `user ...`
+    User(UserAct),
     Help,
     Version,
-    /// A form of a later version: its name.
-    Later(&'static str),
+}
+
+/// What is to be done with a user of the home's credential file; passwords come on standard input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserAct {
+    Add { name: String, group: String },
+    Password { name: String },
+    Remove { name: String },
+    List,
 }
 
 /// Where a script is read from.
@@ -71,6 +81,7 @@ const LONG: &[&str] = &[
     "--help",
     "--interactive",
     "--json",
+    "--listen",
     "--version",
 ];
 
@@ -91,6 +102,10 @@ pub enum UsageError {
     Seconds(String),
     #[error("{given} cannot follow {form}")]
     Extra { form: &'static str, given: String },
+    #[error("{0} is no address to listen on")]
+    Listen(String),
+    #[error("user takes add NAME GROUP, passwd NAME, remove NAME, or list")]
+    User,
     #[error("--dry-run for scripts is not yet available in this version")]
     DryRun,
 }
@@ -101,6 +116,11 @@ impl UsageError {
         match self {
             UsageError::Unknown { nearest: Some(nearest), .. } => format!("did you mean {nearest}?"),
             UsageError::Extra { form: "-c TEXT", .. } => "quote the whole text as one argument".into(),
+            UsageError::Listen(_) => "--listen 192.0.2.7, --listen 192.0.2.7:1500, or --listen none".into(),
+            UsageError::User => {
+                "DTCL user add anna dtadmin reads her password from standard input; the groups are dtadmin and dtmon"
+                    .into()
+            }
             UsageError::DryRun => {
                 "CONNECT, MIRROR START and VERIFY show with DRYRUN what they would send".into()
             }
@@ -164,10 +184,10 @@ fn form(args: impl IntoIterator<Item = OsString>, options: &mut Options) -> Resu
                 }
                 let mut words = vec![word];
                 words.extend(rest(&mut parser)?);
-                return Ok(match words[0].to_ascii_lowercase().as_str() {
-                    "user" => Form::Later("user"),
-                    _ => Form::Words(words),
-                });
+                if words[0].eq_ignore_ascii_case("user") {
+                    return user(&words[1..]);
+                }
+                return Ok(Form::Words(words));
             }
             arg => return Err(unknown(&arg)),
         }
@@ -176,14 +196,32 @@ fn form(args: impl IntoIterator<Item = OsString>, options: &mut Options) -> Resu
 
 /// `serve` and its options.
 fn serve(parser: &mut lexopt::Parser, options: &mut Options) -> Result<Form, UsageError> {
+    let mut listen = Listen::default();
     while let Some(arg) = parser.next().map_err(unexpected)? {
         match arg {
             Arg::Long("drain-timeout") => options.drain = seconds(value(parser, "a number of seconds")?)?,
+            Arg::Long("listen") => {
+                let given = text(value(parser, "an address, or none")?)?;
+                listen = Listen::parse(&given).ok_or(UsageError::Listen(given))?;
+            }
             Arg::Value(_) => return Err(UsageError::Extra { form: "serve", given: shown(&arg) }),
             arg => return Err(unknown(&arg)),
         }
     }
-    Ok(Form::Serve)
+    Ok(Form::Serve(listen))
+}
+
+/// What stands behind `user`.
+fn user(words: &[String]) -> Result<Form, UsageError> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let named = |name: &str| name.to_owned();
+    Ok(Form::User(match words[..] {
+        ["add", name, group] => UserAct::Add { name: named(name), group: named(group) },
+        ["passwd", name] => UserAct::Password { name: named(name) },
+        ["remove", name] => UserAct::Remove { name: named(name) },
+        ["list"] => UserAct::List,
+        _ => return Err(UsageError::User),
+    }))
 }
 
 fn check(parser: &mut lexopt::Parser, options: &mut Options) -> Result<Form, UsageError> {
@@ -325,8 +363,22 @@ mod tests {
     }
 
     #[test]
+    fn users_are_added_and_taken_away() {
+        let add = UserAct::Add { name: "anna".into(), group: "dtmon".into() };
+        assert_eq!(parsed(&["user", "add", "anna", "dtmon"]), Ok(Form::User(add)));
+        assert_eq!(parsed(&["user", "list"]), Ok(Form::User(UserAct::List)));
+        for bad in
+            [&["user"][..], &["user", "add", "anna"], &["user", "list", "x"], &["user", "drop", "anna"]]
+        {
+            assert_eq!(parsed(bad), Err(UsageError::User), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_service_takes_its_own_options() {
-        assert_eq!(parsed(&["serve"]), Ok(Form::Serve));
+        assert_eq!(parsed(&["serve"]), Ok(Form::Serve(Listen::Everywhere)));
+        assert_eq!(parsed(&["serve", "--listen", "none"]), Ok(Form::Serve(Listen::Nowhere)));
+        assert_eq!(parsed(&["serve", "--listen", "beta"]), Err(UsageError::Listen("beta".into())));
         let invocation = parse(["serve", "--drain-timeout", "5"].map(OsString::from)).unwrap();
         assert_eq!(invocation.options.drain, Duration::from_secs(5));
         assert!(matches!(parsed(&["serve", "now"]), Err(UsageError::Extra { form: "serve", .. })));

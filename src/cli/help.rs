@@ -12,7 +12,10 @@ Usage:
   DTCL [OPTION ...] -c \"TEXT\"             run the text as a script
   DTCL [OPTION ...] WORD ...              run the words as one command, e.g. DTCL status con 1
   DTCL --check [--json] FILE ...          parse and check scripts, run nothing
-  DTCL serve [--drain-timeout SECONDS]    run the service of this home until SIGTERM or SHUTDOWN
+  DTCL serve [--listen ADDRESS|none] [--drain-timeout SECONDS]
+                                          run the service of this home until SIGTERM or SHUTDOWN
+  DTCL user add NAME GROUP | passwd NAME | remove NAME | list
+                                          users that log in with a password kept in this home
 
 Options:
   -i, --interactive            the interactive shell
@@ -47,12 +50,6 @@ pub fn version() -> String {
 pub fn rejected(rejected: &Rejected) -> String {
     let Rejected { error, json } = rejected;
     told(&error.to_string(), &error.help(), *json, matches!(error, UsageError::Nothing))
-}
-
-/// How a form of a later version is told.
-pub fn later(form: &str, json: bool) -> String {
-    let message = format!("DTCL {form} is not yet available in this version");
-    told(&message, "DTCL -i, -f and -c run the engine inside the process", json, false)
 }
 
 /// Why the system refused, without its number.

@@ -10,6 +10,7 @@ mod prompt;
 mod run;
 mod stdin;
 mod ui;
+mod user;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -36,7 +37,6 @@ pub fn main() -> ExitCode {
             output.write(&help::version());
             0
         }
-        Form::Later(form) => return end(1, &help::later(form, options.json)),
         form => run::run(form, options, &output),
     };
     match output.finish() {

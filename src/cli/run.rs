@@ -9,13 +9,13 @@ use std::time::Duration;
 use super::args::{Form, Input, Options};
 use super::output::Output;
 use super::stdin::Stdin;
-use super::{help, ui};
+use super::{help, ui, user};
 use crate::api::{ApiError, Reply, Request};
 use crate::commands::{Mode, Session};
 use crate::engine::home::Home;
 use crate::machine::{Connector, Machine, Machines};
 use crate::runtime::Interpreter;
-use crate::service;
+use crate::service::{self, Listen};
 use crate::shell::{self, lines::Plain};
 use crate::sys::signal::{self, Manner};
 
@@ -28,8 +28,10 @@ const STOPPED_DRAIN: Duration = Duration::from_secs(10);
 /// Runs a form that has an interpreter; gives the exit status.
 pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
     let shell = form == Form::Interactive;
-    if form == Form::Serve {
-        return serve(options);
+    match &form {
+        Form::Serve(listen) => return serve(listen, options),
+        Form::User(act) => return user::run(act, output),
+        _ => {}
     }
     let (connector, home) = connector();
     let mut session = Session::new(connector, ui::console(output, shell));
@@ -48,26 +50,25 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
         Form::Text(text) => interpreter.run_script("-c", text.as_bytes(), Vec::new()),
         Form::Words(words) => interpreter.run_words(&words),
         Form::Check(files) => check(&mut interpreter, &files, options),
-        Form::Serve | Form::Help | Form::Version | Form::Later(_) => USAGE,
+        Form::Serve(_) | Form::User(_) | Form::Help | Form::Version => USAGE,
     };
     close(&mut interpreter, options.drain);
     status
 }
 
 /// `serve`: the service of the home, in the foreground.
-fn serve(options: &Options) -> i32 {
+fn serve(listen: &Listen, options: &Options) -> i32 {
     signal::set_manner(Manner::Elsewhere);
     match Home::find() {
-        Ok(home) => service::run(home, options.drain),
-        Err(error) => {
-            let error = ApiError::from(error);
-            eprintln!(
-                "{}",
-                help::told(&error.message, error.help.as_deref().unwrap_or_default(), false, false)
-            );
-            1
-        }
+        Ok(home) => service::run(home, listen, options.drain),
+        Err(error) => failed(&error.into()),
     }
+}
+
+/// Says why something could not be done; gives the exit status.
+pub(super) fn failed(error: &ApiError) -> i32 {
+    eprintln!("{}", help::told(&error.message, error.help.as_deref().unwrap_or_default(), false, false));
+    1
 }
 
 /// `-i`: at a terminal with a line editor, else line by line.

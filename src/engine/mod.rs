@@ -23,6 +23,7 @@ mod table;
 pub mod target;
 #[cfg(test)]
 mod tests;
+pub mod users;
 
 use crate::api::ApiError;
 use clock::{Clock, SystemClock};
@@ -84,6 +85,21 @@ impl Engine {
     /// The name that this machine is known by.
     pub fn machine_name(&self) -> &str {
         &self.source
+    }
+
+    /// The credential file of the home.
+    pub fn users(&self) -> users::Users {
+        users::Users::of(self.kept.settings.data_path())
+    }
+
+    /// Where this machine's key is kept.
+    pub fn key_file(&self) -> std::path::PathBuf {
+        self.kept.settings.data_path().join("machine.key")
+    }
+
+    /// `NetPort`.
+    pub fn net_port(&self) -> u16 {
+        self.kept.settings.net_port()
     }
 
     /// Writes a line of information into this engine's log.

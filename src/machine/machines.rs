@@ -1,9 +1,11 @@
-//! The machines that a client of this program can reach: this one, and no other yet.
+//! The machines that a client of this program can reach: this one, and those whose service answers on the network.
 
+use super::known::Known;
 use super::local::Cell;
+use super::remote::Remote;
 use super::{Connector, Local, Machine};
 use crate::api::ApiError;
-use crate::engine::connect::address;
+use crate::engine::connect::address::{self, Address, Place};
 use crate::engine::home::Home;
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use std::sync::Arc;
 /// request that needs it.
 pub struct Machines {
     cell: Arc<Cell>,
+    known: Known,
 }
 
 impl Machines {
@@ -19,7 +22,8 @@ impl Machines {
         // Who chose a home means that one.
         let chosen = std::env::var_os("DTCL_HOME").is_some_and(|home| !home.is_empty());
         let system = (!chosen && home != Home::system()).then(|| Home::system().run_dir().to_owned());
-        Arc::new(Machines { cell: Arc::new(Cell::new(home, system)) })
+        let known = Known::of(home.state_dir());
+        Arc::new(Machines { cell: Arc::new(Cell::new(home, system)), known })
     }
 }
 
@@ -33,8 +37,14 @@ impl Connector for Machines {
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn Machine>, ApiError> {
-        address::reach(name)?;
-        Ok(Arc::new(Local::new(name, Arc::clone(&self.cell))))
+        let address = Address::parse(name)?;
+        match address.locate()? {
+            Place::Here => Ok(Arc::new(Local::new(name, Arc::clone(&self.cell)))),
+            Place::There(at) => {
+                let label = Address { port: Some(at.port()), ..address }.to_string();
+                Ok(Arc::new(Remote::at(name, at, &label, self.known.clone())?))
+            }
+        }
     }
 }
 
@@ -45,13 +55,21 @@ mod tests {
     use std::net::TcpListener;
 
     #[test]
-    fn a_machine_that_answers_is_named_as_out_of_reach() {
+    fn what_answers_and_is_no_service_is_said() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let answers = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().unwrap();
+                std::io::Write::write_all(&mut stream, b"SSH-2.0-a-program\r\n").unwrap();
+            }
+        });
         let dir = tempfile::tempdir().unwrap();
-        let machines = Machines::new(Home::at(dir.path()));
-        let error = machines.open(&listener.local_addr().unwrap().to_string()).err().unwrap();
+        let error = Machines::new(Home::at(dir.path())).open(&address).err().unwrap();
         assert_eq!(error.code, Code::ServerIsNotResponding);
-        assert!(error.message.contains("cannot speak to other machines"), "{error}");
+        assert!(error.message.contains("cannot be spoken with"), "{error}");
+        assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "no key is remembered");
+        answers.join().unwrap();
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A client's handle on a machine: embedded or remote, behind one trait. Handlers and scripts know only this.
 
+mod known;
 mod local;
 mod machines;
 mod remote;

@@ -1,20 +1,27 @@
 //! A machine whose service answers: one session with it, made anew when the service was restarted.
 
 use super::Machine;
-use crate::api::{Access, ApiError, Code, ConnectionId, Reply, Request, Watch};
+use super::known::Known;
+use crate::api::{Access, ApiError, Code, ConnectionId, Event, Reply, Request, Watch};
 use crate::engine::home::SOCKET;
 use crate::sys;
 use crate::wire::control::{
     ANSWER_MAX, Ask, ControlError, Incoming, Purpose, REQUEST_MAX, Say, Welcome, frame, greet,
 };
+use crate::wire::tls::{self, Expected};
 use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::net::UnixStream;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// From the first byte to the service's welcome.
 const GREETING: Duration = Duration::from_secs(10);
@@ -25,10 +32,19 @@ const BEAT: Duration = Duration::from_millis(100);
 /// How long a service may take to end a call that its caller gave up.
 const GIVEN_UP: Duration = Duration::from_secs(30);
 
-/// A service, by the directory of its socket.
+/// How a service is reached.
+#[derive(Clone, Debug)]
+enum Way {
+    /// By the directory of its socket.
+    Socket(PathBuf),
+    /// Over the network. `label`: name and port, by which its key is known.
+    Network { address: SocketAddr, label: String, known: Known },
+}
+
+/// A service.
 pub(super) struct Remote {
     name: String,
-    run_dir: PathBuf,
+    way: Way,
     session: Mutex<Session>,
 }
 
@@ -45,18 +61,33 @@ struct Session {
 /// An open line.
 struct Line {
     runtime: Runtime,
-    incoming: Incoming<ReadHalf<UnixStream>>,
-    outgoing: WriteHalf<UnixStream>,
+    incoming: Incoming<ReadHalf<Box<dyn Stream>>>,
+    outgoing: WriteHalf<Box<dyn Stream>>,
     welcome: Welcome,
     last: u64,
+    /// What is to be told to the person at once.
+    notice: Option<String>,
 }
+
+/// Bytes both ways.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Remote {
     /// Connects to the service of a home. None: no service runs there.
     pub(super) fn of_home(name: &str, run_dir: &Path) -> Result<Option<Remote>, ApiError> {
-        let Some(line) = Line::open(name, run_dir)? else { return Ok(None) };
+        let way = Way::Socket(run_dir.to_owned());
+        let Some(line) = Line::open(name, &way)? else { return Ok(None) };
         let session = Session { line: Some(line), ..Session::default() };
-        Ok(Some(Remote { name: name.to_owned(), run_dir: run_dir.to_owned(), session: Mutex::new(session) }))
+        Ok(Some(Remote { name: name.to_owned(), way, session: Mutex::new(session) }))
+    }
+
+    /// The service at an address; `label` names it in `known`. -110 when what answers there is none, or is another than it was.
+    pub(super) fn at(name: &str, address: SocketAddr, label: &str, known: Known) -> Result<Remote, ApiError> {
+        let way = Way::Network { address, label: label.to_owned(), known };
+        let session = Session { line: Line::open(name, &way)?, ..Session::default() };
+        Ok(Remote { name: name.to_owned(), way, session: Mutex::new(session) })
     }
 
     /// What the caller's own identity grants there.
@@ -77,13 +108,16 @@ impl Machine for Remote {
         // One that the service has closed meanwhile carries nothing any more; a new one may.
         if !session.line.as_mut().is_some_and(Line::is_live) {
             session.line = None;
-            let mut line = Line::open(&self.name, &self.run_dir)?.ok_or_else(|| gone(&self.name))?;
+            let mut line = Line::open(&self.name, &self.way)?.ok_or_else(|| gone(&self.name))?;
             if let Some(login) = &session.login {
                 line.call(login.clone(), &mut ()).map_err(|error| lost(&self.name, &error))??;
             }
             session.line = Some(line);
         }
         let Some(line) = &mut session.line else { return Err(gone(&self.name)) };
+        if let Some(notice) = line.notice.take() {
+            watch.event(Event::Notice(notice));
+        }
         let epoch = line.welcome.epoch;
         if let Some(id) = request.connection()
             && session.seen.get(&id).is_some_and(|&seen| seen != epoch)
@@ -140,35 +174,36 @@ impl Session {
 
 impl Line {
     /// None: nobody listens there.
-    fn open(name: &str, run_dir: &Path) -> Result<Option<Line>, ApiError> {
-        let stream = match sys::socket::connect(run_dir, SOCKET) {
-            Ok(stream) => stream,
-            // No home, no service, one that has ended, or one that is not ours to speak with.
-            Err(_) => return Ok(None),
-        };
+    fn open(name: &str, way: &Way) -> Result<Option<Line>, ApiError> {
         let failed = |error: ControlError| refused(name, &error);
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(|error| failed(error.into()))?;
-        let greeted = runtime.block_on(async {
-            stream.set_nonblocking(true)?;
-            let mut stream = UnixStream::from_std(stream)?;
-            let uid = stream.peer_cred()?.uid();
-            if uid != 0 && uid != nix::unistd::geteuid().as_raw() && !sys::is_root() {
-                // It would be told passwords.
-                return Err(ControlError::Io(std::io::Error::other(format!("it runs as user {uid}"))));
+        let (stream, notice) = match way {
+            Way::Socket(directory) => {
+                // No home, no service, one that has ended, or one that is not ours to speak with.
+                let Ok(stream) = sys::socket::connect(directory, SOCKET) else { return Ok(None) };
+                let stream = runtime.block_on(async { own(stream) }).map_err(|error| failed(error.into()))?;
+                (Box::new(stream) as Box<dyn Stream>, None)
             }
+            Way::Network { address, label, known } => {
+                let (stream, notice) = runtime.block_on(secured(name, *address, label, known))?;
+                (Box::new(stream) as Box<dyn Stream>, notice)
+            }
+        };
+        let greeted = runtime.block_on(async {
             let greeted = timeout(GREETING, async {
+                let mut stream = stream;
                 greet(&mut stream, Purpose::Session).await?;
                 let (reader, outgoing) = split(stream);
                 let mut incoming = Incoming::new(reader);
                 let first = incoming.next::<Say>(ANSWER_MAX).await?;
                 Ok::<_, ControlError>((incoming, outgoing, first))
             });
-            greeted.await.unwrap_or_else(|_| Err(ControlError::Io(std::io::ErrorKind::TimedOut.into())))
+            greeted.await.unwrap_or_else(|_| Err(ControlError::Io(ErrorKind::TimedOut.into())))
         });
         match greeted.map_err(failed)? {
             (incoming, outgoing, Some(Say::Welcome(welcome))) => {
-                Ok(Some(Line { runtime, incoming, outgoing, welcome, last: 0 }))
+                Ok(Some(Line { runtime, incoming, outgoing, welcome, last: 0, notice }))
             }
             (_, _, Some(Say::Closing(error))) => Err(error),
             _ => Err(failed(ControlError::Stranger)),
@@ -201,12 +236,14 @@ impl Line {
         };
         runtime.block_on(async {
             outgoing.write_all(&call).await?;
+            outgoing.flush().await?;
             let mut given_up: Option<Instant> = None;
             loop {
                 // Dropping an unfinished read loses nothing.
                 let said = timeout(BEAT, incoming.next::<Say>(ANSWER_MAX)).await;
                 if given_up.is_none() && watch.cancelled() {
                     outgoing.write_all(&frame(&Ask::Cancel { id }, REQUEST_MAX)?).await?;
+                    outgoing.flush().await?;
                     given_up = Some(Instant::now());
                 }
                 match said {
@@ -223,6 +260,64 @@ impl Line {
                 }
             }
         })
+    }
+}
+
+/// A socket whose service may be told what a person types.
+fn own(stream: std::os::unix::net::UnixStream) -> std::io::Result<UnixStream> {
+    stream.set_nonblocking(true)?;
+    let stream = UnixStream::from_std(stream)?;
+    let uid = stream.peer_cred()?.uid();
+    if uid != 0 && uid != nix::unistd::geteuid().as_raw() && !sys::is_root() {
+        // It would be told passwords.
+        return Err(std::io::Error::other(format!("it runs as user {uid}")));
+    }
+    Ok(stream)
+}
+
+/// A line to a machine that has shown the key that it is known by; one that was not known is, from now on, and a notice says so.
+async fn secured(
+    name: &str,
+    address: SocketAddr,
+    label: &str,
+    known: &Known,
+) -> Result<(TlsStream<TcpStream>, Option<String>), ApiError> {
+    let failed = |error: std::io::Error| refused(name, &error.into());
+    let path = known.path().display();
+    let unusable = |error: &dyn std::fmt::Display| {
+        ApiError::new(Code::HandshakeWasNotCompleted, format!("{path} cannot be used: {error}"))
+            .help("it holds the keys of the machines that this home has spoken with; make it readable, or move it away")
+    };
+    let before = match known.get(label).map_err(|error| unusable(&error))? {
+        None => None,
+        Some(Ok(key)) => Some(key),
+        Some(Err(())) => return Err(unusable(&format_args!("the line of {label} holds no fingerprint"))),
+    };
+    let expected = Expected::new(before);
+    let config = tls::client(Arc::clone(&expected)).map_err(|error| failed(std::io::Error::other(error)))?;
+    let server = ServerName::from(address.ip());
+    let met = timeout(GREETING, async {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        TlsConnector::from(config).connect(server, stream).await
+    });
+    let met = met.await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+    match (met, before, expected.shown()) {
+        (Ok(stream), None, Some(shown)) => {
+            known.remember(label, shown).map_err(|error| unusable(&error))?;
+            let notice = format!(
+                "{label} is new here: its key {shown} is remembered in {path}; DTCL serve shows it there"
+            );
+            Ok((stream, Some(notice)))
+        }
+        (Ok(stream), ..) => Ok((stream, None)),
+        (Err(_), Some(before), Some(shown)) if before != shown => {
+            let message = format!("{label} has another key than before: {shown}, and it was {before}");
+            Err(ApiError::new(Code::HandshakeWasNotCompleted, message).help(format!(
+                "somebody may stand in between; if the machine was installed anew, take its line out of {path}"
+            )))
+        }
+        (Err(error), ..) => Err(failed(error)),
     }
 }
 

@@ -1,12 +1,11 @@
 //! Who calls, and what that grants (LOG-01, LOG-02; architecture.md 5).
 
+use super::login::Origin;
 use crate::api::Access;
+use crate::engine::users::GROUPS;
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
 use std::ffi::CString;
-
-/// The group whose members have administrator access, and the one for monitor access.
-const ADMINS: &str = "dtadmin";
-const MONITORS: &str = "dtmon";
+use std::net::SocketAddr;
 
 /// The one at the other end of a session.
 #[derive(Clone, Debug)]
@@ -17,6 +16,7 @@ pub(super) struct Caller {
     pub own: Access,
     /// What the session grants now: less after a logout, another's after a login.
     pub access: Access,
+    pub origin: Origin,
 }
 
 impl Caller {
@@ -35,12 +35,27 @@ impl Caller {
             level(&groups)
         };
         let name = user.map_or_else(|| uid.to_string(), |user| user.name);
-        Caller { name, own, access: own }
+        Caller { name, own, access: own, origin: Origin::User(uid.as_raw()) }
     }
 
-    /// Takes part in the protocol as an own name without a password does.
+    /// A caller over the network: nobody before a login.
+    pub fn of_network(address: SocketAddr) -> Caller {
+        let origin = Origin::of(address.ip());
+        Caller { name: address.to_string(), own: Access::None, access: Access::None, origin }
+    }
+
+    /// Does the kernel say that this is the caller's name?
     pub fn is(&self, user: &str) -> bool {
-        self.name == user
+        matches!(self.origin, Origin::User(_)) && self.name == user
+    }
+}
+
+/// What the groups of one of the host's users grant.
+pub(super) fn access_of_user(name: &str) -> Access {
+    match User::from_name(name) {
+        Ok(Some(user)) if user.uid.is_root() => Access::Full,
+        Ok(Some(user)) => level(&groups_of(&user.name, user.gid, user.gid)),
+        _ => Access::None,
     }
 }
 
@@ -54,14 +69,8 @@ fn groups_of(name: &str, primary: Gid, effective: Gid) -> Vec<Gid> {
 /// The highest level that any of the groups grants.
 fn level(groups: &[Gid]) -> Access {
     let member =
-        |name| Group::from_name(name).ok().flatten().is_some_and(|group| groups.contains(&group.gid));
-    if member(ADMINS) {
-        Access::Full
-    } else if member(MONITORS) {
-        Access::Monitor
-    } else {
-        Access::None
-    }
+        |name: &str| Group::from_name(name).ok().flatten().is_some_and(|group| groups.contains(&group.gid));
+    GROUPS.iter().filter(|(name, _)| member(name)).map(|(_, access)| *access).max().unwrap_or(Access::None)
 }
 
 #[cfg(test)]

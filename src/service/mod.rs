@@ -4,6 +4,9 @@
 //! most, and their number is bounded; the end comes in good order and in bounded time, whatever callers do.
 
 mod caller;
+mod door;
+mod login;
+mod network;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -12,7 +15,10 @@ use crate::api::{ApiError, Code};
 use crate::engine::Engine;
 use crate::engine::home::{Home, SOCKET};
 use crate::sys;
+use crate::wire::tls::MachineKey;
 use caller::Caller;
+use login::Logins;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +26,9 @@ use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
+
+pub use network::Listen;
 
 /// Most sessions at one time; each may hold a thread.
 const SESSIONS: usize = 256;
@@ -35,6 +43,10 @@ type Levels = fn(u32, u32) -> Caller;
 struct House {
     engine: Arc<Engine>,
     levels: Levels,
+    logins: Arc<Logins>,
+    /// What a service shows who it is with.
+    key: MachineKey,
+    rooms: Arc<Semaphore>,
     epoch: u64,
     ending: watch::Sender<bool>,
 }
@@ -51,16 +63,17 @@ impl House {
 pub struct Service {
     house: Arc<House>,
     runtime: Runtime,
-    sessions: tokio::task::JoinHandle<()>,
+    sessions: Vec<JoinHandle<()>>,
+    addresses: Vec<SocketAddr>,
 }
 
 impl Service {
     /// Opens the home's engine and its socket. -111 while another engine runs on it.
-    pub fn start(home: Home) -> Result<Service, ApiError> {
-        Self::start_with(home, Caller::of_socket)
+    pub fn start(home: Home, listen: &Listen) -> Result<Service, ApiError> {
+        Self::start_with(home, Caller::of_socket, listen)
     }
 
-    fn start_with(home: Home, levels: Levels) -> Result<Service, ApiError> {
+    fn start_with(home: Home, levels: Levels, at: &Listen) -> Result<Service, ApiError> {
         let failed = |what: &str, error: std::io::Error| {
             ApiError::new(Code::TheServiceFailedToStart, format!("{what}: {error}"))
                 .help("see the reason; DTCL serve needs a home that is its own")
@@ -74,15 +87,28 @@ impl Service {
             .map_err(|error| failed("no threads could be started", error))?;
         // Its lock is what makes an old socket nobody's.
         let engine = Engine::open(home.clone())?;
-        let listener = {
-            let _inside = runtime.enter();
-            listen(&home).map_err(|error| failed("the socket cannot be made", error))?
-        };
+        let key = network::machine_key(&engine.key_file())?;
+        let logins = Arc::new(Logins::new(engine.users()));
         let (ending, _) = watch::channel(false);
-        let house = Arc::new(House { engine, levels, epoch: epoch(), ending });
-        let sessions = runtime.spawn(accept(listener, Arc::clone(&house)));
+        let rooms = Arc::new(Semaphore::new(SESSIONS));
+        let house = Arc::new(House { engine, levels, logins, key, rooms, epoch: epoch(), ending });
+        let _inside = runtime.enter();
+        let listener = listen(&home).map_err(|error| failed("the socket cannot be made", error))?;
+        let network = network::Network::open(at, &house)?;
+        let addresses = network.as_ref().map(network::Network::addresses).unwrap_or_default();
+        let mut sessions = vec![runtime.spawn(accept(listener, Arc::clone(&house)))];
+        sessions.extend(network.map(|network| runtime.spawn(network.accept(Arc::clone(&house)))));
         house.engine.note("Service has started");
-        Ok(Service { house, runtime, sessions })
+        for address in &addresses {
+            house.engine.note(&format!("Listening on {address}, machine key {}", house.key.fingerprint()));
+        }
+        drop(_inside);
+        Ok(Service { house, runtime, sessions, addresses })
+    }
+
+    /// Where it answers on the network.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Waits until a client asks the service to end.
@@ -93,8 +119,16 @@ impl Service {
     /// Ends sessions, then the engine, whose connections get `drain` to come to their end. Names each of them and how it ended.
     pub fn end(self, drain: Duration) -> Vec<String> {
         self.house.ending.send_replace(true);
-        let Service { house, runtime, sessions } = self;
-        let told = runtime.block_on(async { tokio::time::timeout(FAREWELL, sessions).await });
+        let Service { house, runtime, sessions, .. } = self;
+        let told = runtime.block_on(async {
+            let all = async {
+                for sessions in sessions {
+                    // One that has panicked has ended, too.
+                    let _ = sessions.await;
+                }
+            };
+            tokio::time::timeout(FAREWELL, all).await
+        });
         if told.is_err() {
             tracing::warn!("Sessions did not end in {} s", FAREWELL.as_secs());
         }
@@ -115,7 +149,6 @@ fn listen(home: &Home) -> std::io::Result<UnixListener> {
 
 /// Takes callers in until the service ends, then waits for their sessions.
 async fn accept(listener: UnixListener, house: Arc<House>) {
-    let rooms = Arc::new(Semaphore::new(SESSIONS));
     let mut ending = house.ending.subscribe();
     let mut sessions = JoinSet::new();
     loop {
@@ -134,7 +167,7 @@ async fn accept(listener: UnixListener, house: Arc<House>) {
             }
         };
         let house = Arc::clone(&house);
-        let room = Arc::clone(&rooms).try_acquire_owned();
+        let room = Arc::clone(&house.rooms).try_acquire_owned();
         sessions.spawn(async move {
             let Ok(room) = room else {
                 session::turn_away(stream).await;
@@ -144,7 +177,7 @@ async fn accept(listener: UnixListener, house: Arc<House>) {
             let asked = tokio::task::spawn_blocking(move || levels(credentials.uid(), credentials.gid()));
             let caller = asked.await;
             if let Ok(caller) = caller {
-                session::run(stream, caller, house, room).await;
+                session::run(stream, caller, house, room, None).await;
             }
         });
     }
@@ -159,14 +192,14 @@ fn epoch() -> u64 {
 }
 
 /// `DTCL serve`: runs until SIGTERM, SIGINT or SHUTDOWN. Gives the exit status.
-pub fn run(home: Home, drain: Duration) -> i32 {
+pub fn run(home: Home, at: &Listen, drain: Duration) -> i32 {
     let said = |error: &ApiError| {
         eprintln!("error: {error}");
         if let Some(help) = &error.help {
             eprintln!("  = help: {help}");
         }
     };
-    let service = match Service::start(home.clone()) {
+    let service = match Service::start(home, at) {
         Ok(service) => service,
         Err(error) => {
             said(&error);
@@ -177,6 +210,9 @@ pub fn run(home: Home, drain: Duration) -> i32 {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        for address in service.addresses() {
+            eprintln!("listening on {address}, machine key {}", service.house.key.fingerprint());
+        }
         // Without a service manager there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         loop {

@@ -2,7 +2,9 @@
 
 use super::House;
 use super::caller::Caller;
+use super::door::Guest;
 use crate::api::{Access, ApiError, Code, Event, Reply, Request, Watch};
+use crate::engine::log::escape;
 use crate::wire::control::{
     ANSWER_MAX, Ask, ControlError, Incoming, Purpose, REQUEST_MAX, STRANGER_MAX, Say, VERSION, Welcome,
     frame, welcome,
@@ -18,6 +20,9 @@ use tokio::time::timeout;
 /// From the first byte to the end of the greeting.
 const GREETING: Duration = Duration::from_secs(10);
 
+/// How long a caller over the network may take to log in.
+const STRANGER: Duration = Duration::from_secs(60);
+
 /// How long a caller may leave an answer unread. Ctrl-Z of a shell is not to end its session at once.
 const STALL: Duration = Duration::from_secs(600);
 
@@ -31,13 +36,26 @@ type Out = mpsc::Sender<Vec<u8>>;
 struct Running {
     id: u64,
     cancelled: Arc<AtomicBool>,
-    /// What the session grants from its end on, if that changes.
-    ended: JoinHandle<Option<Access>>,
+    ended: JoinHandle<Ended>,
 }
 
-/// Serves a caller until it leaves, breaks a rule, or the service ends.
-pub(super) async fn run<S>(mut stream: S, caller: Caller, house: Arc<House>, room: OwnedSemaphorePermit)
-where
+/// What a call has come to.
+struct Ended {
+    result: Result<Reply, ApiError>,
+    /// What the session grants from now on, if that changes.
+    access: Option<Access>,
+    /// The service ends with the answer.
+    ends: bool,
+}
+
+/// Serves a caller until it leaves, breaks a rule, or the service ends. `guest`: its place at the door, until it has logged in.
+pub(super) async fn run<S>(
+    mut stream: S,
+    caller: Caller,
+    house: Arc<House>,
+    room: OwnedSemaphorePermit,
+    guest: Option<Guest>,
+) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     match timeout(GREETING, welcome(&mut stream)).await {
@@ -51,7 +69,7 @@ where
     let (reader, writer) = split(stream);
     let (say, said) = mpsc::channel(SAID);
     let writing = tokio::spawn(write(writer, said));
-    let running = converse(Incoming::new(reader), &say, caller, &house).await;
+    let running = converse(Incoming::new(reader), &say, caller, &house, guest).await;
     drop(say);
     if let Some(running) = running {
         // Its thread may still be in a system call; the session's place is taken until it is back.
@@ -69,6 +87,7 @@ pub(super) async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) 
     let _ = timeout(GREETING, async {
         welcome(&mut stream).await?;
         stream.write_all(&frame(&Say::Closing(full), ANSWER_MAX)?).await?;
+        stream.flush().await?;
         Ok::<(), ControlError>(())
     })
     .await;
@@ -77,7 +96,12 @@ pub(super) async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) 
 /// Writes what is said. Ends when nothing more can be, or the caller does not read.
 async fn write<S: AsyncWrite>(mut writer: WriteHalf<S>, mut said: mpsc::Receiver<Vec<u8>>) {
     while let Some(frame) = said.recv().await {
-        match timeout(STALL, writer.write_all(&frame)).await {
+        let written = async {
+            writer.write_all(&frame).await?;
+            // Over TLS it lies in a buffer.
+            writer.flush().await
+        };
+        match timeout(STALL, written).await {
             Ok(Ok(())) => {}
             _ => return,
         }
@@ -91,6 +115,7 @@ async fn converse<R: AsyncRead + Unpin>(
     say: &Out,
     mut caller: Caller,
     house: &Arc<House>,
+    mut guest: Option<Guest>,
 ) -> Option<Running> {
     let hello = Say::Welcome(Welcome {
         machine: house.engine.machine_name().to_owned(),
@@ -103,6 +128,8 @@ async fn converse<R: AsyncRead + Unpin>(
     }
     let mut ending = house.ending.subscribe();
     let mut running: Option<Running> = None;
+    let leave = tokio::time::sleep(STRANGER);
+    tokio::pin!(leave);
     loop {
         let limit = if caller.access == Access::None { STRANGER_MAX } else { REQUEST_MAX };
         tokio::select! {
@@ -126,9 +153,28 @@ async fn converse<R: AsyncRead + Unpin>(
                     return running;
                 }
             },
-            access = async { (&mut running.as_mut()?.ended).await.ok()? }, if running.is_some() => {
-                running = None;
-                caller.access = access.unwrap_or(caller.access);
+            ended = async { (&mut running.as_mut()?.ended).await.ok() }, if running.is_some() => {
+                let id = running.take().map_or(0, |running| running.id);
+                let ended = ended.unwrap_or_else(|| Ended::of(Err(panicked())));
+                caller.access = ended.access.unwrap_or(caller.access);
+                if caller.access > Access::None {
+                    guest = None;
+                }
+                // Told last: what is asked next comes after it.
+                let told = tokio::select! {
+                    told = tell_answer(say, id, ended.result) => told,
+                    () = house.ended(&mut ending) => false,
+                };
+                if ended.ends {
+                    house.ending.send_replace(true);
+                }
+                if !told {
+                    return running;
+                }
+            }
+            () = &mut leave, if guest.is_some() => {
+                tell(say, &Say::Closing(broken("no login has come"))).await;
+                return running;
             }
             () = say.closed() => return running,
             () = house.ended(&mut ending) => {
@@ -146,54 +192,66 @@ fn begin(id: u64, request: Request, caller: &Caller, say: &Out, house: &Arc<Hous
     let cancelled = Arc::new(AtomicBool::new(false));
     let teller = Teller { id, say: say.clone(), cancelled: Arc::clone(&cancelled) };
     let (caller, house) = (caller.clone(), Arc::clone(house));
-    let ended = tokio::task::spawn_blocking(move || answer(request, &caller, &house, teller));
+    let ended = match request {
+        Request::Login { user, password, .. } => tokio::spawn(login(user, password, caller, house)),
+        request => tokio::task::spawn_blocking(move || answer(request, &caller, &house, teller)),
+    };
     Running { id, cancelled, ended }
 }
 
 /// Answers a request, on a thread where that may take its time.
-fn answer(request: Request, caller: &Caller, house: &House, mut teller: Teller) -> Option<Access> {
-    let (id, say) = (teller.id, teller.say.clone());
-    let mut ends = false;
-    let (result, access) = match request {
-        Request::Login { user, password, .. } => {
-            let result = login(caller, &user, password.as_deref());
-            let granted = result.as_ref().ok().copied();
-            house.engine.note(&match &result {
-                Ok(access) => format!("User :{user}: has {} access ({})", word(*access), *access as u8),
-                Err(_) => format!("User :{user}: has NO access (0)"),
-            });
-            (result.map(Reply::Access), granted)
-        }
-        Request::Logout => (Ok(Reply::Done), Some(Access::None)),
+fn answer(request: Request, caller: &Caller, house: &House, mut teller: Teller) -> Ended {
+    match request {
+        Request::Logout => Ended { access: Some(Access::None), ..Ended::of(Ok(Reply::Done)) },
         Request::Shutdown if caller.access >= request.needs() => {
             house.engine.note(&format!("Shutdown was asked for by {}", caller.name));
-            ends = true;
-            (Ok(Reply::Done), None)
+            Ended { ends: true, ..Ended::of(Ok(Reply::Done)) }
         }
-        request => (house.engine.call_as(caller.access, request, &mut teller), None),
+        request => Ended::of(house.engine.call_as(caller.access, request, &mut teller)),
+    }
+}
+
+impl Ended {
+    fn of(result: Result<Reply, ApiError>) -> Ended {
+        Ended { result, access: None, ends: false }
+    }
+}
+
+/// A call that ended without an answer; the runtime has told the details.
+fn panicked() -> ApiError {
+    ApiError::new(Code::UnknownError, "an internal error ended the request")
+        .help("see the log of the service")
+}
+
+/// Answers a login. A caller's own name needs no password on the socket; what it grants is the kernel's word.
+async fn login(user: String, password: Option<String>, caller: Caller, house: Arc<House>) -> Ended {
+    let result = match password {
+        None if caller.is(&user) => Ok(caller.own),
+        None => Err(ApiError::new(Code::InsufficientSecurityAccess, format!("{user} needs a password here"))
+            .help("LOGIN <machine> <user> asks for it; DTCL_PASSWORD_FILE names a file that holds it")),
+        Some(password) => Arc::clone(&house.logins).check(user.clone(), password, caller.origin).await,
     };
-    let done = frame(&Say::Done { id, result }, ANSWER_MAX).or_else(|error| {
+    let (shown, from) = (escape(user.as_bytes()), &caller.name);
+    house.engine.note(&match &result {
+        Ok(access) => format!("User :{shown}: has {} access ({}), from {from}", word(*access), *access as u8),
+        Err(error) => {
+            format!("User :{shown}: has NO access (0), from {from}: {}", escape(error.message.as_bytes()))
+        }
+    });
+    Ended { access: result.as_ref().ok().copied(), ..Ended::of(result.map(Reply::Access)) }
+}
+
+/// Tells an answer. False: the caller is gone.
+async fn tell_answer(say: &Out, id: u64, result: Result<Reply, ApiError>) -> bool {
+    let answer = frame(&Say::Done { id, result }, ANSWER_MAX).or_else(|error| {
         let result = Err(ApiError::new(Code::DataOverload, format!("the answer cannot be sent: {error}"))
             .help("ask for less at once"));
         frame(&Say::Done { id, result }, ANSWER_MAX)
     });
-    if let Ok(done) = done {
-        // A caller that has left hears nothing.
-        let _ = say.blocking_send(done);
+    match answer {
+        Ok(answer) => say.send(answer).await.is_ok(),
+        Err(_) => false,
     }
-    if ends {
-        house.ending.send_replace(true);
-    }
-    access
-}
-
-/// Checks a login. A caller's own name needs no password on the socket; what it grants is the kernel's word.
-fn login(caller: &Caller, user: &str, password: Option<&str>) -> Result<Access, ApiError> {
-    if password.is_none() && caller.is(user) {
-        return Ok(caller.own);
-    }
-    Err(ApiError::new(Code::InsufficientSecurityAccess, format!("{user} cannot log in"))
-        .help("check the user name and the password"))
 }
 
 fn word(access: Access) -> &'static str {

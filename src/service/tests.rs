@@ -1,7 +1,7 @@
 //! A service and its clients in one process: who may do what, and how sessions end.
 
-use super::Service;
 use super::caller::Caller;
+use super::{Listen, Service};
 use crate::api::{
     Access, ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, MapSpec, MirrorSpec, Reply,
     Request, Rule, Until, VerifySpec, Watch,
@@ -45,7 +45,8 @@ fn nobody(uid: u32, _: u32) -> Caller {
 impl Stage {
     fn new(levels: super::Levels) -> Stage {
         let dir = tempfile::tempdir().unwrap();
-        let service = Some(Service::start_with(Home::at(dir.path().join("home")), levels).unwrap());
+        let service =
+            Some(Service::start_with(Home::at(dir.path().join("home")), levels, &Listen::Nowhere).unwrap());
         Stage { dir, service }
     }
 
@@ -346,7 +347,7 @@ fn a_number_of_before_a_restart_is_never_another_connection() {
         Code::ServerIsNotResponding,
         "nobody is there"
     );
-    stage.service = Some(Service::start_with(stage.home(), full).unwrap());
+    stage.service = Some(Service::start_with(stage.home(), full, &Listen::Nowhere).unwrap());
     let other = stage.client();
     let Ok(Reply::Connected(again)) = other.call(connect("two"), &mut ()) else { panic!("not connected") };
     assert_eq!(again, id, "the number is another connection's now");
@@ -444,5 +445,185 @@ fn there_is_room_for_so_many_sessions_and_then_again_when_one_has_left() {
     while stage.ask(Request::Version).is_err() {
         assert!(Instant::now() < end, "the place of one that left is free");
         std::thread::yield_now();
+    }
+}
+
+// --- over the network --------------------------------------------------------------------------------------
+
+/// A service on a port of its own, with the users `admin` and `watcher`, and another machine's home.
+struct Wide {
+    stage: Stage,
+    address: std::net::SocketAddr,
+    elsewhere: tempfile::TempDir,
+}
+
+impl Wide {
+    fn new() -> Wide {
+        let dir = tempfile::tempdir().unwrap();
+        let at = Listen::At([127, 0, 0, 1].into(), Some(0));
+        let service = Service::start_with(Home::at(dir.path().join("home")), full, &at).unwrap();
+        let address = service.addresses()[0];
+        let users = service.house.engine.users();
+        users.add("admin", "dtadmin", "secret of admin").unwrap();
+        users.add("watcher", "dtmon", "secret of watcher").unwrap();
+        let stage = Stage { dir, service: Some(service) };
+        Wide { stage, address, elsewhere: tempfile::tempdir().unwrap() }
+    }
+
+    fn restart(&mut self) {
+        self.stage.end();
+        let at = Listen::At(self.address.ip(), Some(self.address.port()));
+        self.stage.service = Some(Service::start_with(self.stage.home(), full, &at).unwrap());
+    }
+
+    fn open(&self, address: std::net::SocketAddr) -> Result<Arc<dyn Machine>, ApiError> {
+        Machines::new(Home::at(self.elsewhere.path())).open(&address.to_string())
+    }
+
+    fn client(&self) -> Arc<dyn Machine> {
+        self.open(self.address).unwrap()
+    }
+}
+
+fn login(machine: &Arc<dyn Machine>, user: &str, password: &str) -> Result<Access, Code> {
+    let (user, password) = (user.to_owned(), Some(password.to_owned()));
+    match machine.call(Request::Login { user, password, domain: None }, &mut ()) {
+        Ok(Reply::Access(access)) => Ok(access),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.code),
+    }
+}
+
+fn status(machine: &Arc<dyn Machine>) -> Result<(), Code> {
+    machine.call(Request::StatusAll, &mut ()).map(|_| ()).map_err(|error| error.code)
+}
+
+#[test]
+fn over_the_network_a_password_opens_what_its_user_may_do() {
+    let wide = Wide::new();
+    let client = wide.client();
+    client.call(Request::Version, &mut ()).unwrap();
+    assert_eq!(status(&client), Err(Code::InsufficientSecurityAccess), "nobody yet");
+    let own = Request::Login { user: "root".into(), password: None, domain: None };
+    let refused = client.call(own, &mut ()).unwrap_err();
+    assert!(
+        refused.message.contains("needs a password"),
+        "the kernel of another machine proves nothing: {refused}"
+    );
+    assert_eq!(login(&client, "watcher", "secret of watcher"), Ok(Access::Monitor));
+    assert_eq!(status(&client), Ok(()));
+    let create = Request::RepsetCreate { repset: "s".into() };
+    assert_eq!(client.call(create.clone(), &mut ()).unwrap_err().code, Code::InsufficientSecurityAccess);
+    assert_eq!(login(&client, "admin", "secret of watcher"), Err(Code::InsufficientSecurityAccess));
+    assert_eq!(status(&client), Ok(()), "a login that failed changes nothing");
+    assert_eq!(login(&client, "admin", "secret of admin"), Ok(Access::Full));
+    client.call(create, &mut ()).unwrap();
+    client.call(Request::Logout, &mut ()).unwrap();
+    assert_eq!(status(&client), Err(Code::InsufficientSecurityAccess));
+}
+
+/// Keeps what is told.
+#[derive(Default)]
+struct Notices(Vec<String>);
+
+impl Watch for Notices {
+    fn event(&mut self, event: Event) {
+        if let Event::Notice(text) = event {
+            self.0.push(text);
+        }
+    }
+}
+
+#[test]
+fn a_machines_key_is_remembered_at_first_and_another_one_refused() {
+    let mut wide = Wide::new();
+    let key = wide.stage.service.as_ref().unwrap().house.key.fingerprint().to_string();
+    let mut told = Notices::default();
+    wide.client().call(Request::Ping, &mut told).unwrap();
+    assert!(told.0.len() == 1 && told.0[0].contains(&key), "{:?}", told.0);
+    let mut told = Notices::default();
+    wide.client().call(Request::Ping, &mut told).unwrap();
+    assert!(told.0.is_empty(), "it is known by now: {:?}", told.0);
+    // Installed anew, or somebody else.
+    let file = wide.stage.service.as_ref().unwrap().house.engine.key_file();
+    std::fs::remove_file(file).unwrap();
+    wide.restart();
+    let refused = wide.open(wide.address).err().unwrap();
+    assert_eq!(refused.code, Code::HandshakeWasNotCompleted);
+    assert!(refused.message.contains(&key) && refused.message.contains("another key"), "{refused}");
+    let known = wide.elsewhere.path().join("lib/known_machines");
+    assert!(refused.help.unwrap().contains(known.to_str().unwrap()));
+    std::fs::remove_file(known).unwrap();
+    wide.client().call(Request::Ping, &mut ()).unwrap();
+}
+
+#[test]
+fn a_client_that_had_logged_in_goes_on_after_a_restart() {
+    let mut wide = Wide::new();
+    let client = wide.client();
+    login(&client, "admin", "secret of admin").unwrap();
+    wide.restart();
+    assert_eq!(status(&client), Ok(()));
+}
+
+#[test]
+fn nothing_that_is_said_can_be_read_on_the_way() {
+    let wide = Wide::new();
+    let (address, proxy) = (wide.address, std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let between = proxy.local_addr().unwrap();
+    // One connection finds out whether something answers, the next is the session.
+    let tapped = std::thread::spawn(move || {
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let (client, _) = proxy.accept().unwrap();
+            let server = std::net::TcpStream::connect(address).unwrap();
+            let pass = |mut from: std::net::TcpStream, mut to: std::net::TcpStream| {
+                std::thread::spawn(move || {
+                    let (mut all, mut buffer) = (Vec::new(), [0; 4096]);
+                    while let Ok(count @ 1..) = from.read(&mut buffer) {
+                        all.extend_from_slice(&buffer[..count]);
+                        if to.write_all(&buffer[..count]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                    all
+                })
+            };
+            let there = pass(client.try_clone().unwrap(), server.try_clone().unwrap());
+            let back = pass(server, client);
+            seen.extend(there.join().unwrap());
+            seen.extend(back.join().unwrap());
+        }
+        seen
+    });
+    let client = wide.open(between).unwrap();
+    login(&client, "admin", "secret of admin").unwrap();
+    let value = "a directory that nobody shall read of";
+    let set = Request::Set { option: "VerifyLogName".into(), value: value.into() };
+    client.call(set, &mut ()).unwrap();
+    drop(client);
+    let seen = tapped.join().unwrap();
+    assert!(seen.len() > 500, "{}", seen.len());
+    for text in ["secret of admin", value, "DTCL", "Login"] {
+        assert!(!seen.windows(text.len()).any(|window| window == text.as_bytes()), "{text}");
+    }
+}
+
+#[test]
+fn strangers_at_the_door_keep_nobody_out_who_has_come_in() {
+    let wide = Wide::new();
+    let client = wide.client();
+    login(&client, "admin", "secret of admin").unwrap();
+    let strangers: Vec<std::net::TcpStream> =
+        (0..100).map(|_| std::net::TcpStream::connect(wide.address).unwrap()).collect();
+    assert_eq!(status(&client), Ok(()));
+    assert_eq!(wide.stage.ask(Request::Version).map(|_| ()), Ok(()), "nor is the socket closed");
+    let refused = wide.open(wide.address).err().unwrap();
+    assert_eq!(refused.code, Code::ServerIsNotResponding, "from there no more are taken in");
+    drop(strangers);
+    let end = Instant::now() + Duration::from_secs(20);
+    while wide.open(wide.address).is_err() {
+        assert!(Instant::now() < end, "when they have left there is room");
     }
 }

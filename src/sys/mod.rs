@@ -12,6 +12,7 @@ mod holes;
 pub mod inotify;
 mod list;
 mod memory;
+pub mod pam;
 pub mod signal;
 pub mod socket;
 mod stat;

@@ -8,6 +8,7 @@ mod answer;
 pub mod control;
 mod op;
 mod primitive;
+pub mod tls;
 
 pub use answer::{Answer, Described, FailureKind};
 pub use op::{FileMode, OWNERS, Op, Part, Patch};

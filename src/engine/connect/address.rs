@@ -139,15 +139,15 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// Finds a machine that this version can speak to: only this one. Errors of [`Address::locate`], and -110 for others.
+/// Finds a machine that this version can send data to: only this one. Errors of [`Address::locate`], and -110 for others.
 pub fn reach(name: &str) -> Result<(), ApiError> {
     match Address::parse(name)?.locate()? {
         Place::Here => Ok(()),
         Place::There(address) => Err(ApiError::new(
             Code::ServerIsNotResponding,
-            format!("{name} answers at {address}, but this version cannot speak to other machines yet"),
+            format!("{name} answers at {address}, but this version cannot send data to other machines yet"),
         )
-        .help("run DTCL on that machine, or use localhost")),
+        .help("connect on that machine: SOURCE names it, and its own target is localhost")),
     }
 }
 

@@ -252,7 +252,7 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Delete orphan files or move them to MoveOrphansDir";
     MoveOrphansDir: Both, Path, "path", "-", "-", "any valid path", "installation directory", No, Acts,
         "Directory that receives orphan files when MoveOrphanedFiles is 1";
-    NetPort: Linux, Integer, "port", "1025", "65535", "-", "1500", Yes, Later("connections over the network"),
+    NetPort: Linux, Integer, "port", "1025", "65535", "-", "1500", Yes, Acts,
         "TCP port for communication";
     NetworkRetry: Both, Integer, "seconds", ">0", "-", "any positive number", "10", No, Later("connections over the network"),
         "Interval between attempts to reconnect to the target";

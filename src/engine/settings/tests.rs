@@ -259,7 +259,7 @@ fn unknown_names_and_bad_values_say_what_is_right() {
 fn settings_without_effect_say_so() {
     let settings = Place::new().load();
     assert_eq!(settings.get("ChecksumAll").unwrap().inert, None);
-    assert!(settings.set("NetPort", "2000").unwrap().inert.unwrap().contains("network"));
+    assert!(settings.set("UNetPort", "2000").unwrap().inert.unwrap().contains("network"));
     assert!(settings.set("Advertisement", "x").unwrap().inert.unwrap().contains("obsolete"));
     assert_eq!(settings.get("EncryptNetworkData").unwrap().value, "1");
 }

@@ -294,6 +294,12 @@ impl Settings {
         (self.text("StatsFileName"), self.on("SaveStatFile"))
     }
 
+    /// `NetPort`: where a service answers on the network.
+    pub fn net_port(&self) -> u16 {
+        // Its range was checked.
+        u16::try_from(self.number("NetPort")).unwrap_or(1500)
+    }
+
     /// `DataPath`: the directory of the databases.
     pub fn data_path(&self) -> PathBuf {
         self.path("DataPath")

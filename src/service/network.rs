@@ -1,0 +1,249 @@
+//! Callers over TCP: TLS with the machine's key, and a place at the door until they have logged in.
+
+use super::caller::Caller;
+use super::door::Door;
+use super::login::Origin;
+use super::{House, session};
+use crate::api::{ApiError, Code};
+use crate::wire::tls::{self, MachineKey};
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+/// From the first byte to the end of the handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// When a line that is silent is asked whether it still stands, how often, and how many answers may be missing.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(20), 3);
+
+/// Where a service answers on the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Listen {
+    /// On all addresses, at `NetPort`.
+    #[default]
+    Everywhere,
+    /// On this one alone; port 0: one that is free. Without a port at `NetPort`.
+    At(IpAddr, Option<u16>),
+    /// On the socket alone.
+    Nowhere,
+}
+
+impl Listen {
+    /// What stands behind `--listen`: `none`, an address, or an address with a port. None: it is nothing of these.
+    pub fn parse(text: &str) -> Option<Listen> {
+        if text.eq_ignore_ascii_case("none") {
+            return Some(Listen::Nowhere);
+        }
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Some(Listen::At(address.ip(), Some(address.port())));
+        }
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        bare.parse().ok().map(|address| Listen::At(address, None))
+    }
+}
+
+/// The open ports.
+pub(super) struct Network {
+    listeners: Vec<TcpListener>,
+    acceptor: TlsAcceptor,
+    door: Arc<Door>,
+}
+
+impl Network {
+    /// None: none is wanted. Inside the runtime.
+    pub fn open(at: &Listen, house: &House) -> Result<Option<Network>, ApiError> {
+        let port = house.engine.net_port();
+        let wanted = match at {
+            Listen::Nowhere => return Ok(None),
+            Listen::At(address, own) => vec![SocketAddr::new(*address, own.unwrap_or(port))],
+            Listen::Everywhere => {
+                let everywhere: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+                everywhere.map(|address| SocketAddr::new(address, port)).to_vec()
+            }
+        };
+        let mut listeners = Vec::new();
+        for address in wanted {
+            match bind(address) {
+                Ok(listener) => listeners.push(listener),
+                // A host without IPv6.
+                Err(error)
+                    if *at == Listen::Everywhere
+                        && address.is_ipv6()
+                        && matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) => {
+                }
+                Err(error) => return Err(cannot_listen(address, &error)),
+            }
+        }
+        let config = tls::server(&house.key).map_err(|error| {
+            ApiError::new(Code::TheServiceFailedToStart, format!("the machine's key cannot be used: {error}"))
+        })?;
+        Ok(Some(Network { listeners, acceptor: TlsAcceptor::from(config), door: Arc::default() }))
+    }
+
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Takes callers in until the service ends, then waits for their sessions.
+    pub async fn accept(self, house: Arc<House>) {
+        let Network { listeners, acceptor, door } = self;
+        let mut tasks = JoinSet::new();
+        for listener in listeners {
+            let (house, acceptor, door) = (Arc::clone(&house), acceptor.clone(), Arc::clone(&door));
+            tasks.spawn(accept_at(listener, house, acceptor, door));
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn accept_at(listener: TcpListener, house: Arc<House>, acceptor: TlsAcceptor, door: Arc<Door>) {
+    let mut ending = house.ending.subscribe();
+    let mut sessions = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = house.ended(&mut ending) => break,
+            Some(_) = sessions.join_next() => continue,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!("A caller could not be taken in: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        // Those for whom there is no room cost nothing more.
+        let Some(guest) = door.enter(Origin::of(address.ip())) else { continue };
+        let (house, acceptor) = (Arc::clone(&house), acceptor.clone());
+        sessions.spawn(async move {
+            prepare(&stream);
+            let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
+            match Arc::clone(&house.rooms).try_acquire_owned() {
+                Ok(room) => {
+                    session::run(stream, Caller::of_network(address), house, room, Some(guest)).await;
+                }
+                Err(_) => session::turn_away(stream).await,
+            }
+        });
+    }
+    drop(listener);
+    while sessions.join_next().await.is_some() {}
+}
+
+/// Small messages go at once, and a peer that is gone is found out.
+fn prepare(stream: &TcpStream) {
+    let (idle, every, missing) = KEEPALIVE;
+    // What cannot be set is done without.
+    let _ = stream.set_nodelay(true);
+    let keepalive = socket2::TcpKeepalive::new().with_time(idle).with_interval(every).with_retries(missing);
+    let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
+
+/// A listener of this family alone, so that both can have the same port.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket2::Socket::new(
+        socket2::Domain::for_address(address),
+        socket2::Type::STREAM,
+        Some(socket2::Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // What is left of an earlier service's connections does not keep the next one from starting.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(256)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> ApiError {
+    let help = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another program, or another service, has this port: end it, SET NetPort to another, or use --listen"
+        }
+        ErrorKind::AddrNotAvailable => "--listen takes an address of this host, or none",
+        _ => "--listen <address>:<port> names another place, --listen none does without the network",
+    };
+    ApiError::new(Code::ListenFailureOnTheNetworkController, format!("cannot listen on {address}: {error}"))
+        .help(help)
+}
+
+/// The machine's key; made at the first start.
+pub(super) fn machine_key(path: &Path) -> Result<MachineKey, ApiError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        ApiError::new(
+            Code::TheServiceFailedToStart,
+            format!("the machine's key {} cannot be used: {error}", path.display()),
+        )
+        .help("put it back from a copy, or remove it: then a new one is made, and who knew the old one has to forget it")
+    };
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => {
+            let status = std::fs::metadata(path).map_err(|error| failed(&error))?;
+            if status.mode() & 0o077 != 0 {
+                return Err(failed(&"others may read it (chmod 600)"));
+            }
+            bytes
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let bytes = MachineKey::generate().map_err(|error| failed(&error))?;
+            keep(path, &bytes).map_err(|error| failed(&error))?;
+            bytes
+        }
+        Err(error) => return Err(failed(&error)),
+    };
+    MachineKey::read(&bytes).map_err(|error| failed(&error))
+}
+
+/// Whole or not at all.
+fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path)?;
+    std::fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forms_of_listen_are_understood() {
+        assert_eq!(Listen::parse("none"), Some(Listen::Nowhere));
+        assert_eq!(Listen::parse("127.0.0.2"), Some(Listen::At([127, 0, 0, 2].into(), None)));
+        assert_eq!(Listen::parse("127.0.0.1:0"), Some(Listen::At([127, 0, 0, 1].into(), Some(0))));
+        assert_eq!(Listen::parse("[::1]:1600"), Some(Listen::At(Ipv6Addr::LOCALHOST.into(), Some(1600))));
+        assert_eq!(Listen::parse("::1"), Some(Listen::At(Ipv6Addr::LOCALHOST.into(), None)));
+        for bad in ["", "beta", "127.0.0.1:", "127.0.0.1:99999", ":1500"] {
+            assert_eq!(Listen::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_one_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("machine.key");
+        let made = machine_key(&path).unwrap().fingerprint();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(machine_key(&path).unwrap().fingerprint(), made);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let error = machine_key(&path).unwrap_err();
+        assert!(error.message.contains("chmod 600"), "{error}");
+        std::fs::write(dir.path().join("other"), "no key").unwrap();
+        std::fs::set_permissions(dir.path().join("other"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(machine_key(&dir.path().join("other")).is_err());
+    }
+}
