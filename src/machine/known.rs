@@ -33,8 +33,8 @@ impl Known {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let of_machine = text.lines().filter_map(|line| line.split_once(' '));
-        let last = of_machine.filter(|(name, _)| name.eq_ignore_ascii_case(machine)).next_back();
+        let mut of_machine = text.lines().filter_map(|line| line.split_once(' '));
+        let last = of_machine.rfind(|(name, _)| name.eq_ignore_ascii_case(machine));
         Ok(last.map(|(_, key)| key.trim().parse()))
     }
 
