@@ -71,6 +71,8 @@ enum Failed {
     Later,
     /// It is no more, as far as its key tells.
     Missing,
+    /// The model has it no more: what takes its names from the target stands later in the log.
+    Absent,
     Io(io::Error),
 }
 
@@ -225,6 +227,13 @@ impl Transmitter {
             }
             Err(Failed::Gone) => Err(TargetGone),
             Err(Failed::Later) => Ok(()),
+            Err(Failed::Absent) => {
+                self.common.pay(&record);
+                if let (true, Some((_, id))) = (record.is_fresh(), record.subject()) {
+                    self.common.lacks(id);
+                }
+                Ok(())
+            }
             Err(Failed::Missing) => {
                 self.common.miss(bytes, false);
                 Ok(())
@@ -370,7 +379,7 @@ impl Transmitter {
 
     fn content(&mut self, node: NodeId, id: &Identity, at: &At<'_>, state: State) -> Result<(), Failed> {
         // Its flag goes first: when the mirror is through with it, it is logged anew only if it stands in the log no more.
-        let Some(now) = self.now(node, id, flag::CONTENT | flag::META) else { return Ok(()) };
+        let Some(now) = self.now(node, id, flag::CONTENT | flag::META) else { return Err(Failed::Absent) };
         if self.common.is_busy(id) && state != State::Nothing {
             // A mirror sends it at this moment; it is looked at again when that is over. What the target has nothing of is
             // sent all the same: records that follow may be about its name.
@@ -501,7 +510,7 @@ impl Transmitter {
 
     /// A link or special file.
     fn other(&mut self, node: NodeId, id: &Identity, at: &At<'_>) -> Result<(), Failed> {
-        let Some(now) = self.now(node, id, flag::META) else { return Ok(()) };
+        let Some(now) = self.now(node, id, flag::META) else { return Err(Failed::Absent) };
         let (stat, xattrs, text) = match self.link_or_special(&now, id) {
             Err(error) if is_missed(&error) => {
                 let (object, stat) = by_key(self.common.hold_by_key(now.root, id), error)?;

@@ -86,7 +86,13 @@ impl Owing {
 
     fn forget(&mut self, gone: &HashSet<Identity>) {
         self.owed.retain(|(id, _), _| !gone.contains(id));
+    }
+
+    /// Those that are gone may come back before all records about them are sent; past a number they are forgotten all the same.
+    fn forget_all(&mut self, gone: &HashSet<Identity>) {
+        self.forget(gone);
         self.lacking.retain(|id| !gone.contains(id));
+        self.make_room();
     }
 
     /// The log is dropped. What was owed.
@@ -108,10 +114,18 @@ impl Common {
     /// what there is under its names is looked at.
     pub(in super::super) fn miss(&self, bytes: &[u8], there: bool) {
         if self.desk().owing.is_full() {
-            self.forgive();
-            self.desk().owing.make_room();
+            self.make_owing_room();
         }
         self.ask(|desk| desk.owing.miss(bytes, there, desk.barriers.passed));
+    }
+
+    /// The target was to get something that the model has no more. It may come back: until it is sent whole, what stands under its
+    /// names there is something else, perhaps another name of a file that is to stay as it is.
+    pub(in super::super) fn lacks(&self, id: Identity) {
+        if self.desk().owing.is_full() {
+            self.make_owing_room();
+        }
+        self.desk().owing.lacking.insert(id);
     }
 
     /// A record was sent.
@@ -122,15 +136,23 @@ impl Common {
     /// What is no more is owed no more, nor is what a root has of its own that is not there: its copy was let go, or it is held.
     /// The model must not be held.
     pub(super) fn forgive(&self) {
+        let gone = self.gone();
+        self.desk().owing.forget(&gone);
+    }
+
+    fn make_owing_room(&self) {
+        let gone = self.gone();
+        self.desk().owing.forget_all(&gone);
+    }
+
+    fn gone(&self) -> HashSet<Identity> {
         let mut owing = self.desk().owing.all();
-        if owing.is_empty() {
-            return;
+        if !owing.is_empty() {
+            let model = self.model();
+            let stands = |node| !model.is_root(node) || self.has_root(&model, node);
+            owing.retain(|id| !model.names_of(id).any(stands));
         }
-        let model = self.model();
         owing
-            .retain(|id| !model.names_of(id).any(|node| !model.is_root(node) || self.has_root(&model, node)));
-        drop(model);
-        self.desk().owing.forget(&owing);
     }
 
     fn has_root(&self, model: &Model, root: NodeId) -> bool {

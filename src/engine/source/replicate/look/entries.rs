@@ -397,7 +397,9 @@ impl Looker {
         }
         // A file whose place another takes: the operation that brings the other one replaces it.
         let vacated = self.is_doubtful(model, ours);
-        if (stat.kind == FileKind::Directory || vacated) && model.has(ours, flag::MADE) {
+        // One of several names goes before: what is meant for the other one must not reach the inode that stays.
+        let shared = self.has_another_name(model, ours);
+        if (stat.kind == FileKind::Directory || vacated || shared) && model.has(ours, flag::MADE) {
             let (root, path, name) = model.place(ours);
             let at = At { root, path: &path, name: &name };
             self.log_of(&Record::Remove { at, directory: vacated }, 0, &[(model.parent(ours), false)]);
