@@ -134,7 +134,7 @@ fn another_machine_is_driven_over_the_network() {
     // Nobody is let in without a password, or with another.
     here.dtcl().args(["ping", &address]).run().ok();
     let refused = here.dtcl().text(&format!("source \"{address}\"; status")).run();
-    refused.status(3).says("needs a password here").says("LOGIN <machine> <user> asks for it");
+    refused.status(3).says("a password is needed here").says("LOGIN <machine> <user> asks for it");
     let wrong = here.file("wrong", "another secret\n");
     let refused = here.dtcl().env("DTCL_PASSWORD_FILE", &wrong).args(["login", &address, "anna"]).run();
     refused.status(3).prints("DT_NO_ACCESS");

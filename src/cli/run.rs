@@ -58,7 +58,6 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
 
 /// `serve`: the service of the home, in the foreground.
 fn serve(listen: &Listen, options: &Options) -> i32 {
-    signal::set_manner(Manner::Elsewhere);
     match Home::find() {
         Ok(home) => service::run(home, listen, options.drain),
         Err(error) => failed(&error.into()),

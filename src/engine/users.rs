@@ -9,7 +9,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The groups, and what each grants.
@@ -57,8 +57,15 @@ impl Users {
     /// All users, in the order of their names.
     pub fn list(&self) -> Result<Vec<User>, ApiError> {
         let mut text = String::new();
-        match File::open(self.path()) {
+        let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(self.path());
+        match opened {
             Ok(file) => {
+                let status = file.metadata().map_err(|error| self.failed("read", &error))?;
+                let own = status.uid() == 0 || status.uid() == nix::unistd::geteuid().as_raw();
+                if !own || status.mode() & 0o022 != 0 {
+                    let why = std::io::Error::other("others may have written it");
+                    return Err(self.failed("trusted", &why));
+                }
                 file.take(LONGEST).read_to_string(&mut text).map_err(|error| self.failed("read", &error))?
             }
             Err(error) if error.kind() == ErrorKind::NotFound => 0,

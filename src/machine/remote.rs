@@ -2,13 +2,13 @@
 
 use super::Machine;
 use super::known::Known;
-use crate::api::{Access, ApiError, Code, ConnectionId, Event, Reply, Request, Watch};
+use crate::api::{Access, ApiError, Code, ConnectionId, Event, Progress, Reply, Request, Watch};
 use crate::engine::home::SOCKET;
 use crate::sys;
 use crate::wire::control::{
     ANSWER_MAX, Ask, ControlError, Incoming, Purpose, REQUEST_MAX, Say, Welcome, frame, greet,
 };
-use crate::wire::tls::{self, Expected};
+use crate::wire::tls::{self, Expected, Fingerprint};
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -52,6 +52,8 @@ pub(super) struct Remote {
 #[derive(Default)]
 struct Session {
     line: Option<Line>,
+    /// The key that was shown at first: no other one is spoken with.
+    key: Option<Fingerprint>,
     /// The last login that was granted: repeated on a new line.
     login: Option<Request>,
     /// In which run of the service a connection had this number when we last heard of it.
@@ -67,6 +69,7 @@ struct Line {
     last: u64,
     /// What is to be told to the person at once.
     notice: Option<String>,
+    key: Option<Fingerprint>,
 }
 
 /// Bytes both ways.
@@ -78,7 +81,7 @@ impl Remote {
     /// Connects to the service of a home. None: no service runs there.
     pub(super) fn of_home(name: &str, run_dir: &Path) -> Result<Option<Remote>, ApiError> {
         let way = Way::Socket(run_dir.to_owned());
-        let Some(line) = Line::open(name, &way)? else { return Ok(None) };
+        let Some(line) = Line::open(name, &way, None)? else { return Ok(None) };
         let session = Session { line: Some(line), ..Session::default() };
         Ok(Some(Remote { name: name.to_owned(), way, session: Mutex::new(session) }))
     }
@@ -86,7 +89,9 @@ impl Remote {
     /// The service at an address; `label` names it in `known`. -110 when what answers there is none, or is another than it was.
     pub(super) fn at(name: &str, address: SocketAddr, label: &str, known: Known) -> Result<Remote, ApiError> {
         let way = Way::Network { address, label: label.to_owned(), known };
-        let session = Session { line: Line::open(name, &way)?, ..Session::default() };
+        let line = Line::open(name, &way, None)?;
+        let key = line.as_ref().and_then(|line| line.key);
+        let session = Session { line, key, ..Session::default() };
         Ok(Remote { name: name.to_owned(), way, session: Mutex::new(session) })
     }
 
@@ -108,9 +113,15 @@ impl Machine for Remote {
         // One that the service has closed meanwhile carries nothing any more; a new one may.
         if !session.line.as_mut().is_some_and(Line::is_live) {
             session.line = None;
-            let mut line = Line::open(&self.name, &self.way)?.ok_or_else(|| gone(&self.name))?;
-            if let Some(login) = &session.login {
-                line.call(login.clone(), &mut ()).map_err(|error| lost(&self.name, &error))??;
+            let mut line = Line::open(&self.name, &self.way, session.key)?.ok_or_else(|| gone(&self.name))?;
+            let replayed = match request {
+                Request::Login { .. } | Request::Logout => None,
+                _ => session.login.clone(),
+            };
+            if let Some(login) = replayed {
+                let granted = line.call(login, watch).map_err(|error| lost(&self.name, &error))?;
+                // One that is refused now would be refused each time, and keep the next one out.
+                granted.inspect_err(|_| session.login = None)?;
             }
             session.line = Some(line);
         }
@@ -174,20 +185,21 @@ impl Session {
 
 impl Line {
     /// None: nobody listens there.
-    fn open(name: &str, way: &Way) -> Result<Option<Line>, ApiError> {
+    fn open(name: &str, way: &Way, held: Option<Fingerprint>) -> Result<Option<Line>, ApiError> {
         let failed = |error: ControlError| refused(name, &error);
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(|error| failed(error.into()))?;
-        let (stream, notice) = match way {
+        let (stream, notice, key) = match way {
             Way::Socket(directory) => {
                 // No home, no service, one that has ended, or one that is not ours to speak with.
                 let Ok(stream) = sys::socket::connect(directory, SOCKET) else { return Ok(None) };
                 let stream = runtime.block_on(async { own(stream) }).map_err(|error| failed(error.into()))?;
-                (Box::new(stream) as Box<dyn Stream>, None)
+                (Box::new(stream) as Box<dyn Stream>, None, None)
             }
             Way::Network { address, label, known } => {
-                let (stream, notice) = runtime.block_on(secured(name, *address, label, known))?;
-                (Box::new(stream) as Box<dyn Stream>, notice)
+                let (stream, notice, key) =
+                    runtime.block_on(secured(name, *address, label, (known, held)))?;
+                (Box::new(stream) as Box<dyn Stream>, notice, key)
             }
         };
         let greeted = runtime.block_on(async {
@@ -203,9 +215,9 @@ impl Line {
         });
         match greeted.map_err(failed)? {
             (incoming, outgoing, Some(Say::Welcome(welcome))) => {
-                Ok(Some(Line { runtime, incoming, outgoing, welcome, last: 0, notice }))
+                Ok(Some(Line { runtime, incoming, outgoing, welcome, last: 0, notice, key }))
             }
-            (_, _, Some(Say::Closing(error))) => Err(error),
+            (_, _, Some(Say::Closing(error))) => Err(clean(error)),
             _ => Err(failed(ControlError::Stranger)),
         }
     }
@@ -239,6 +251,9 @@ impl Line {
             outgoing.flush().await?;
             let mut given_up: Option<Instant> = None;
             loop {
+                if given_up.is_some_and(|since| since.elapsed() > GIVEN_UP) {
+                    return Err(ControlError::Io(ErrorKind::TimedOut.into()));
+                }
                 // Dropping an unfinished read loses nothing.
                 let said = timeout(BEAT, incoming.next::<Say>(ANSWER_MAX)).await;
                 if given_up.is_none() && watch.cancelled() {
@@ -247,15 +262,14 @@ impl Line {
                     given_up = Some(Instant::now());
                 }
                 match said {
-                    Ok(Ok(Some(Say::Event { id: of, event }))) if of == id => watch.event(event),
-                    Ok(Ok(Some(Say::Done { id: of, result }))) if of == id => return Ok(result),
-                    Ok(Ok(Some(Say::Closing(error)))) => return Ok(Err(error)),
+                    Ok(Ok(Some(Say::Event { id: of, event }))) if of == id => watch.event(clean_event(event)),
+                    Ok(Ok(Some(Say::Done { id: of, result }))) if of == id => {
+                        return Ok(result.map_err(clean));
+                    }
+                    Ok(Ok(Some(Say::Closing(error)))) => return Ok(Err(clean(error))),
                     Ok(Ok(Some(_))) => return Err(ControlError::Stranger),
                     Ok(Ok(None)) => return Err(ControlError::Io(std::io::ErrorKind::UnexpectedEof.into())),
                     Ok(Err(error)) => return Err(error),
-                    Err(_) if given_up.is_some_and(|since| since.elapsed() > GIVEN_UP) => {
-                        return Err(ControlError::Io(std::io::ErrorKind::TimedOut.into()));
-                    }
                     Err(_) => {}
                 }
             }
@@ -268,7 +282,7 @@ fn own(stream: std::os::unix::net::UnixStream) -> std::io::Result<UnixStream> {
     stream.set_nonblocking(true)?;
     let stream = UnixStream::from_std(stream)?;
     let uid = stream.peer_cred()?.uid();
-    if uid != 0 && uid != nix::unistd::geteuid().as_raw() && !sys::is_root() {
+    if uid != 0 && uid != nix::unistd::geteuid().as_raw() {
         // It would be told passwords.
         return Err(std::io::Error::other(format!("it runs as user {uid}")));
     }
@@ -280,8 +294,8 @@ async fn secured(
     name: &str,
     address: SocketAddr,
     label: &str,
-    known: &Known,
-) -> Result<(TlsStream<TcpStream>, Option<String>), ApiError> {
+    (known, held): (&Known, Option<Fingerprint>),
+) -> Result<(TlsStream<TcpStream>, Option<String>, Option<Fingerprint>), ApiError> {
     let failed = |error: std::io::Error| refused(name, &error.into());
     let path = known.path().display();
     let unusable = |error: &dyn std::fmt::Display| {
@@ -289,6 +303,7 @@ async fn secured(
             .help("it holds the keys of the machines that this home has spoken with; make it readable, or move it away")
     };
     let before = match known.get(label).map_err(|error| unusable(&error))? {
+        _ if held.is_some() => held,
         None => None,
         Some(Ok(key)) => Some(key),
         Some(Err(())) => return Err(unusable(&format_args!("the line of {label} holds no fingerprint"))),
@@ -299,6 +314,10 @@ async fn secured(
     let met = timeout(GREETING, async {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        // A machine that is gone is found out, however long an answer may take.
+        let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
+        let keepalive = keepalive.with_interval(Duration::from_secs(20)).with_retries(3);
+        socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         TlsConnector::from(config).connect(server, stream).await
     });
     let met = met.await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
@@ -308,9 +327,9 @@ async fn secured(
             let notice = format!(
                 "{label} is new here: its key {shown} is remembered in {path}; DTCL serve shows it there"
             );
-            Ok((stream, Some(notice)))
+            Ok((stream, Some(notice), Some(shown)))
         }
-        (Ok(stream), ..) => Ok((stream, None)),
+        (Ok(stream), _, shown) => Ok((stream, None, shown)),
         (Err(_), Some(before), Some(shown)) if before != shown => {
             let message = format!("{label} has another key than before: {shown}, and it was {before}");
             Err(ApiError::new(Code::HandshakeWasNotCompleted, message).help(format!(
@@ -318,6 +337,29 @@ async fn secured(
             )))
         }
         (Err(error), ..) => Err(failed(error)),
+    }
+}
+
+/// What a machine says goes to terminals: what could steer one is written out.
+fn plain(text: String) -> String {
+    let steers = |c: char| {
+        c.is_control() && c != '\n' || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(steers) {
+        return text;
+    }
+    text.chars().flat_map(|c| if steers(c) { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+fn clean(error: ApiError) -> ApiError {
+    ApiError { code: error.code, message: plain(error.message), help: error.help.map(plain) }
+}
+
+fn clean_event(event: Event) -> Event {
+    match event {
+        Event::Notice(text) => Event::Notice(plain(text)),
+        Event::WouldSend { path, reason, bytes } => Event::WouldSend { path: plain(path), reason, bytes },
+        Event::Progress(progress) => Event::Progress(Progress { path: plain(progress.path), ..progress }),
     }
 }
 
@@ -338,4 +380,15 @@ fn refused(name: &str, error: &ControlError) -> ApiError {
     };
     ApiError::new(code, format!("the service of {name} cannot be spoken with: {error}"))
         .help("VERSION shows this program's version; both sides need the same")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_steer_a_terminal_is_written_out() {
+        assert_eq!(plain("two\nlines, ünïcode".to_owned()), "two\nlines, ünïcode");
+        assert_eq!(plain("\u{1b}]0;title\u{7}\u{202e}x\r".to_owned()), "\\u{1b}]0;title\\u{7}\\u{202e}x\\r");
+    }
 }

@@ -44,6 +44,10 @@ impl Caller {
         Caller { name: address.to_string(), own: Access::None, access: Access::None, origin }
     }
 
+    pub fn is_remote(&self) -> bool {
+        matches!(self.origin, Origin::Address(_))
+    }
+
     /// Does the kernel say that this is the caller's name?
     pub fn is(&self, user: &str) -> bool {
         matches!(self.origin, Origin::User(_)) && self.name == user

@@ -11,12 +11,14 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use crate::api::{ApiError, Code};
+use crate::api::{Access, ApiError, Code};
 use crate::engine::Engine;
 use crate::engine::home::{Home, SOCKET};
 use crate::sys;
+use crate::sys::signal::{Manner, set_manner};
 use crate::wire::tls::MachineKey;
 use caller::Caller;
+use door::Door;
 use login::Logins;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -24,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -32,6 +34,11 @@ pub use network::Listen;
 
 /// Most sessions at one time; each may hold a thread.
 const SESSIONS: usize = 256;
+
+/// So many of them are for callers that may do all.
+const RESERVED: usize = 64;
+/// Callers that are told at one time that there is no room.
+const TURNED_AWAY: usize = 16;
 
 /// How long sessions may take to hear that the service ends.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -47,6 +54,8 @@ struct House {
     /// What a service shows who it is with.
     key: MachineKey,
     rooms: Arc<Semaphore>,
+    turned_away: Arc<Semaphore>,
+    door: Arc<Door>,
     epoch: u64,
     ending: watch::Sender<bool>,
 }
@@ -74,26 +83,22 @@ impl Service {
     }
 
     fn start_with(home: Home, levels: Levels, at: &Listen) -> Result<Service, ApiError> {
-        let failed = |what: &str, error: std::io::Error| {
-            ApiError::new(Code::TheServiceFailedToStart, format!("{what}: {error}"))
-                .help("see the reason; DTCL serve needs a home that is its own")
-        };
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .max_blocking_threads(SESSIONS + 16)
-            .thread_name("service")
-            .enable_all()
-            .build()
-            .map_err(|error| failed("no threads could be started", error))?;
+        Self::start_in(new_runtime()?, home, levels, at)
+    }
+
+    fn start_in(runtime: Runtime, home: Home, levels: Levels, at: &Listen) -> Result<Service, ApiError> {
         // Its lock is what makes an old socket nobody's.
         let engine = Engine::open(home.clone())?;
         let key = network::machine_key(&engine.key_file())?;
         let logins = Arc::new(Logins::new(engine.users()));
         let (ending, _) = watch::channel(false);
         let rooms = Arc::new(Semaphore::new(SESSIONS));
-        let house = Arc::new(House { engine, levels, logins, key, rooms, epoch: epoch(), ending });
+        let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
+        let door = Arc::default();
+        let epoch = epoch();
+        let house = Arc::new(House { engine, levels, logins, key, rooms, turned_away, door, epoch, ending });
         let _inside = runtime.enter();
-        let listener = listen(&home).map_err(|error| failed("the socket cannot be made", error))?;
+        let listener = listen(&home).map_err(|error| failed("the socket cannot be made", &error))?;
         let network = network::Network::open(at, &house)?;
         let addresses = network.as_ref().map(network::Network::addresses).unwrap_or_default();
         let mut sessions = vec![runtime.spawn(accept(listener, Arc::clone(&house)))];
@@ -139,6 +144,21 @@ impl Service {
     }
 }
 
+fn failed(what: &str, error: &std::io::Error) -> ApiError {
+    ApiError::new(Code::TheServiceFailedToStart, format!("{what}: {error}"))
+        .help("see the reason; DTCL serve needs a home that is its own")
+}
+
+fn new_runtime() -> Result<Runtime, ApiError> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(SESSIONS + 16)
+        .thread_name("service")
+        .enable_all()
+        .build()
+        .map_err(|error| failed("no threads could be started", &error))
+}
+
 /// The home's socket. Others may reach it: what they may do there is told by who they are.
 fn listen(home: &Home) -> std::io::Result<UnixListener> {
     std::fs::set_permissions(home.run_dir(), std::fs::Permissions::from_mode(0o755))?;
@@ -167,18 +187,35 @@ async fn accept(listener: UnixListener, house: Arc<House>) {
             }
         };
         let house = Arc::clone(&house);
-        let room = Arc::clone(&house.rooms).try_acquire_owned();
+        let Ok(room) = Arc::clone(&house.rooms).try_acquire_owned() else {
+            // As many are told so as have room for that.
+            if let Ok(place) = Arc::clone(&house.turned_away).try_acquire_owned() {
+                sessions.spawn(async move {
+                    session::turn_away(stream).await;
+                    drop(place);
+                });
+            }
+            continue;
+        };
         sessions.spawn(async move {
-            let Ok(room) = room else {
-                session::turn_away(stream).await;
-                return;
-            };
             let levels = house.levels;
             let asked = tokio::task::spawn_blocking(move || levels(credentials.uid(), credentials.gid()));
             let caller = asked.await;
-            if let Ok(caller) = caller {
-                session::run(stream, caller, house, room, None).await;
-            }
+            let Ok(caller) = caller else { return };
+            let guest = match caller.own {
+                Access::Full => None,
+                // Who may not do all leaves room for those who may.
+                Access::Monitor if house.rooms.available_permits() < RESERVED => {
+                    return session::turn_away(stream).await;
+                }
+                Access::Monitor => None,
+                // Who may do nothing stands at the door.
+                Access::None => match house.door.enter(caller.origin) {
+                    Some(guest) => Some(guest),
+                    None => return,
+                },
+            };
+            session::run(stream, caller, house, room, guest).await;
         });
     }
     drop(listener);
@@ -199,17 +236,26 @@ pub fn run(home: Home, at: &Listen, drain: Duration) -> i32 {
             eprintln!("  = help: {help}");
         }
     };
-    let service = match Service::start(home, at) {
-        Ok(service) => service,
+    // Before anything takes time: no signal is lost.
+    let begun = new_runtime().and_then(|runtime| {
+        let signals = runtime.block_on(async {
+            Ok([SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal))
+        });
+        let signals: std::io::Result<[std::io::Result<Signal>; 3]> = signals;
+        let unheard = |error: std::io::Error| failed("signals cannot be received", &error);
+        let [terminate, interrupt, hangup] = signals.map_err(unheard)?;
+        let signals = (terminate.map_err(unheard)?, interrupt.map_err(unheard)?, hangup.map_err(unheard)?);
+        set_manner(Manner::Elsewhere);
+        Ok((signals, Service::start_in(runtime, home, Caller::of_socket, at)?))
+    });
+    let ((mut terminate, mut interrupt, mut hangup), service) = match begun {
+        Ok(begun) => begun,
         Err(error) => {
             said(&error);
             return 1;
         }
     };
-    let ready = service.runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+    service.runtime.block_on(async {
         for address in service.addresses() {
             eprintln!("listening on {address}, machine key {}", service.house.key.fingerprint());
         }
@@ -223,20 +269,12 @@ pub fn run(home: Home, at: &Listen, drain: Duration) -> i32 {
                 _ = hangup.recv() => service.house.engine.reread(),
             }
         }
-        Ok::<(), std::io::Error>(())
     });
+    // A further signal ends it at once.
+    set_manner(Manner::AtOnce);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     for line in service.end(drain) {
         eprintln!("{line}");
     }
-    match ready {
-        Ok(()) => 0,
-        Err(error) => {
-            said(&ApiError::new(
-                Code::TheServiceFailedToStart,
-                format!("signals cannot be received: {error}"),
-            ));
-            1
-        }
-    }
+    0
 }

@@ -1,13 +1,12 @@
 //! Callers over TCP: TLS with the machine's key, and a place at the door until they have logged in.
 
 use super::caller::Caller;
-use super::door::Door;
 use super::login::Origin;
 use super::{House, session};
 use crate::api::{ApiError, Code};
 use crate::wire::tls::{self, MachineKey};
 use std::fs::OpenOptions;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -54,7 +53,6 @@ impl Listen {
 pub(super) struct Network {
     listeners: Vec<TcpListener>,
     acceptor: TlsAcceptor,
-    door: Arc<Door>,
 }
 
 impl Network {
@@ -85,7 +83,7 @@ impl Network {
         let config = tls::server(&house.key).map_err(|error| {
             ApiError::new(Code::TheServiceFailedToStart, format!("the machine's key cannot be used: {error}"))
         })?;
-        Ok(Some(Network { listeners, acceptor: TlsAcceptor::from(config), door: Arc::default() }))
+        Ok(Some(Network { listeners, acceptor: TlsAcceptor::from(config) }))
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {
@@ -94,17 +92,16 @@ impl Network {
 
     /// Takes callers in until the service ends, then waits for their sessions.
     pub async fn accept(self, house: Arc<House>) {
-        let Network { listeners, acceptor, door } = self;
+        let Network { listeners, acceptor } = self;
         let mut tasks = JoinSet::new();
         for listener in listeners {
-            let (house, acceptor, door) = (Arc::clone(&house), acceptor.clone(), Arc::clone(&door));
-            tasks.spawn(accept_at(listener, house, acceptor, door));
+            tasks.spawn(accept_at(listener, Arc::clone(&house), acceptor.clone()));
         }
         while tasks.join_next().await.is_some() {}
     }
 }
 
-async fn accept_at(listener: TcpListener, house: Arc<House>, acceptor: TlsAcceptor, door: Arc<Door>) {
+async fn accept_at(listener: TcpListener, house: Arc<House>, acceptor: TlsAcceptor) {
     let mut ending = house.ending.subscribe();
     let mut sessions = JoinSet::new();
     loop {
@@ -122,7 +119,7 @@ async fn accept_at(listener: TcpListener, house: Arc<House>, acceptor: TlsAccept
             }
         };
         // Those for whom there is no room cost nothing more.
-        let Some(guest) = door.enter(Origin::of(address.ip())) else { continue };
+        let Some(guest) = house.door.enter(Origin::of(address.ip())) else { continue };
         let (house, acceptor) = (Arc::clone(&house), acceptor.clone());
         sessions.spawn(async move {
             prepare(&stream);
@@ -131,7 +128,10 @@ async fn accept_at(listener: TcpListener, house: Arc<House>, acceptor: TlsAccept
                 Ok(room) => {
                     session::run(stream, Caller::of_network(address), house, room, Some(guest)).await;
                 }
-                Err(_) => session::turn_away(stream).await,
+                Err(_) => {
+                    session::turn_away(stream).await;
+                    drop(guest);
+                }
             }
         });
     }
@@ -187,12 +187,18 @@ pub(super) fn machine_key(path: &Path) -> Result<MachineKey, ApiError> {
         )
         .help("put it back from a copy, or remove it: then a new one is made, and who knew the old one has to forget it")
     };
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => {
-            let status = std::fs::metadata(path).map_err(|error| failed(&error))?;
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path);
+    let bytes = match opened {
+        Ok(mut file) => {
+            let status = file.metadata().map_err(|error| failed(&error))?;
+            if status.uid() != 0 && status.uid() != nix::unistd::geteuid().as_raw() {
+                return Err(failed(&format_args!("it belongs to user {}", status.uid())));
+            }
             if status.mode() & 0o077 != 0 {
                 return Err(failed(&"others may read it (chmod 600)"));
             }
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map_err(|error| failed(&error))?;
             bytes
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -208,7 +214,11 @@ pub(super) fn machine_key(path: &Path) -> Result<MachineKey, ApiError> {
 /// Whole or not at all.
 fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&fresh, path)?;

@@ -17,17 +17,26 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+/// Longest user name and password (LOG-05), in characters.
+const FIELD: usize = 100;
+
+/// How long a caller waits for the answer to a login that is none.
+const UNASKED: Duration = Duration::from_secs(1);
+
 /// From the first byte to the end of the greeting.
 const GREETING: Duration = Duration::from_secs(10);
 
-/// How long a caller over the network may take to log in.
+/// How long a caller that is let go may take to read what was said last.
+const PARTING: Duration = Duration::from_secs(5);
+
+/// How long a caller without access may take to log in.
 const STRANGER: Duration = Duration::from_secs(60);
 
 /// How long a caller may leave an answer unread. Ctrl-Z of a shell is not to end its session at once.
 const STALL: Duration = Duration::from_secs(600);
 
 /// Frames that wait for a caller to read them; what makes more waits.
-const SAID: usize = 32;
+const SAID: usize = 8;
 
 /// Answers of one session on their way out.
 type Out = mpsc::Sender<Vec<u8>>;
@@ -66,18 +75,24 @@ pub(super) async fn run<S>(
         }
         Err(_) => return,
     }
+    let mut guest = guest;
     let (reader, writer) = split(stream);
     let (say, said) = mpsc::channel(SAID);
-    let writing = tokio::spawn(write(writer, said));
-    let running = converse(Incoming::new(reader), &say, caller, &house, guest).await;
+    let known = Arc::new(AtomicBool::new(guest.is_none()));
+    let mut writing = tokio::spawn(write(writer, said, Arc::clone(&known)));
+    let running = converse(Incoming::new(reader), &say, caller, &house, (&mut guest, &known)).await;
     drop(say);
     if let Some(running) = running {
         // Its thread may still be in a system call; the session's place is taken until it is back.
         running.cancelled.store(true, Relaxed);
         let _ = running.ended.await;
     }
-    drop(room);
-    let _ = writing.await;
+    // Its place is taken until nothing of it is left.
+    if timeout(PARTING, &mut writing).await.is_err() {
+        writing.abort();
+        let _ = writing.await;
+    }
+    drop((room, guest));
 }
 
 /// Tells a caller for whom there is no room, and lets it go.
@@ -94,19 +109,24 @@ pub(super) async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) 
 }
 
 /// Writes what is said. Ends when nothing more can be, or the caller does not read.
-async fn write<S: AsyncWrite>(mut writer: WriteHalf<S>, mut said: mpsc::Receiver<Vec<u8>>) {
+async fn write<S: AsyncWrite>(
+    mut writer: WriteHalf<S>,
+    mut said: mpsc::Receiver<Vec<u8>>,
+    known: Arc<AtomicBool>,
+) {
     while let Some(frame) = said.recv().await {
         let written = async {
             writer.write_all(&frame).await?;
             // Over TLS it lies in a buffer.
             writer.flush().await
         };
-        match timeout(STALL, written).await {
+        let patience = if known.load(Relaxed) { STALL } else { GREETING };
+        match timeout(patience, written).await {
             Ok(Ok(())) => {}
             _ => return,
         }
     }
-    let _ = writer.shutdown().await;
+    let _ = timeout(PARTING, writer.shutdown()).await;
 }
 
 /// Hears the caller. The call that was under way when the session ended is given back.
@@ -115,7 +135,7 @@ async fn converse<R: AsyncRead + Unpin>(
     say: &Out,
     mut caller: Caller,
     house: &Arc<House>,
-    mut guest: Option<Guest>,
+    (guest, known): (&mut Option<Guest>, &AtomicBool),
 ) -> Option<Running> {
     let hello = Say::Welcome(Welcome {
         machine: house.engine.machine_name().to_owned(),
@@ -158,12 +178,14 @@ async fn converse<R: AsyncRead + Unpin>(
                 let ended = ended.unwrap_or_else(|| Ended::of(Err(panicked())));
                 caller.access = ended.access.unwrap_or(caller.access);
                 if caller.access > Access::None {
-                    guest = None;
+                    *guest = None;
+                    known.store(true, Relaxed);
                 }
                 // Told last: what is asked next comes after it.
                 let told = tokio::select! {
                     told = tell_answer(say, id, ended.result) => told,
                     () = house.ended(&mut ending) => false,
+                    () = &mut leave, if guest.is_some() => false,
                 };
                 if ended.ends {
                     house.ending.send_replace(true);
@@ -172,7 +194,8 @@ async fn converse<R: AsyncRead + Unpin>(
                     return running;
                 }
             }
-            () = &mut leave, if guest.is_some() => {
+            // A login that is being checked was in time.
+            () = &mut leave, if guest.is_some() && running.is_none() => {
                 tell(say, &Say::Closing(broken("no login has come"))).await;
                 return running;
             }
@@ -225,19 +248,40 @@ fn panicked() -> ApiError {
 
 /// Answers a login. A caller's own name needs no password on the socket; what it grants is the kernel's word.
 async fn login(user: String, password: Option<String>, caller: Caller, house: Arc<House>) -> Ended {
-    let result = match password {
-        None if caller.is(&user) => Ok(caller.own),
-        None => Err(ApiError::new(Code::InsufficientSecurityAccess, format!("{user} needs a password here"))
-            .help("LOGIN <machine> <user> asks for it; DTCL_PASSWORD_FILE names a file that holds it")),
-        Some(password) => Arc::clone(&house.logins).check(user.clone(), password, caller.origin).await,
-    };
-    let (shown, from) = (escape(user.as_bytes()), &caller.name);
-    house.engine.note(&match &result {
-        Ok(access) => format!("User :{shown}: has {} access ({}), from {from}", word(*access), *access as u8),
-        Err(error) => {
-            format!("User :{shown}: has NO access (0), from {from}: {}", escape(error.message.as_bytes()))
+    let fits = |text: &str| text.chars().count() <= FIELD;
+    let checked = match password {
+        None if caller.is(&user) => Ok(Ok(caller.own)),
+        None => {
+            if caller.is_remote() {
+                tokio::time::sleep(UNASKED).await;
+            }
+            Err(ApiError::new(Code::InsufficientSecurityAccess, "a password is needed here")
+                .help("LOGIN <machine> <user> asks for it; DTCL_PASSWORD_FILE names a file that holds it"))
         }
-    });
+        Some(password) if fits(&user) && fits(&password) => {
+            Arc::clone(&house.logins).check(user.clone(), password, caller.origin).await
+        }
+        Some(_) => {
+            tokio::time::sleep(UNASKED).await;
+            Err(ApiError::new(Code::InvalidParameterWasSupplied, "a user name or password is too long")
+                .help(format!("each has at most {FIELD} characters")))
+        }
+    };
+    // What was checked is told to the log, and no more: anybody can ask.
+    let result = match checked {
+        Err(refused) => Err(refused),
+        Ok(result) => {
+            let (shown, from) = (escape(user.as_bytes()), caller.name.clone());
+            let line = match &result {
+                Ok(access) => {
+                    format!("User :{shown}: has {} access ({}), from {from}", word(*access), *access as u8)
+                }
+                Err(_) => format!("User :{shown}: has NO access (0), from {from}"),
+            };
+            let _ = tokio::task::spawn_blocking(move || house.engine.note(&line)).await;
+            result
+        }
+    };
     Ended { access: result.as_ref().ok().copied(), ..Ended::of(result.map(Reply::Access)) }
 }
 

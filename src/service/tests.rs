@@ -507,7 +507,7 @@ fn over_the_network_a_password_opens_what_its_user_may_do() {
     let own = Request::Login { user: "root".into(), password: None, domain: None };
     let refused = client.call(own, &mut ()).unwrap_err();
     assert!(
-        refused.message.contains("needs a password"),
+        refused.message.contains("a password is needed"),
         "the kernel of another machine proves nothing: {refused}"
     );
     assert_eq!(login(&client, "watcher", "secret of watcher"), Ok(Access::Monitor));

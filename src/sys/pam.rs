@@ -2,12 +2,14 @@
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 use std::ptr;
 
 const SUCCESS: c_int = 0;
 const CONV_ERR: c_int = 19;
 const BUF_ERR: c_int = 5;
+const REMOTE_HOST: c_int = 4;
+const FAIL_DELAY: c_int = 10;
 const PROMPT_ECHO_OFF: c_int = 1;
 const PROMPT_ECHO_ON: c_int = 2;
 /// Nothing is shown to anybody; an empty password is none.
@@ -38,6 +40,7 @@ struct Conv {
 type Start = unsafe extern "C" fn(*const c_char, *const c_char, *const Conv, *mut *mut c_void) -> c_int;
 type StartIn =
     unsafe extern "C" fn(*const c_char, *const c_char, *const Conv, *const c_char, *mut *mut c_void) -> c_int;
+type SetItem = unsafe extern "C" fn(*mut c_void, c_int, *const c_void) -> c_int;
 type Step = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
 
 /// The host's PAM.
@@ -45,6 +48,7 @@ type Step = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
 pub struct Pam {
     start: Start,
     start_in: Option<StartIn>,
+    set_item: SetItem,
     authenticate: Step,
     account: Step,
     end: Step,
@@ -74,6 +78,7 @@ impl Pam {
                 start: std::mem::transmute::<*mut c_void, Start>(symbol(c"pam_start")?),
                 start_in: symbol(c"pam_start_confdir")
                     .map(|found| std::mem::transmute::<*mut c_void, StartIn>(found)),
+                set_item: std::mem::transmute::<*mut c_void, SetItem>(symbol(c"pam_set_item")?),
                 authenticate: std::mem::transmute::<*mut c_void, Step>(symbol(c"pam_authenticate")?),
                 account: std::mem::transmute::<*mut c_void, Step>(symbol(c"pam_acct_mgmt")?),
                 end: std::mem::transmute::<*mut c_void, Step>(symbol(c"pam_end")?),
@@ -82,13 +87,20 @@ impl Pam {
     }
 
     /// Is this the user's password, and may he log in? `service`: the name of the rules in `/etc/pam.d`. May take seconds.
-    pub fn accepts(&self, service: &CStr, user: &str, password: &str) -> bool {
-        self.ask(service, user, password, None)
+    /// `from`: the address of the caller's machine, for rules that ask where he is; None: he is here.
+    pub fn accepts(&self, service: &CStr, user: &str, password: &str, from: Option<&str>) -> bool {
+        self.ask(service, (user, password, from), None)
     }
 
     /// `rules`: the directory of the rules, where it is not the system's.
-    fn ask(&self, service: &CStr, user: &str, password: &str, rules: Option<&CStr>) -> bool {
+    fn ask(
+        &self,
+        service: &CStr,
+        (user, password, from): (&str, &str, Option<&str>),
+        rules: Option<&CStr>,
+    ) -> bool {
         let (Ok(user), Ok(password)) = (CString::new(user), CString::new(password)) else { return false };
+        let Ok(from) = CString::new(from.unwrap_or("localhost")) else { return false };
         let answers = Answers { user: &user, password: &password };
         let conv = Conv { talk, data: ptr::from_ref(&answers).cast_mut().cast() };
         let mut handle = ptr::null_mut();
@@ -109,7 +121,13 @@ impl Pam {
             if started != SUCCESS || handle.is_null() {
                 return false;
             }
-            let mut result = (self.authenticate)(handle, FLAGS);
+            // Where he calls from, and no delay of its own: failures are told late by whoever asks.
+            let delay = no_delay as extern "C" fn(c_int, c_uint, *mut c_void);
+            let mut result = (self.set_item)(handle, REMOTE_HOST, from.as_ptr().cast());
+            if result == SUCCESS {
+                (self.set_item)(handle, FAIL_DELAY, delay as *const c_void);
+                result = (self.authenticate)(handle, FLAGS);
+            }
             if result == SUCCESS {
                 // Expired, locked, not at this time of day.
                 result = (self.account)(handle, FLAGS);
@@ -119,6 +137,9 @@ impl Pam {
         }
     }
 }
+
+/// See `PAM_FAIL_DELAY` in pam_fail_delay(3).
+extern "C" fn no_delay(_: c_int, _: c_uint, _: *mut c_void) {}
 
 /// Answers what modules ask: what is typed without echo is the password, with echo the name.
 extern "C" fn talk(
@@ -168,13 +189,13 @@ mod tests {
         let rule = |module: &str| {
             let text = format!("auth required {module}\naccount required {module}\n");
             std::fs::write(dir.path().join("dtcl-test"), text).unwrap();
-            pam.ask(c"dtcl-test", "anybody", "secret", Some(&rules))
+            pam.ask(c"dtcl-test", ("anybody", "secret", Some("192.0.2.7")), Some(&rules))
         };
         // A host may have the library and none of the modules.
         if rule("pam_permit.so") {
             assert!(!rule("pam_deny.so"));
         }
-        assert!(!pam.ask(c"dtcl-test", "any\0body", "secret", Some(&rules)));
+        assert!(!pam.ask(c"dtcl-test", ("any\0body", "secret", None), Some(&rules)));
     }
 
     #[test]

@@ -54,7 +54,9 @@ impl Session {
             Some(access) => access,
             None => {
                 let request = Request::Login { user: own_user(), password: None, domain: None };
-                let access = match machine.call(request, &mut ())? {
+                let mut listener =
+                    Listener { out: &mut self.out, hear: &mut |_, _| {}, shows_progress: false };
+                let access = match machine.call(request, &mut listener)? {
                     Reply::Access(access) => access,
                     _ => Access::None,
                 };

@@ -140,7 +140,7 @@ impl Engine {
             let same = |name: &str| {
                 name.eq_ignore_ascii_case(&info.target)
                     // Two names of this machine are one target.
-                    || (!connection.is_null() && address::reach(name).is_ok())
+                    || (!connection.is_null() && address::is_here(name))
             };
             info.repset.eq_ignore_ascii_case(repset) && target.is_none_or(same)
         };

@@ -61,7 +61,11 @@ impl Engine {
     fn refuse_outside(&self, path: &str) -> Result<(), ApiError> {
         let path = absolute(path, "EXPLAIN")?;
         let sets = self.all_rules()?;
-        let belongs = sets.iter().any(|set| entered(set, &path).is_some() || set.includes_file(&path));
+        let directory = std::fs::symlink_metadata(&path).is_ok_and(|status| status.is_dir());
+        let shown = |set: &Arc<RuleSet>| {
+            if directory { entered(set, &path).is_some() } else { set.includes_file(&path) }
+        };
+        let belongs = sets.iter().any(shown);
         if !belongs || path.parent().is_some_and(|parent| !is_straight(parent)) {
             return Err(outside(&path));
         }

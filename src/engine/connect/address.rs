@@ -151,6 +151,12 @@ pub fn reach(name: &str) -> Result<(), ApiError> {
     }
 }
 
+/// Is this a name or address of this machine, as far as that can be told without asking anybody?
+pub fn is_here(name: &str) -> bool {
+    let Ok(Address { host, port: None }) = Address::parse(name) else { return false };
+    is_own_name(&host) || host.parse().is_ok_and(is_own_address)
+}
+
 /// The host's name as it calls itself.
 pub fn own_name() -> String {
     let name = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
