@@ -301,7 +301,12 @@ fn run(
             Answer::Failed { kind: FailureKind::One, errno: libc::ENOENT, .. } => {}
             Answer::Failed { name, kind, errno, path, .. } if !name.is_empty() => {
                 let text = String::from_utf8_lossy;
-                failures.push(format!("{}/{}: {kind:?} {errno}", text(path), text(name)));
+                // What is missing and what is of another kind is one to a source; one that waited may find the one for the other.
+                let what = match kind {
+                    FailureKind::Missing | FailureKind::Mismatch => "not as thought".to_owned(),
+                    kind => format!("{kind:?} {errno}"),
+                };
+                failures.push(format!("{}/{}: {what}", text(path), text(name)));
             }
             _ => {}
         }

@@ -397,9 +397,7 @@ impl Looker {
         }
         // A file whose place another takes: the operation that brings the other one replaces it.
         let vacated = self.is_doubtful(model, ours);
-        // One of several names goes before: what is meant for the other one must not reach the inode that stays.
-        let shared = self.has_another_name(model, ours);
-        if (stat.kind == FileKind::Directory || vacated || shared) && model.has(ours, flag::MADE) {
+        if (stat.kind == FileKind::Directory || vacated) && model.has(ours, flag::MADE) {
             let (root, path, name) = model.place(ours);
             let at = At { root, path: &path, name: &name };
             self.log_of(&Record::Remove { at, directory: vacated }, 0, &[(model.parent(ours), false)]);
@@ -527,12 +525,14 @@ impl Looker {
         let stat = match self.common.capture.stat(key) {
             Ok(Some(stat)) => stat,
             Ok(None) => return,
-            Err(error) => {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
                 // What it was is not known, so neither is what is missing now.
                 let why = format!("something that was changed cannot be looked at on the source: {error}");
                 tracing::warn!("{why}");
                 return self.common.shared.require_mirror(Some(why));
             }
+            // Gone: some file systems say ENOMEM of a handle whose inode is being removed.
+            Err(_) => return,
         };
         let id = Identity::of(&stat);
         let Some(node) = model.names_of(&id).next() else { return };

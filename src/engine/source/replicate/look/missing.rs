@@ -201,7 +201,7 @@ impl Looker {
     }
 
     /// Does it stand under another name in the model, with the same inode on the target?
-    pub(super) fn has_another_name(&self, model: &Model, node: NodeId) -> bool {
+    fn has_another_name(&self, model: &Model, node: NodeId) -> bool {
         let stands = |name: &NodeId| {
             *name != node && model.has(*name, flag::MADE) && !model.has(*name, flag::DISPLACED)
         };
