@@ -301,11 +301,11 @@ fn run(
             Answer::Failed { kind: FailureKind::One, errno: libc::ENOENT, .. } => {}
             Answer::Failed { name, kind, errno, path, .. } if !name.is_empty() => {
                 let text = String::from_utf8_lossy;
-                // What is missing and what is of another kind is one to a source; one that waited may find the one for the other.
-                let what = match kind {
-                    FailureKind::Missing | FailureKind::Mismatch => "not as thought".to_owned(),
-                    kind => format!("{kind:?} {errno}"),
-                };
+                // What is missing, of another kind, or behind a link is one to a source (`Common::failed`); an operation that
+                // waited may find the one for the other.
+                let stale = matches!(errno, libc::ENOENT | libc::ENOTDIR | libc::ELOOP)
+                    || matches!(kind, FailureKind::Missing | FailureKind::Mismatch);
+                let what = if stale { "not as thought".to_owned() } else { format!("{kind:?} {errno}") };
                 failures.push(format!("{}/{}: {what}", text(path), text(name)));
             }
             _ => {}
