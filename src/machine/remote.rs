@@ -313,11 +313,8 @@ async fn secured(
     let server = ServerName::from(address.ip());
     let met = timeout(GREETING, async {
         let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
         // A machine that is gone is found out, however long an answer may take.
-        let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60));
-        let keepalive = keepalive.with_interval(Duration::from_secs(20)).with_retries(3);
-        socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        sys::socket::prepare(&stream)?;
         TlsConnector::from(config).connect(server, stream).await
     });
     let met = met.await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));

@@ -180,9 +180,7 @@ async fn accept(listener: UnixListener, house: Arc<House>) {
         let (stream, credentials) = match accepted.and_then(|(stream, _)| Ok((stream.peer_cred()?, stream))) {
             Ok((credentials, stream)) => (stream, credentials),
             Err(error) => {
-                // Out of descriptors: those that leave make room.
-                tracing::warn!("A caller could not be taken in: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                not_taken_in(&error).await;
                 continue;
             }
         };
@@ -220,6 +218,12 @@ async fn accept(listener: UnixListener, house: Arc<House>) {
     }
     drop(listener);
     while sessions.join_next().await.is_some() {}
+}
+
+/// Out of descriptors, mostly: those that leave make room.
+async fn not_taken_in(error: &std::io::Error) {
+    tracing::warn!("A caller could not be taken in: {error}");
+    tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 /// A number that no other start of a service has.

@@ -2,8 +2,9 @@
 
 use super::caller::Caller;
 use super::login::Origin;
-use super::{House, session};
+use super::{House, not_taken_in, session};
 use crate::api::{ApiError, Code};
+use crate::sys;
 use crate::wire::tls::{self, MachineKey};
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,16 +13,13 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 /// From the first byte to the end of the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// When a line that is silent is asked whether it still stands, how often, and how many answers may be missing.
-const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(20), 3);
 
 /// Where a service answers on the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,8 +111,7 @@ async fn accept_at(listener: TcpListener, house: Arc<House>, acceptor: TlsAccept
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!("A caller could not be taken in: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                not_taken_in(&error).await;
                 continue;
             }
         };
@@ -122,7 +119,8 @@ async fn accept_at(listener: TcpListener, house: Arc<House>, acceptor: TlsAccept
         let Some(guest) = house.door.enter(Origin::of(address.ip())) else { continue };
         let (house, acceptor) = (Arc::clone(&house), acceptor.clone());
         sessions.spawn(async move {
-            prepare(&stream);
+            // What cannot be set is done without.
+            let _ = sys::socket::prepare(&stream);
             let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
             match Arc::clone(&house.rooms).try_acquire_owned() {
                 Ok(room) => {
@@ -137,15 +135,6 @@ async fn accept_at(listener: TcpListener, house: Arc<House>, acceptor: TlsAccept
     }
     drop(listener);
     while sessions.join_next().await.is_some() {}
-}
-
-/// Small messages go at once, and a peer that is gone is found out.
-fn prepare(stream: &TcpStream) {
-    let (idle, every, missing) = KEEPALIVE;
-    // What cannot be set is done without.
-    let _ = stream.set_nodelay(true);
-    let keepalive = socket2::TcpKeepalive::new().with_time(idle).with_interval(every).with_retries(missing);
-    let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 /// A listener of this family alone, so that both can have the same port.

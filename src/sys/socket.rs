@@ -1,12 +1,26 @@
-//! Unix sockets by directory and name. A socket's address holds 107 bytes only; here a directory of any length will do, as the
+//! Lines of TCP, and Unix sockets by directory and name. A socket's address holds 107 bytes only; here a directory of any length will do, as the
 //! address leads through its open descriptor.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// When a line that is silent is asked whether it still stands, how often, and how many answers may be missing.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(20), 3);
+
+/// Small messages go at once over a line of TCP, and a peer that is gone is found out.
+pub fn prepare(line: &impl AsFd) -> io::Result<()> {
+    let (idle, every, missing) = KEEPALIVE;
+    let line = socket2::SockRef::from(line);
+    line.set_tcp_nodelay(true)?;
+    line.set_tcp_keepalive(
+        &socket2::TcpKeepalive::new().with_time(idle).with_interval(every).with_retries(missing),
+    )
+}
 
 /// Makes a socket in place of one that is there, which must be nobody's. Everybody may connect to it: who may do what is told
 /// by the peer's credentials.
