@@ -7,8 +7,12 @@ mod support;
 mod bed;
 #[path = "engine/changes.rs"]
 mod changes;
+#[path = "engine/far.rs"]
+mod far;
 #[path = "engine/following.rs"]
 mod following;
+#[path = "engine/hostile.rs"]
+mod hostile;
 #[path = "engine/links.rs"]
 mod links;
 #[path = "engine/loss.rs"]

@@ -3,12 +3,14 @@
 mod code;
 mod error;
 mod event;
+mod grant;
 mod reply;
 mod request;
 
 pub use code::Code;
 pub use error::ApiError;
 pub use event::{Event, MirrorReason, Phase, Progress, Watch};
+pub use grant::{GrantSpec, Granted, Introduction, RootKind};
 pub use reply::*;
 pub use request::*;
 

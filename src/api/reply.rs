@@ -1,6 +1,6 @@
 //! Replies: what a machine answers.
 
-use super::{ConnectionId, Rule};
+use super::{ConnectionId, Granted, Introduction, Rule};
 use serde::{Deserialize, Serialize};
 
 /// An answer to a request.
@@ -21,6 +21,8 @@ pub enum Reply {
     Name(String),
     Belongs(Belongs),
     Connected(ConnectionId),
+    Introduction(Introduction),
+    Granted(Granted),
     DryRun {
         files: u64,
         bytes: u64,

@@ -3,7 +3,7 @@
 //! Names and paths that a person typed are `String`s (scripts are UTF-8); names read from a disk are bytes and
 //! reach a client only as escaped text.
 
-use super::{Access, ConnectionId};
+use super::{Access, ConnectionId, GrantSpec, Granted};
 use serde::{Deserialize, Serialize};
 
 /// A request to one machine.
@@ -91,6 +91,17 @@ pub enum Request {
     },
 
     // --- connections -----------------------------------------------------------------------------------
+    /// What this machine, as a source, says of itself and of a set, if one is named. -> `Reply::Introduction`; errors as those of
+    /// `Connect`
+    Introduce {
+        repset: Option<String>,
+    },
+    /// Lets a source send a set here. -> `Reply::Granted`
+    Grant(GrantSpec),
+    /// Takes a grant back, whose source did not use it. -> `Reply::Done`
+    Withdraw {
+        grant: String,
+    },
     /// -> `Reply::Connected`; a dry run sends `Event::WouldSend`s and connects nothing: `Reply::DryRun`
     Connect(ConnectSpec),
     Disconnect {
@@ -234,6 +245,9 @@ impl Request {
             | RepsetDelete { .. }
             | RepsetResync { .. }
             | RepsetImport { .. }
+            | Introduce { .. }
+            | Grant(_)
+            | Withdraw { .. }
             | Connect(_)
             | Disconnect { .. }
             | MirrorStart { .. }
@@ -313,7 +327,14 @@ pub struct ConnectSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConnectTarget {
     Machine(String),
-    Tdu { file: Option<String> },
+    /// Another machine than the source's, by the name that the source reaches it by, and what it has granted.
+    Far {
+        machine: String,
+        granted: Box<Granted>,
+    },
+    Tdu {
+        file: Option<String>,
+    },
 }
 
 /// Where source paths come to lie on the target (JOB-05 to -07).

@@ -3,6 +3,7 @@
 //! A job runs on its own threads; `source::mirror::run` and `source::verify::run` block until it ended. The
 //! connection's task reads the counters and sets the control while it runs.
 
+use super::connect::far::Far;
 use super::repset::{DirDecision, RuleSet};
 use super::settings::{MirrorSettings, VerifyLogSettings};
 use crate::api::{ConnectionId, MirrorReason, MirrorSpec, Phase, VerifySpec};
@@ -66,6 +67,8 @@ pub struct Mapping {
 pub enum Sink {
     /// A target in this process.
     Local,
+    /// A target on another machine.
+    Far(Arc<Far>),
     /// The null target: everything is counted, nothing is kept (JOB-15).
     Null,
 }

@@ -8,11 +8,14 @@ pub mod clock;
 pub mod connect;
 pub mod connection;
 mod explain;
+pub mod grants;
 pub mod home;
 pub mod job;
 mod kept;
 pub mod link;
 pub mod log;
+mod machine_key;
+mod own_file;
 pub mod queue;
 pub mod replication;
 pub mod repset;
@@ -26,12 +29,13 @@ mod tests;
 pub mod users;
 
 use crate::api::ApiError;
+use crate::wire::tls::MachineKey;
 use clock::{Clock, SystemClock};
 use connect::address;
 use connection::runner::{JobRunner, Source};
 use home::{Home, HomeLock};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use table::Table;
 
 /// The engine of one home.
@@ -47,6 +51,10 @@ pub struct Engine {
     table: Mutex<Table>,
     /// Held while a way is looked for and taken.
     connecting: Mutex<()>,
+    /// Known once it was needed.
+    key: OnceLock<Arc<MachineKey>>,
+    /// What other machines may send here, and do.
+    lines: grants::Lines,
     /// This target's one switch for removing orphans (ORP-03), off by default (ORP-07) and after each start.
     orphans: Arc<AtomicBool>,
 }
@@ -76,6 +84,8 @@ impl Engine {
             clock,
             table: Mutex::default(),
             connecting: Mutex::default(),
+            key: OnceLock::new(),
+            lines: grants::Lines::default(),
             orphans: Arc::default(),
         }))
     }
@@ -90,11 +100,6 @@ impl Engine {
     /// The credential file of the home.
     pub fn users(&self) -> users::Users {
         users::Users::of(self.kept.settings.data_path())
-    }
-
-    /// Where this machine's key is kept.
-    pub fn key_file(&self) -> std::path::PathBuf {
-        self.kept.settings.data_path().join("machine.key")
     }
 
     /// `NetPort`.

@@ -105,6 +105,7 @@ impl Engine {
         for connection in connections.into_values().filter(|connection| !connection.is_gone()) {
             named.push(self.end(&connection, deadline));
         }
+        self.lines.close();
         if let Some(runtime) = runtime {
             // A job that hangs in the kernel must not hold the process.
             runtime.shutdown_background();

@@ -3,13 +3,13 @@
 //! One line a user: name, group, hash. The file is replaced as a whole, and read at each login, so that a change counts at once.
 
 use super::home::make_private;
+use super::own_file;
 use crate::api::{Access, ApiError, Code};
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The groups, and what each grants.
@@ -17,8 +17,6 @@ pub const GROUPS: [(&str, Access); 2] = [("dtadmin", Access::Full), ("dtmon", Ac
 
 /// Longest name and password (LOG-05), in characters.
 const FIELD: usize = 100;
-/// More than any credential file has.
-const LONGEST: u64 = 16 << 20;
 
 /// The credential file of one home.
 #[derive(Clone, Debug)]
@@ -56,21 +54,8 @@ impl Users {
 
     /// All users, in the order of their names.
     pub fn list(&self) -> Result<Vec<User>, ApiError> {
-        let mut text = String::new();
-        let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(self.path());
-        match opened {
-            Ok(file) => {
-                let status = file.metadata().map_err(|error| self.failed("read", &error))?;
-                let own = status.uid() == 0 || status.uid() == nix::unistd::geteuid().as_raw();
-                if !own || status.mode() & 0o022 != 0 {
-                    let why = std::io::Error::other("others may have written it");
-                    return Err(self.failed("trusted", &why));
-                }
-                file.take(LONGEST).read_to_string(&mut text).map_err(|error| self.failed("read", &error))?
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => 0,
-            Err(error) => return Err(self.failed("read", &error)),
-        };
+        let read = own_file::read(&self.path(), 0o022).map_err(|error| self.failed("used", &error))?;
+        let text = String::from_utf8_lossy(read.as_deref().unwrap_or_default());
         let user = |line: &str| {
             let mut fields = line.split('\t').map(str::to_owned);
             Some(User { name: fields.next()?, group: fields.next()?, hash: fields.next()? })
@@ -138,16 +123,7 @@ impl Users {
         users.sort_by(|a, b| a.name.cmp(&b.name));
         let text: String =
             users.iter().map(|user| format!("{}\t{}\t{}\n", user.name, user.group, user.hash)).collect();
-        let fresh = self.directory.join("users.new");
-        let write = || {
-            let mut file = private(&fresh)?;
-            file.set_len(0)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&fresh, self.path())?;
-            File::open(&self.directory)?.sync_all()
-        };
-        write().map_err(failed)
+        own_file::replace(&self.path(), text.as_bytes()).map_err(failed)
     }
 
     fn failed(&self, what: &str, error: &std::io::Error) -> ApiError {

@@ -24,6 +24,11 @@ pub trait Machine: Send + Sync {
         false
     }
 
+    /// True for a machine that is reached over the network.
+    fn is_far(&self) -> bool {
+        false
+    }
+
     /// Ends the client's hold on it: an embedded engine drains its connections for at most the given time, closes
     /// them, and names them in the answer; a service's connections stay and nothing is named.
     fn close(&self, drain: std::time::Duration) -> Vec<String>;

@@ -8,7 +8,7 @@ use crate::sys;
 use crate::wire::control::{
     ANSWER_MAX, Ask, ControlError, Incoming, Purpose, REQUEST_MAX, Say, Welcome, frame, greet,
 };
-use crate::wire::tls::{self, Expected, Fingerprint};
+use crate::wire::tls::{self, Expected, Fingerprint, MachineKey};
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -153,6 +153,10 @@ impl Machine for Remote {
 
     fn keeps_connections(&self) -> bool {
         true
+    }
+
+    fn is_far(&self) -> bool {
+        matches!(self.way, Way::Network { .. })
     }
 
     fn close(&self, _: Duration) -> Vec<String> {
@@ -309,7 +313,8 @@ async fn secured(
         Some(Err(())) => return Err(unusable(&format_args!("the line of {label} holds no fingerprint"))),
     };
     let expected = Expected::new(before);
-    let config = tls::client(Arc::clone(&expected)).map_err(|error| failed(std::io::Error::other(error)))?;
+    let config = MachineKey::passing().and_then(|own| tls::client(Arc::clone(&expected), &own));
+    let config = config.map_err(|error| failed(std::io::Error::other(error)))?;
     let server = ServerName::from(address.ip());
     let met = timeout(GREETING, async {
         let stream = TcpStream::connect(address).await?;

@@ -4,6 +4,7 @@
 //! most, and their number is bounded; the end comes in good order and in bounded time, whatever callers do.
 
 mod caller;
+mod data;
 mod door;
 mod login;
 mod network;
@@ -16,6 +17,7 @@ use crate::engine::Engine;
 use crate::engine::home::{Home, SOCKET};
 use crate::sys;
 use crate::sys::signal::{Manner, set_manner};
+use crate::wire::control::Purpose;
 use crate::wire::tls::MachineKey;
 use caller::Caller;
 use door::Door;
@@ -24,7 +26,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
@@ -52,7 +54,7 @@ struct House {
     levels: Levels,
     logins: Arc<Logins>,
     /// What a service shows who it is with.
-    key: MachineKey,
+    key: Arc<MachineKey>,
     rooms: Arc<Semaphore>,
     turned_away: Arc<Semaphore>,
     door: Arc<Door>,
@@ -89,7 +91,7 @@ impl Service {
     fn start_in(runtime: Runtime, home: Home, levels: Levels, at: &Listen) -> Result<Service, ApiError> {
         // Its lock is what makes an old socket nobody's.
         let engine = Engine::open(home.clone())?;
-        let key = network::machine_key(&engine.key_file())?;
+        let key = engine.machine_key()?;
         let logins = Arc::new(Logins::new(engine.users()));
         let (ending, _) = watch::channel(false);
         let rooms = Arc::new(Semaphore::new(SESSIONS));
@@ -189,13 +191,16 @@ async fn accept(listener: UnixListener, house: Arc<House>) {
             // As many are told so as have room for that.
             if let Ok(place) = Arc::clone(&house.turned_away).try_acquire_owned() {
                 sessions.spawn(async move {
-                    session::turn_away(stream).await;
+                    if let Some(stream) = on_the_socket(stream).await {
+                        session::turn_away(stream).await;
+                    }
                     drop(place);
                 });
             }
             continue;
         };
         sessions.spawn(async move {
+            let Some(stream) = on_the_socket(stream).await else { return };
             let levels = house.levels;
             let asked = tokio::task::spawn_blocking(move || levels(credentials.uid(), credentials.gid()));
             let caller = asked.await;
@@ -218,6 +223,11 @@ async fn accept(listener: UnixListener, house: Arc<House>) {
     }
     drop(listener);
     while sessions.join_next().await.is_some() {}
+}
+
+/// Says hello to a caller on the socket, where nobody wants anything but a session.
+async fn on_the_socket(mut stream: UnixStream) -> Option<UnixStream> {
+    (session::greeted(&mut stream, "A caller on the socket").await? == Purpose::Session).then_some(stream)
 }
 
 /// Out of descriptors, mostly: those that leave make room.

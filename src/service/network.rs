@@ -2,15 +2,13 @@
 
 use super::caller::Caller;
 use super::login::Origin;
-use super::{House, not_taken_in, session};
+use super::{House, data, not_taken_in, session};
 use crate::api::{ApiError, Code};
 use crate::sys;
-use crate::wire::tls::{self, MachineKey};
-use std::fs::OpenOptions;
-use std::io::{self, ErrorKind, Read, Write};
+use crate::wire::control::Purpose;
+use crate::wire::tls;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -121,7 +119,12 @@ async fn accept_at(listener: TcpListener, house: Arc<House>, acceptor: TlsAccept
         sessions.spawn(async move {
             // What cannot be set is done without.
             let _ = sys::socket::prepare(&stream);
-            let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
+            let Ok(Ok(mut stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
+            match session::greeted(&mut stream, &address.to_string()).await {
+                Some(Purpose::Session) => {}
+                Some(Purpose::Data) => return data::run(stream, address, house, guest).await,
+                None => return,
+            }
             match Arc::clone(&house.rooms).try_acquire_owned() {
                 Ok(room) => {
                     session::run(stream, Caller::of_network(address), house, room, Some(guest)).await;
@@ -167,53 +170,6 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> ApiError {
         .help(help)
 }
 
-/// The machine's key; made at the first start.
-pub(super) fn machine_key(path: &Path) -> Result<MachineKey, ApiError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        ApiError::new(
-            Code::TheServiceFailedToStart,
-            format!("the machine's key {} cannot be used: {error}", path.display()),
-        )
-        .help("put it back from a copy, or remove it: then a new one is made, and who knew the old one has to forget it")
-    };
-    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path);
-    let bytes = match opened {
-        Ok(mut file) => {
-            let status = file.metadata().map_err(|error| failed(&error))?;
-            if status.uid() != 0 && status.uid() != nix::unistd::geteuid().as_raw() {
-                return Err(failed(&format_args!("it belongs to user {}", status.uid())));
-            }
-            if status.mode() & 0o077 != 0 {
-                return Err(failed(&"others may read it (chmod 600)"));
-            }
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).map_err(|error| failed(&error))?;
-            bytes
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let bytes = MachineKey::generate().map_err(|error| failed(&error))?;
-            keep(path, &bytes).map_err(|error| failed(&error))?;
-            bytes
-        }
-        Err(error) => return Err(failed(&error)),
-    };
-    MachineKey::read(&bytes).map_err(|error| failed(&error))
-}
-
-/// Whole or not at all.
-fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&fresh, path)?;
-    std::fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,21 +184,5 @@ mod tests {
         for bad in ["", "beta", "127.0.0.1:", "127.0.0.1:99999", ":1500"] {
             assert_eq!(Listen::parse(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn a_key_is_made_once_and_one_that_others_can_read_is_refused() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("machine.key");
-        let made = machine_key(&path).unwrap().fingerprint();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(machine_key(&path).unwrap().fingerprint(), made);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let error = machine_key(&path).unwrap_err();
-        assert!(error.message.contains("chmod 600"), "{error}");
-        std::fs::write(dir.path().join("other"), "no key").unwrap();
-        std::fs::set_permissions(dir.path().join("other"), std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(machine_key(&dir.path().join("other")).is_err());
     }
 }

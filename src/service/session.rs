@@ -57,9 +57,25 @@ struct Ended {
     ends: bool,
 }
 
-/// Serves a caller until it leaves, breaks a rule, or the service ends. `guest`: its place at the door, until it has logged in.
+/// What a caller wants, once it has said hello. None: it is to be let go.
+pub(super) async fn greeted<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    name: &str,
+) -> Option<Purpose> {
+    match timeout(GREETING, welcome(stream)).await {
+        Ok(Ok(purpose)) => Some(purpose),
+        Ok(Err(error)) => {
+            tracing::debug!("{name} was refused: {error}");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+/// Serves a caller that was greeted until it leaves, breaks a rule, or the service ends. `guest`: its place at the door, until it has
+/// logged in.
 pub(super) async fn run<S>(
-    mut stream: S,
+    stream: S,
     caller: Caller,
     house: Arc<House>,
     room: OwnedSemaphorePermit,
@@ -67,14 +83,6 @@ pub(super) async fn run<S>(
 ) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    match timeout(GREETING, welcome(&mut stream)).await {
-        Ok(Ok(Purpose::Session)) => {}
-        Ok(Err(error)) => {
-            tracing::debug!("{} was refused: {error}", caller.name);
-            return;
-        }
-        Err(_) => return,
-    }
     let mut guest = guest;
     let (reader, writer) = split(stream);
     let (say, said) = mpsc::channel(SAID);
@@ -95,12 +103,11 @@ pub(super) async fn run<S>(
     drop((room, guest));
 }
 
-/// Tells a caller for whom there is no room, and lets it go.
+/// Tells a caller that was greeted and for whom there is no room, and lets it go.
 pub(super) async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let full = ApiError::new(Code::ServerIsNotResponding, "the service has too many sessions already")
         .help("end one of them, or try again later");
     let _ = timeout(GREETING, async {
-        welcome(&mut stream).await?;
         stream.write_all(&frame(&Say::Closing(full), ANSWER_MAX)?).await?;
         stream.flush().await?;
         Ok::<(), ControlError>(())

@@ -3,8 +3,8 @@
 use super::caller::Caller;
 use super::{Listen, Service};
 use crate::api::{
-    Access, ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, MapSpec, MirrorSpec, Reply,
-    Request, Rule, Until, VerifySpec, Watch,
+    Access, ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, GrantSpec, Introduction,
+    MapSpec, MirrorSpec, Reply, Request, RootKind, Rule, Until, VerifySpec, Watch,
 };
 use crate::commands::ui::Recorder;
 use crate::commands::{self, Mode, Session};
@@ -216,6 +216,18 @@ fn requests() -> Vec<Request> {
         RepsetExport { repset: repset() },
         RepsetImport { text: String::new(), name: Some("other".into()) },
         RepsetTest { path: "/tmp".into(), repset: repset() },
+        Introduce { repset: Some(repset()) },
+        Grant(GrantSpec {
+            source: Introduction {
+                machine: "alpha".into(),
+                key: format!("SHA256:{}", "ab".repeat(32)),
+                repset: repset(),
+                roots: vec![("/tmp".into(), RootKind::Directory)],
+            },
+            map: MapSpec::Base("/tmp/never-made".into()),
+            orphans: None,
+        }),
+        Withdraw { grant: "none".into() },
         Connect(spec()),
         Disconnect { connection, discard: true },
         Status { connection },
@@ -545,8 +557,7 @@ fn a_machines_key_is_remembered_at_first_and_another_one_refused() {
     wide.client().call(Request::Ping, &mut told).unwrap();
     assert!(told.0.is_empty(), "it is known by now: {:?}", told.0);
     // Installed anew, or somebody else.
-    let file = wide.stage.service.as_ref().unwrap().house.engine.key_file();
-    std::fs::remove_file(file).unwrap();
+    std::fs::remove_file(wide.stage.home().state_dir().join("machine.key")).unwrap();
     wide.restart();
     let refused = wide.open(wide.address).err().unwrap();
     assert_eq!(refused.code, Code::HandshakeWasNotCompleted);

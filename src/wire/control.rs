@@ -28,6 +28,8 @@ const MAGIC: [u8; 4] = *b"DTCL";
 pub enum Purpose {
     /// A client's session: requests, events, replies.
     Session = 1,
+    /// A source's line of operations and answers: a [`Present`], an [`Admit`], then what [`super::data`] says.
+    Data = 2,
 }
 
 /// Why the other end is not spoken with any more.
@@ -85,6 +87,30 @@ pub struct Welcome {
     pub access: Access,
 }
 
+/// What a source says first on a line of data. Its key was shown by TLS.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+pub struct Present {
+    /// What it was granted.
+    pub grant: String,
+    /// This line's number, and those of its lines of the same grant that still stand: others are dead, and what they have brought is
+    /// not to be applied any more when this one begins.
+    pub line: u64,
+    pub standing: Vec<u64>,
+    /// The connection has ended: the grant is given back, and nothing follows.
+    pub ends: bool,
+}
+
+/// What a target answers.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+pub enum Admit {
+    /// Operations may come. Its switches for orphans: whether they are removed (ORP-03), and whether aside.
+    Admitted {
+        orphans: bool,
+        aside: bool,
+    },
+    Refused(ApiError),
+}
+
 /// Says hello as the caller, and reads the answer.
 pub async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
@@ -116,6 +142,7 @@ pub async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Resul
     stream.flush().await?;
     match (version, purpose) {
         (VERSION, 1) => Ok(Purpose::Session),
+        (VERSION, 2) => Ok(Purpose::Data),
         (VERSION, _) => Err(ControlError::Stranger),
         _ => Err(ControlError::Version(version)),
     }
@@ -150,6 +177,11 @@ pub struct Incoming<R> {
 impl<R: AsyncRead + Unpin> Incoming<R> {
     pub fn new(stream: R) -> Self {
         Self { stream, buffer: Vec::new() }
+    }
+
+    /// What messages are read from, unless bytes were read that belong to none yet.
+    pub fn into_inner(self) -> Option<R> {
+        self.buffer.is_empty().then_some(self.stream)
     }
 
     /// The next message of at most `limit` bytes. None: the other end has closed the line, between two messages.

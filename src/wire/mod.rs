@@ -2,10 +2,11 @@
 //!
 //! Every length and count is checked against a constant before memory is taken, every name is a single name, every
 //! path a chain of such names: a decoded message is a valid one (architecture.md 5). The same code reads from a channel in
-//! this process and, later, from TCP.
+//! this process and from a line to another machine.
 
 mod answer;
 pub mod control;
+pub mod data;
 mod op;
 mod primitive;
 pub mod tls;

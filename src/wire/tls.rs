@@ -4,15 +4,19 @@
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::Ed25519KeyPair;
+use rustls::client::AlwaysResolvesClientRawPublicKeys;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
 };
 use rustls::server::AlwaysResolvesServerRawPublicKeys;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::{
+    ClientConfig, CommonState, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
+};
 use std::fmt::{self, Debug, Display};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -100,19 +104,32 @@ impl MachineKey {
         Ok(MachineKey { signing, public })
     }
 
+    /// One for once: of a client, which is known by its login.
+    pub fn passing() -> Result<MachineKey, KeyError> {
+        MachineKey::read(&MachineKey::generate()?)
+    }
+
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.public)
     }
+
+    fn certified(&self) -> Arc<CertifiedKey> {
+        let shown = CertificateDer::from(self.public.to_vec());
+        Arc::new(CertifiedKey::new(vec![shown], Arc::clone(&self.signing)))
+    }
 }
 
-/// For who accepts connections with this key.
+/// The key that the other end of a line has shown, and proven to have.
+pub fn shown_by(line: &CommonState) -> Option<Fingerprint> {
+    line.peer_certificates()?.first().map(|key| Fingerprint::of(key))
+}
+
+/// For who accepts connections with this key. Each caller shows a key, too, whichever it has; see [`shown_by`].
 pub fn server(key: &MachineKey) -> Result<Arc<ServerConfig>, KeyError> {
-    let shown = CertificateDer::from(key.public.to_vec());
-    let certified = Arc::new(CertifiedKey::new(vec![shown], Arc::clone(&key.signing)));
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(certified)));
+        .with_client_cert_verifier(Arc::new(AnyKey(provider().signature_verification_algorithms)))
+        .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(key.certified())));
     config.ignore_client_order = true;
     // A session is resumed by nobody: each is proven by the key.
     config.send_tls13_tickets = 0;
@@ -163,7 +180,7 @@ impl ServerCertVerifier for Expected {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.2 is not spoken".to_owned()))
+        Err(only_tls13())
     }
 
     fn verify_tls13_signature(
@@ -185,13 +202,63 @@ impl ServerCertVerifier for Expected {
     }
 }
 
-/// For who connects to a machine that has to show a key as expected.
-pub fn client(expected: Arc<Expected>) -> Result<Arc<ClientConfig>, KeyError> {
+/// Takes any caller that has the key that it shows.
+#[derive(Debug)]
+struct AnyKey(WebPkiSupportedAlgorithms);
+
+impl ClientCertVerifier for AnyKey {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(only_tls13())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let spki = SubjectPublicKeyInfoDer::from(cert.as_ref());
+        verify_tls13_signature_with_raw_key(message, &spki, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+fn only_tls13() -> rustls::Error {
+    rustls::Error::General("TLS 1.2 is not spoken".to_owned())
+}
+
+/// For who connects, with this key, to a machine that has to show a key as expected.
+pub fn client(expected: Arc<Expected>, own: &MachineKey) -> Result<Arc<ClientConfig>, KeyError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(expected)
-        .with_no_client_auth();
+        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(own.certified())));
     // The key counts, not the name.
     config.enable_sni = false;
     config.resumption = rustls::client::Resumption::disabled();
@@ -234,28 +301,32 @@ mod tests {
 
     #[test]
     fn a_key_is_known_by_its_fingerprint_and_aes_256_comes_first() {
-        let key = key();
+        let (key, caller) = (key(), key());
         let expected = Expected::new(Some(key.fingerprint()));
-        let (_, client) = meet(server(&key).unwrap(), client(Arc::clone(&expected)).unwrap()).unwrap();
+        let (server, client) =
+            meet(server(&key).unwrap(), client(Arc::clone(&expected), &caller).unwrap()).unwrap();
         assert_eq!(expected.shown(), Some(key.fingerprint()));
         let suite = client.negotiated_cipher_suite().unwrap().suite();
         assert_eq!(suite, CipherSuite::TLS13_AES_256_GCM_SHA384);
+        assert_eq!(shown_by(&server), Some(caller.fingerprint()));
     }
 
     #[test]
     fn another_key_is_refused_and_shown() {
-        let (key, other) = (key(), key());
+        let (key, other, caller) = (key(), key(), key());
         let expected = Expected::new(Some(other.fingerprint()));
-        meet(server(&key).unwrap(), client(Arc::clone(&expected)).unwrap()).unwrap_err();
+        meet(server(&key).unwrap(), client(Arc::clone(&expected), &caller).unwrap()).unwrap_err();
         assert_eq!(expected.shown(), Some(key.fingerprint()));
     }
 
     #[test]
     fn who_has_no_such_key_cannot_show_it() {
-        let (key, other) = (key(), key());
+        let (key, other, caller) = (key(), key(), key());
         let forged = MachineKey { signing: other.signing, public: key.public.clone() };
         let expected = Expected::new(Some(key.fingerprint()));
-        meet(server(&forged).unwrap(), client(expected).unwrap()).unwrap_err();
+        meet(server(&forged).unwrap(), client(Arc::clone(&expected), &caller).unwrap()).unwrap_err();
+        // Nor a caller.
+        meet(server(&key).unwrap(), client(expected, &forged).unwrap()).unwrap_err();
     }
 
     #[test]

@@ -1,15 +1,25 @@
-//! A source and a target directory, and jobs between them.
+//! A source and a target directory, and jobs between them: in one process, or with a service on another machine as the target.
 
 use crate::support::oracle;
-use dtcl::api::{ConnectionId, MirrorKind, MirrorSpec, Rule, VerifyReport, VerifySpec};
+use dtcl::api::{
+    ApiError, ConnectionId, GrantSpec, Granted, Introduction, MapSpec, MirrorKind, MirrorSpec, Reply,
+    Request, RootKind, Rule, VerifyReport, VerifySpec,
+};
+use dtcl::engine::connect::far::Far;
+use dtcl::engine::home::Home;
 use dtcl::engine::job::{JobKind, JobOutcome, JobPlan, JobShared, Mapping, Sink};
 use dtcl::engine::repset::RuleSet;
 use dtcl::engine::settings::{MirrorSettings, VerifyLogSettings};
 use dtcl::engine::{link, source, target};
-use std::path::PathBuf;
-use std::sync::Arc;
+use dtcl::machine::Machines;
+use dtcl::service::{Listen, Service};
+use dtcl::wire::tls::MachineKey;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 pub const FULL: MirrorSpec = MirrorSpec {
     kind: MirrorKind::Full,
@@ -28,6 +38,43 @@ pub struct Bed {
     pub settings: MirrorSettings,
     /// Another place for the source.
     pub from: Option<PathBuf>,
+    /// The target is another machine's.
+    is_far: bool,
+    machine: OnceLock<TargetMachine>,
+}
+
+/// A service, and what it has granted to the source.
+struct TargetMachine {
+    service: Mutex<Option<Service>>,
+    address: SocketAddr,
+    home: Home,
+    far: OnceLock<Arc<Far>>,
+}
+
+/// What a target is asked to grant.
+pub struct Granting<'a> {
+    pub key: &'a Arc<MachineKey>,
+    pub root: &'a Path,
+    pub kind: RootKind,
+    pub map: MapSpec,
+}
+
+impl Drop for TargetMachine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl TargetMachine {
+    fn start(home: Home, port: u16) -> Service {
+        Service::start(home, &Listen::At(Ipv4Addr::LOCALHOST.into(), Some(port))).unwrap()
+    }
+
+    fn stop(&self) {
+        if let Some(service) = self.service.lock().unwrap().take() {
+            service.end(Duration::ZERO);
+        }
+    }
 }
 
 impl Bed {
@@ -41,7 +88,98 @@ impl Bed {
             dir,
             settings: MirrorSettings { remap_link: false, retry_delay_s: 0, ..MirrorSettings::default() },
             from: None,
+            // For a run of all tests over a line; some look at what only a target of the same process has.
+            is_far: std::env::var_os("DTCL_TARGET").is_some_and(|target| target == "far"),
+            machine: OnceLock::new(),
         }
+    }
+
+    /// The target is another machine's.
+    pub fn far() -> Self {
+        Self { is_far: true, ..Self::new() }
+    }
+
+    fn machine(&self) -> &TargetMachine {
+        self.machine.get_or_init(|| {
+            let home = Home::at(self.dir.path().join("home of the target"));
+            let service = TargetMachine::start(home.clone(), 0);
+            let address = service.addresses()[0];
+            let machine = Machines::new(home.clone()).open("localhost").unwrap();
+            for (option, value) in [("TGRetryLocked", "0"), ("MassDeletionGuard", "100")] {
+                machine.call(Request::Set { option: option.into(), value: value.into() }, &mut ()).unwrap();
+            }
+            TargetMachine { service: Mutex::new(Some(service)), address, home, far: OnceLock::new() }
+        })
+    }
+
+    /// The grant that plans use.
+    fn far_target(&self) -> Arc<Far> {
+        let machine = self.machine();
+        Arc::clone(machine.far.get_or_init(|| {
+            let (source, target) = (self.source(), self.target());
+            let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
+            let map = MapSpec::Pairs(vec![(text(&source), text(&target))]);
+            let key = Arc::new(MachineKey::passing().unwrap());
+            let (root, kind) = (source.as_path(), RootKind::of(&source));
+            self.grants(Granting { key: &key, root, kind, map }).unwrap()
+        }))
+    }
+
+    /// Has the target grant something.
+    pub fn grants(&self, asked: Granting<'_>) -> Result<Arc<Far>, ApiError> {
+        let Granting { key, root, kind, map } = asked;
+        let machine = self.machine();
+        let spec = GrantSpec {
+            source: Introduction {
+                machine: "alpha".into(),
+                key: key.fingerprint().to_string(),
+                repset: "payroll".into(),
+                roots: vec![(root.to_str().unwrap().to_owned(), kind)],
+            },
+            map,
+            orphans: None,
+        };
+        let client = Machines::new(machine.home.clone()).open("localhost").unwrap();
+        match client.call(Request::Grant(spec), &mut ())? {
+            Reply::Granted(granted) => {
+                Ok(Arc::new(Far::of(&machine.address.to_string(), &granted, Arc::clone(key)).unwrap()))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The same grant, presented by whoever has this key.
+    pub fn same_grant(&self, far: &Far, key: &Arc<MachineKey>) -> Arc<Far> {
+        self.grant_of_name(far.grant(), key)
+    }
+
+    pub fn grant_of_name(&self, name: &str, key: &Arc<MachineKey>) -> Arc<Far> {
+        let machine = self.machine();
+        let client = Machines::new(machine.home.clone()).open("localhost").unwrap();
+        // What the target shows is its real key.
+        let Ok(Reply::Introduction(own)) = client.call(Request::Introduce { repset: None }, &mut ()) else {
+            panic!("no introduction");
+        };
+        let granted = Granted {
+            id: name.to_owned(),
+            key: own.key,
+            paths: Vec::new(),
+            orphans: false,
+            aside: false,
+            notices: Vec::new(),
+        };
+        Arc::new(Far::of(&machine.address.to_string(), &granted, Arc::clone(key)).unwrap())
+    }
+
+    /// The target's service ends, in the midst of what it does.
+    pub fn stop_target(&self) {
+        self.machine().stop();
+    }
+
+    pub fn start_target(&self) {
+        let machine = self.machine();
+        *machine.service.lock().unwrap() =
+            Some(TargetMachine::start(machine.home.clone(), machine.address.port()));
     }
 
     pub fn source(&self) -> PathBuf {
@@ -69,7 +207,7 @@ impl Bed {
             },
             elsewhere: Vec::new(),
             forbidden: Vec::new(),
-            sink: Sink::Local,
+            sink: if self.is_far { Sink::Far(self.far_target()) } else { Sink::Local },
             source_name: "alpha".to_string(),
             target_name: "alpha".to_string(),
             target_address: "ip://127.0.0.1 : 1500".to_string(),
@@ -102,11 +240,11 @@ impl Bed {
 /// A full mirror, all content in the frames, with someone between source and target.
 pub fn run_through<T: Send>(
     bed: &Bed,
-    between: impl FnOnce(Receiver<link::Frame>, SyncSender<link::Frame>) -> T + Send,
+    between: impl FnOnce(link::Inlet, SyncSender<link::Frame>) -> T + Send,
 ) -> (JobOutcome, T) {
     let (source_end, mut target_end) = link::pair(false);
     let (ops, ops_in) = sync_channel(4);
-    let from_source = std::mem::replace(&mut target_end.ops, ops_in);
+    let from_source = std::mem::replace(&mut target_end.ops, ops_in.into());
     std::thread::scope(|scope| {
         let between = scope.spawn(move || between(from_source, ops));
         let server = scope.spawn(move || target::serve(target_end, target::Policy::default()));

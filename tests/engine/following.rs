@@ -23,7 +23,10 @@ pub struct Followed {
 impl Followed {
     /// Connects, replicates and mirrors.
     pub fn new(prepare: impl FnOnce(&Bed)) -> Followed {
-        let mut bed = Bed::new();
+        Followed::with_queue(Bed::new(), prepare)
+    }
+
+    pub fn with_queue(mut bed: Bed, prepare: impl FnOnce(&Bed)) -> Followed {
         bed.settings.queue_dir = bed.dir.path().join("queue");
         bed.settings.orphans.guard_percent = 100;
         Followed::on(bed, prepare)
@@ -298,7 +301,7 @@ fn ten_thousand_files_arrive() {
 /// Random operations by this process, a barrier now and then, and everything compared.
 #[test]
 fn random_operations_arrive() {
-    let (followed, operations, mut random) = random_tree();
+    let (followed, operations, mut random) = random_tree(Bed::new());
     for round in 0..rounds(30) {
         for _ in 0..if round % 10 == 9 { 300 } else { 30 } {
             operations.one(&mut random);
@@ -310,7 +313,11 @@ fn random_operations_arrive() {
 /// The same by several threads at once, which all stop for the barrier.
 #[test]
 fn random_operations_of_several_threads_arrive() {
-    let (followed, operations, mut random) = random_tree();
+    of_several_threads(Bed::new());
+}
+
+pub fn of_several_threads(bed: Bed) {
+    let (followed, operations, mut random) = random_tree(bed);
     for _ in 0..rounds(12) {
         at_once(&operations, &mut random, 40);
         followed.same();
@@ -320,7 +327,7 @@ fn random_operations_of_several_threads_arrive() {
 /// A mirror runs meanwhile, which shares the log.
 #[test]
 fn random_operations_during_a_mirror_arrive() {
-    let (followed, operations, mut random) = random_tree();
+    let (followed, operations, mut random) = random_tree(Bed::new());
     for round in 0..rounds(8) {
         let spec = [FULL, DIFFERENT, CHECKSUM][round % 3];
         std::thread::scope(|scope| {
@@ -342,9 +349,9 @@ pub fn rounds(usual: usize) -> usize {
 }
 
 /// `SEED` in the environment repeats the operations, though not their timing.
-fn random_tree() -> (Followed, Operations, Random) {
+fn random_tree(bed: Bed) -> (Followed, Operations, Random) {
     let seed = seed();
-    let followed = Followed::new(|bed| tree::random(&bed.source(), seed, 60));
+    let followed = Followed::with_queue(bed, |bed| tree::random(&bed.source(), seed, 60));
     let operations = Operations::new(followed.bed.source(), followed.outside(""));
     (followed, operations, Random::new(seed))
 }

@@ -43,7 +43,7 @@ impl Liar {
     /// Waits until all is applied.
     fn barrier(&self) {
         self.send(&[Op::Barrier { barrier: 7 }]);
-        for frame in &self.end.results {
+        for frame in self.end.results.iter() {
             match Answer::decode(&mut Reader::new(&frame)).unwrap() {
                 Answer::Reached { .. } => return,
                 Answer::Failed { errno, what, .. } => {
@@ -60,7 +60,7 @@ impl Liar {
         self.send(ops);
         self.send(&[Op::Barrier { barrier: 8 }]);
         let mut failures = Vec::new();
-        for frame in &self.end.results {
+        for frame in self.end.results.iter() {
             match Answer::decode(&mut Reader::new(&frame)).unwrap() {
                 Answer::Reached { .. } => return failures,
                 Answer::Failed { kind, errno, name, .. } => {
@@ -75,7 +75,7 @@ impl Liar {
     /// Paths of the directories and entries of the next description.
     fn described(&self) -> Vec<String> {
         let (mut told, mut at) = (Vec::new(), String::new());
-        for frame in &self.end.listings {
+        for frame in self.end.listings.iter() {
             let mut reader = Reader::new(&frame);
             while !reader.is_empty() {
                 match Answer::decode(&mut reader).unwrap() {
@@ -684,7 +684,7 @@ fn when_a_file_can_be_written_again_all_that_waited_for_it_is_done() {
             }
             liar.send(&[Op::By { who: 0 }, Op::Barrier { barrier: 1 }]);
             let mut was_held = false;
-            for frame in &liar.end.results {
+            for frame in liar.end.results.iter() {
                 match Answer::decode(&mut Reader::new(&frame)).unwrap() {
                     Answer::Held { count, .. } => was_held |= count > 0,
                     Answer::Reached { .. } => break,

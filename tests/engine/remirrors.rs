@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until the log is lost.
-fn lost(followed: &Followed) {
+pub fn lost(followed: &Followed) {
     let began = Instant::now();
     while followed.replication.shared().mirror_required().is_none() {
         assert!(began.elapsed() < PATIENCE, "{:?}", followed.replication);
@@ -27,7 +27,7 @@ fn lost(followed: &Followed) {
 }
 
 /// One mirror as a connection begins it by itself. True: it came to its end.
-fn once(followed: &Followed, spec: MirrorSpec) -> (bool, Arc<JobShared>) {
+pub fn once(followed: &Followed, spec: MirrorSpec) -> (bool, Arc<JobShared>) {
     let shared = followed.replication.shared();
     shared.begin_mirror(true);
     let jobs = JobShared::new();
@@ -59,7 +59,7 @@ fn remirror(followed: &Followed, spec: MirrorSpec) -> Looked {
 }
 
 /// Mirrors until a barrier is reached, and compares.
-fn mend(followed: &Followed, spec: MirrorSpec) {
+pub fn mend(followed: &Followed, spec: MirrorSpec) {
     let required = || followed.replication.shared().mirror_required().is_some();
     while required() || followed.replication.barrier(Some(PATIENCE), &mut ()).is_err() {
         // The cut may be told only now.
@@ -278,21 +278,18 @@ fn a_remirror_that_is_cut_is_made_good_by_the_next_one() {
 /// Random operations while the stream is cut; the remirror begins when they are over, with what of them was not looked at yet.
 #[test]
 fn random_operations_arrive_over_a_stream_that_is_cut() {
-    random_cuts(false);
+    random_cuts(Bed::new(), false);
 }
 
 /// The same with remirrors, and cuts of these, while the operations go on.
 #[test]
 fn random_operations_arrive_while_remirrors_are_cut() {
-    random_cuts(true);
+    random_cuts(Bed::new(), true);
 }
 
-fn random_cuts(meanwhile: bool) {
+pub fn random_cuts(bed: Bed, meanwhile: bool) {
     let seed = seed();
-    let mut bed = Bed::new();
-    bed.settings.queue_dir = bed.dir.path().join("queue");
-    bed.settings.orphans.guard_percent = 100;
-    let followed = Followed::on(bed, |bed| tree::random(&bed.source(), seed, 60));
+    let followed = Followed::with_queue(bed, |bed| tree::random(&bed.source(), seed, 60));
     let operations = Operations::new(followed.bed.source(), followed.outside(""));
     let mut random = Random::new(seed);
     for round in 0..rounds(12) {

@@ -1,5 +1,6 @@
 //! Connections (CNX, JOB).
 
+use super::far;
 use super::mirror::mirror_kind;
 use super::{ADMIN, Command, MONITOR, command};
 use crate::api::{ApiError, Code, ConnectSpec, ConnectTarget, MapSpec, MirrorSpec, Reply, Request};
@@ -130,13 +131,15 @@ fn connect(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
         dry_run,
     };
     let machine = session.machine(args)?;
-    if dry_run {
-        return dry_run::ask(session, &machine, Request::Connect(spec));
-    }
-    match session.ask(&machine, Request::Connect(spec))? {
-        Reply::Connected(id) => Ok(Outcome::value(i64::from(id.0))),
-        _ => Err(unexpected()),
-    }
+    far::with_grant(session, &machine, spec, |session, spec| {
+        if dry_run {
+            return dry_run::ask(session, &machine, Request::Connect(spec));
+        }
+        match session.ask(&machine, Request::Connect(spec))? {
+            Reply::Connected(id) => Ok(Outcome::value(i64::from(id.0))),
+            _ => Err(unexpected()),
+        }
+    })
 }
 
 fn switch(args: &Args, on: &str, off: &str) -> Option<bool> {

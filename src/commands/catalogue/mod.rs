@@ -2,6 +2,7 @@
 
 mod connections;
 mod failover;
+mod far;
 #[cfg(test)]
 mod handler_tests;
 mod language;

@@ -2,12 +2,11 @@
 
 use crate::api::{ApiError, Code, ConnectionId, MirrorSpec, Reply, VerifySpec, Watch};
 use crate::engine::connect::address;
-use crate::engine::connect::route::Route;
+use crate::engine::connect::route::{Route, To};
 use crate::engine::connection::{Connection, DRAIN, Order, Stage, Step, Work, no_connection, status};
 use crate::engine::job::{JobKind, JobPlan, JobShared};
 use crate::engine::{Engine, lock};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 impl Engine {
     /// -107 if there is none.
@@ -27,7 +26,8 @@ impl Engine {
     ) -> Result<Reply, ApiError> {
         let connection = self.connection(id)?;
         self.check_mirror(&mirror)?;
-        let mirror = MirrorSpec { orphans: mirror.orphans || self.orphans.load(Relaxed), ..mirror };
+        let orphans = mirror.orphans || self.removes_orphans(connection.info.to());
+        let mirror = MirrorSpec { orphans, ..mirror };
         let kind = JobKind::Mirror(mirror);
         if mirror.dry_run {
             let order = self.order(&connection, kind, false)?;
@@ -50,7 +50,8 @@ impl Engine {
                 format!("connection {id} leads to the null target, where there is nothing to verify"),
             ));
         }
-        let verify = VerifySpec { orphans: verify.orphans || self.orphans.load(Relaxed), ..verify };
+        let orphans = verify.orphans || self.removes_orphans(connection.info.to());
+        let verify = VerifySpec { orphans, ..verify };
         self.begin(&connection, JobKind::Verify(verify), false)
     }
 
@@ -71,10 +72,10 @@ impl Engine {
 
     /// What a job or a replication gets, by the rules and settings as they are now.
     pub(in crate::engine) fn way(&self, connection: &Connection) -> Result<(JobPlan, Arc<Route>), ApiError> {
-        let (info, null) = (&connection.info, connection.is_null());
+        let info = &connection.info;
         let rules = self.kept.store.rules_in_force(&info.repset)?;
-        let route = Arc::new(self.route(&info.repset, rules, &info.map, null, Some(info.id))?);
-        let plan = self.plan(info.id, &info.repset, &info.target, &route, null);
+        let route = Arc::new(self.route(&info.repset, rules, &info.map, info.to(), Some(info.id))?);
+        let plan = self.plan(info.id, &info.repset, &info.target, &route, info.to())?;
         Ok((plan, route))
     }
 
@@ -140,7 +141,7 @@ impl Engine {
             let same = |name: &str| {
                 name.eq_ignore_ascii_case(&info.target)
                     // Two names of this machine are one target.
-                    || (!connection.is_null() && address::is_here(name))
+                    || (matches!(info.to(), To::Here) && address::is_here(name))
             };
             info.repset.eq_ignore_ascii_case(repset) && target.is_none_or(same)
         };

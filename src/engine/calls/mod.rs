@@ -50,6 +50,9 @@ impl Engine {
             | Request::RepsetImport { .. }
             | Request::RepsetTest { .. } => self.sets(request, watch),
 
+            Request::Introduce { repset } => self.introduce(repset.as_deref()),
+            Request::Grant(spec) => self.grant(&spec),
+            Request::Withdraw { grant } => self.withdraw(&grant),
             Request::Connect(spec) => self.connect(&spec, watch),
             Request::Disconnect { connection, discard } => self.disconnect(connection, discard, watch),
             Request::Status { connection } => {

@@ -3,7 +3,10 @@
 
 use crate::api::{ApiError, Reply};
 use crate::engine::Engine;
+use crate::engine::connect::mapping::shown;
+use crate::engine::connect::route::To;
 use crate::engine::connection::status::status;
+use crate::engine::log::escape;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Engine {
@@ -52,12 +55,14 @@ impl Engine {
     pub(in crate::engine) fn status_target(&self) -> Reply {
         let mut rows = self.root_rows();
         row(&mut rows, "Target module", "Running");
-        row(&mut rows, "Data root", crate::engine::connect::mapping::shown(self.home.data_root()));
+        row(&mut rows, "Data root", shown(self.home.data_root()));
         let orphans = if self.orphans.load(Relaxed) { "On" } else { "Off" };
         row(&mut rows, "Move/Delete Orphan Files", orphans);
         let connections = self.connections();
-        let entries: Vec<_> = connections.iter().filter(|connection| !connection.is_null()).collect();
-        row(&mut rows, "Target connection entries", entries.len());
+        let entries: Vec<_> =
+            connections.iter().filter(|connection| matches!(connection.info.to(), To::Here)).collect();
+        let sources = self.sources();
+        row(&mut rows, "Target connection entries", entries.len() + sources.len());
         for connection in entries {
             let status = status(&connection.info, &connection.view());
             row(&mut rows, "Source name", &connection.info.source);
@@ -72,6 +77,17 @@ impl Engine {
                 row(&mut rows, "Ops Remaining", shared.target_ops.load(Relaxed));
                 row(&mut rows, "Bytes In Target Queue", shared.target_memory.load(Relaxed));
                 row(&mut rows, "Bytes In Target Disk Queue", shared.target_disk.load(Relaxed));
+            }
+        }
+        for (grant, from) in sources {
+            row(&mut rows, "Source name", escape(grant.source.as_bytes()));
+            let addresses: Vec<String> = from.iter().map(|address| address.ip().to_string()).collect();
+            row(&mut rows, "Source address", addresses.first().map_or("not connected", String::as_str));
+            row(&mut rows, "Source key", grant.key);
+            row(&mut rows, "Replication set", escape(grant.repset.as_bytes()));
+            for place in &grant.places {
+                row(&mut rows, "Source Path", shown(&place.source));
+                row(&mut rows, "Target Path", shown(&place.target));
             }
         }
         Reply::Target(rows)

@@ -94,7 +94,7 @@ impl Address {
     }
 
     /// The addresses of the name, at least one.
-    fn look_up(&self) -> Result<Vec<SocketAddr>, ApiError> {
+    pub(super) fn look_up(&self) -> Result<Vec<SocketAddr>, ApiError> {
         let unknown = |why: String| {
             ApiError::new(
                 Code::ServerDoesNotExistOrCouldNotBeLocated,
@@ -139,15 +139,15 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// Finds a machine that this version can send data to: only this one. Errors of [`Address::locate`], and -110 for others.
+/// Takes a machine for this one. Errors of [`Address::locate`], and -138 for others: they have to grant what is sent to them.
 pub fn reach(name: &str) -> Result<(), ApiError> {
     match Address::parse(name)?.locate()? {
         Place::Here => Ok(()),
         Place::There(address) => Err(ApiError::new(
-            Code::ServerIsNotResponding,
-            format!("{name} answers at {address}, but this version cannot send data to other machines yet"),
+            Code::InsufficientSecurityAccess,
+            format!("{name} answers at {address}, and has granted this source nothing"),
         )
-        .help("connect on that machine: SOURCE names it, and its own target is localhost")),
+        .help("LOGIN to it from where CONNECT is typed: it grants what an administrator of both machines connects")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Making a connection: which machine, where the data comes to lie, and what is refused.
 
 pub mod address;
+pub mod far;
 pub mod mapping;
 pub mod mounts;
 pub mod overlap;

@@ -1,8 +1,9 @@
 //! CONNECT from the first check to the connection's ID. Nothing is changed before all checks have passed.
 
 use super::address::{self, Address};
+use super::far::Far;
 use super::mapping::{Ground, shown};
-use super::route::{Circumstances, Other, Route};
+use super::route::{Circumstances, Other, Route, To};
 use super::tdu::StatisticsFile;
 use crate::api::{
     ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, MapSpec, MirrorKind, MirrorSpec, Reply,
@@ -14,6 +15,7 @@ use crate::engine::repset::RuleSet;
 use crate::engine::settings::RemirrorKind;
 use crate::engine::{Engine, lock};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -31,20 +33,29 @@ impl Engine {
         self.refuse_what_does_not_exist(spec)?;
         let rules = self.saved_rules(&spec.repset)?;
         let repset = self.spelled(&spec.repset)?;
-        let (target, null) = match &spec.target {
+        let (target, far) = match &spec.target {
             ConnectTarget::Machine(name) => {
                 address::reach(name)?;
-                (name.clone(), false)
+                (name.clone(), None)
             }
-            ConnectTarget::Tdu { .. } => (TDU.to_owned(), true),
+            ConnectTarget::Far { machine, granted } => {
+                let far = Far::of(machine, granted, self.machine_key()?)?;
+                (machine.clone(), Some(Arc::new(far)))
+            }
+            ConnectTarget::Tdu { .. } => (TDU.to_owned(), None),
+        };
+        let to = match (&far, &spec.target) {
+            (Some(far), _) => To::Far(far),
+            (None, ConnectTarget::Tdu { .. }) => To::Null,
+            (None, _) => To::Here,
         };
         if let Some(route) = &spec.route {
-            self.check_route(route, null)?;
+            self.check_route(route, to)?;
         }
         let mirror = spec.mirror.map(|mirror| MirrorSpec {
             calculate: mirror.calculate
                 || spec.calculate.unwrap_or_else(|| self.kept.settings.calculate_on_connect()),
-            orphans: mirror.orphans || spec.orphans.unwrap_or_else(|| self.orphans.load(Relaxed)),
+            orphans: mirror.orphans || spec.orphans.unwrap_or_else(|| self.removes_orphans(to)),
             dry_run: mirror.dry_run || spec.dry_run,
             ..mirror
         });
@@ -54,14 +65,15 @@ impl Engine {
 
         // One at a time, so that two cannot take the same place.
         let turn = lock(&self.connecting);
-        let route = Arc::new(self.route(&repset, rules, &spec.map, null, None)?);
+        let route = Arc::new(self.route(&repset, rules, &spec.map, to, None)?);
+        let superseded = self.supersedes(&route.places().collect::<Vec<_>>())?;
         for notice in &route.notices {
             watch.event(Event::Notice(notice.clone()));
         }
         if spec.dry_run {
             drop(turn);
             // The number that the connection would get is only for the log.
-            let plan = self.plan(self.next_id(), &repset, &target, &route, null);
+            let plan = self.plan(self.next_id(), &repset, &target, &route, to)?;
             return match mirror {
                 Some(mirror) => self.dry_run(&plan, mirror, None, watch),
                 None => Ok(Reply::DryRun { files: 0, bytes: 0 }),
@@ -69,8 +81,11 @@ impl Engine {
         }
         let statistics = match &spec.target {
             ConnectTarget::Tdu { file } => Some(self.statistics_file(file.as_deref())?),
-            ConnectTarget::Machine(_) => None,
+            ConnectTarget::Machine(_) | ConnectTarget::Far { .. } => None,
         };
+        for notice in self.supersede(&superseded)? {
+            watch.event(Event::Notice(notice));
+        }
 
         let handle = self.handle()?;
         let id = self.take_id()?;
@@ -78,25 +93,26 @@ impl Engine {
             id,
             repset: repset.clone(),
             target: target.clone(),
-            target_address: self.target_address(null),
+            target_address: target_address(to)?,
             source: self.source.clone(),
             established_ms: self.clock.wall_ms(),
             log_dir: shown(self.log_dir()),
             map: spec.map.clone(),
+            far: far.clone(),
             statistics,
         };
-        log_connect(&info, &route, null);
+        log_connect(&info, &route);
         let means = Means {
             runner: Arc::clone(&self.runner),
             clock: Arc::clone(&self.clock),
             counted: self.size_keeper(),
-            automatic: self.automatic(),
+            automatic: self.automatic(far.clone()),
         };
         let connection = Connection::open(info, Arc::clone(&route), means, &handle);
-        if let Some(orphans) = spec.orphans {
+        if let (Some(orphans), None) = (spec.orphans, &far) {
             self.orphans.store(orphans, Relaxed);
         }
-        let plan = self.plan(id, &repset, &target, &route, null);
+        let plan = self.plan(id, &repset, &target, &route, to)?;
         let order = mirror.map(|mirror| Order {
             kind: JobKind::Mirror(mirror),
             plan: plan.clone(),
@@ -105,7 +121,7 @@ impl Engine {
             shared: JobShared::new(),
         });
         // The null target is counted by mirrors alone.
-        let begun = if spec.replicate.unwrap_or(!null) {
+        let begun = if spec.replicate.unwrap_or(!matches!(to, To::Null)) {
             connection.replicate(Capture { plan, route, then: order }).map(Some)
         } else {
             order.map_or(Ok(()), |order| connection.start(order)).map(|()| None)
@@ -129,8 +145,9 @@ impl Engine {
     }
 
     /// What a connection does by itself, as the settings say at the time.
-    fn automatic(&self) -> Arc<dyn Fn() -> Automatic + Send + Sync> {
+    fn automatic(&self, far: Option<Arc<Far>>) -> Arc<dyn Fn() -> Automatic + Send + Sync> {
         let (settings, orphans) = (Arc::clone(&self.kept.settings), Arc::clone(&self.orphans));
+        let orphans = move || far.as_ref().map_or_else(|| orphans.load(Relaxed), |far| far.removes_orphans());
         Arc::new(move || {
             let automatic = settings.auto_remirror();
             let remirror = automatic.kind.map(|kind| {
@@ -139,7 +156,7 @@ impl Engine {
                     RemirrorKind::Different => (MirrorKind::Different, false, false),
                     RemirrorKind::Checksum { all } => (MirrorKind::Different, true, all),
                 };
-                (MirrorSpec { kind, checksum, orphans: orphans.load(Relaxed), ..MirrorSpec::default() }, all)
+                (MirrorSpec { kind, checksum, orphans: orphans(), ..MirrorSpec::default() }, all)
             });
             Automatic { reconnect: automatic.reconnect, remirror, retry: automatic.retry }
         })
@@ -165,13 +182,21 @@ impl Engine {
     }
 
     /// ROUTE to this machine is accepted: it is where the target is.
-    fn check_route(&self, text: &str, null: bool) -> Result<(), ApiError> {
+    fn check_route(&self, text: &str, to: To<'_>) -> Result<(), ApiError> {
         let wrong = |why: String| {
             ApiError::new(Code::InvalidParameterWasSupplied, format!("ROUTE {text}: {why}"))
                 .help("leave ROUTE out: the target is on this machine")
         };
-        if null {
-            return Err(wrong("no route leads to the null target".into()));
+        match to {
+            To::Here => {}
+            To::Null => return Err(wrong("no route leads to the null target".into())),
+            To::Far(_) => {
+                return Err(ApiError::new(
+                    Code::OperationOrCommandIsNotSupported,
+                    "ROUTE to another machine is not yet available in this version",
+                )
+                .help("leave it out, and name the target by the address of the route"));
+            }
         }
         let address = Address::parse(text)?;
         let here = match address.host.parse::<IpAddr>() {
@@ -194,14 +219,14 @@ impl Engine {
         repset: &str,
         rules: Arc<RuleSet>,
         map: &MapSpec,
-        null: bool,
+        to: To<'_>,
         but: Option<ConnectionId>,
     ) -> Result<Route, ApiError> {
         let forbidden = self.forbidden();
         let own = self.own_directories();
         let ground = Ground { data_root: self.home.data_root(), source: &self.source, repset };
         let mut route =
-            Route::find(rules, map, Circumstances { ground, forbidden: &forbidden, own: &own, null })?;
+            Route::find(rules, map, Circumstances { ground, forbidden: &forbidden, own: &own, to })?;
         let connections = self.connections();
         let views: Vec<_> = connections
             .iter()
@@ -231,21 +256,39 @@ impl Engine {
         repset: &str,
         target: &str,
         route: &Route,
-        null: bool,
-    ) -> JobPlan {
-        JobPlan {
+        to: To<'_>,
+    ) -> Result<JobPlan, ApiError> {
+        let mut settings = self.mirror_settings();
+        let sink = match to {
+            To::Here => Sink::Local,
+            To::Null => Sink::Null,
+            To::Far(far) => {
+                // Where to is the target's to know.
+                settings.orphans.move_to = far.moves_orphans().then(PathBuf::new);
+                Sink::Far(Arc::clone(far))
+            }
+        };
+        Ok(JobPlan {
             connection,
             repset: repset.to_owned(),
             rules: Arc::clone(&route.rules),
             paths: route.paths.clone(),
-            settings: self.mirror_settings(),
+            settings,
             verify_log: self.kept.settings.verify_log(),
-            elsewhere: if null { Vec::new() } else { self.elsewhere(connection, repset) },
+            elsewhere: if let To::Null = to { Vec::new() } else { self.elsewhere(connection, repset) },
             forbidden: self.forbidden(),
-            sink: if null { Sink::Null } else { Sink::Local },
+            sink,
             source_name: self.source.clone(),
             target_name: target.to_owned(),
-            target_address: crate::engine::connection::ip_words(&self.target_address(null)),
+            target_address: crate::engine::connection::ip_words(&target_address(to)?),
+        })
+    }
+
+    /// Does the target remove orphans in each mirror (ORP-03)?
+    pub(in crate::engine) fn removes_orphans(&self, to: To<'_>) -> bool {
+        match to {
+            To::Far(far) => far.removes_orphans(),
+            To::Here | To::Null => self.orphans.load(Relaxed),
         }
     }
 
@@ -262,19 +305,23 @@ impl Engine {
             .collect()
     }
 
-    /// `<ip>:<port>`, or `TDU`.
-    fn target_address(&self, null: bool) -> String {
-        if null { TDU.to_owned() } else { format!("{}:{}", address::own_address(), address::DEFAULT_PORT) }
-    }
-
     fn statistics_file(&self, name: Option<&str>) -> Result<StatisticsFile, ApiError> {
         let (default, keep) = self.kept.settings.statistics_file();
         StatisticsFile::prepare(name.unwrap_or(&default), &self.log_dir(), keep)
     }
 }
 
-/// The lines of log-lines.md that hold for a connection inside one process.
-fn log_connect(info: &Info, route: &Route, null: bool) {
+/// `<ip>:<port>`, or `TDU`. -109 when the name of another machine is not known.
+fn target_address(to: To<'_>) -> Result<String, ApiError> {
+    Ok(match to {
+        To::Here => format!("{}:{}", address::own_address(), address::DEFAULT_PORT),
+        To::Null => TDU.to_owned(),
+        To::Far(far) => far.addresses()?.first().map(ToString::to_string).unwrap_or_default(),
+    })
+}
+
+/// The lines of log-lines.md about a new connection.
+fn log_connect(info: &Info, route: &Route) {
     let id = info.id;
     for rule in route.rules.rules() {
         let kind = if rule.include { "Inc" } else { "Exc" };
@@ -284,7 +331,7 @@ fn log_connect(info: &Info, route: &Route, null: bool) {
     for notice in &route.notices {
         tracing::warn!("{notice} ({id})");
     }
-    if null {
+    if let To::Null = info.to() {
         tracing::info!(
             "Connected to the Throughput Diagnostics Utility (TDU) for Replication Set {}",
             info.repset

@@ -5,10 +5,11 @@
 //! as well: orphan removal there would delete the source. REP-35: a place that another connection writes to is refused,
 //! the same, above or below. Paths are compared as `overlap` does, so neither links nor bind mounts get round this.
 
+use super::far::Far;
 use super::mapping::{Ground, map, shown};
 use super::mounts::Mounts;
 use super::overlap::{Overlap, Tree};
-use crate::api::{ApiError, Code, ConnectionId, MapSpec};
+use crate::api::{ApiError, Code, ConnectionId, MapSpec, RootKind};
 use crate::engine::job::Mapping;
 use crate::engine::repset::{DirDecision, RuleSet, is_pseudo};
 use std::io::ErrorKind;
@@ -22,7 +23,7 @@ pub struct Route {
     pub paths: Vec<Mapping>,
     /// Parallel to `paths`.
     sources: Vec<Tree>,
-    /// Parallel to `paths`; empty for the null target, which has no places.
+    /// Parallel to `paths`; empty when no place of this machine is written to.
     targets: Vec<Tree>,
     /// What a person should know, though it is no reason to refuse.
     pub notices: Vec<String>,
@@ -36,8 +37,18 @@ pub struct Circumstances<'a> {
     pub forbidden: &'a [(u64, u64)],
     /// The engine's own directories: no target may lie in or around one.
     pub own: &'a [PathBuf],
-    /// Nothing is written: the null target.
-    pub null: bool,
+    pub to: To<'a>,
+}
+
+/// Where a way leads.
+#[derive(Clone, Copy, Debug)]
+pub enum To<'a> {
+    /// To places on this machine.
+    Here,
+    /// Nowhere: the null target writes nothing.
+    Null,
+    /// To another machine, which has looked at its places and granted them.
+    Far(&'a Arc<Far>),
 }
 
 /// The route of another connection.
@@ -58,11 +69,14 @@ impl Route {
         let roots = rules.roots();
         let mut notices = Vec::new();
         let sources = look_at_sources(&roots, &mounts, around.ground.repset, &mut notices)?;
-        let paths = map(spec, &roots, around.ground)?;
+        let paths = match around.to {
+            To::Far(far) => granted_ways(&roots, &far.paths, around.ground.repset)?,
+            To::Here | To::Null => map(spec, &roots, around.ground)?,
+        };
         let mut targets = Vec::new();
-        if !around.null {
+        if let To::Here = around.to {
             for mapping in &paths {
-                targets.push(look_at_target(mapping, &mounts)?);
+                targets.push(look_at_target(mapping, RootKind::of(&mapping.source), &mounts)?);
             }
         }
         let route = Route { rules, paths, sources, targets, notices };
@@ -140,6 +154,16 @@ impl Route {
             let Some(name) = components.next() else { return false };
             decision = rules.dir(name.as_encoded_bytes());
         }
+    }
+
+    /// The places of this machine that it writes to.
+    pub fn places(&self) -> impl Iterator<Item = (&Mapping, &Tree)> {
+        self.paths.iter().zip(&self.targets)
+    }
+
+    /// Is this one of them, or does it share something with one?
+    pub fn writes_to(&self, tree: &Tree) -> bool {
+        self.targets.iter().any(|target| !tree.to(target).is_empty())
     }
 
     /// REP-35.
@@ -253,7 +277,34 @@ fn look_at_sources(
     Ok(trees)
 }
 
-fn look_at_target(mapping: &Mapping, mounts: &Mounts) -> Result<Tree, ApiError> {
+/// The granted place of each root. -101 for a root that came to the set later: it needs a grant, too.
+fn granted_ways(roots: &[PathBuf], granted: &[Mapping], repset: &str) -> Result<Vec<Mapping>, ApiError> {
+    let way = |root: &PathBuf| {
+        granted.iter().find(|mapping| mapping.source == *root).cloned().ok_or_else(|| {
+            refuse(format!("the target was not told of {}, a path of the set {repset}", shown(root)))
+                .help("DISCONNECT, then CONNECT again: what is there already is not sent once more by MIRROR DIFFERENT")
+        })
+    };
+    roots.iter().map(way).collect()
+}
+
+impl RootKind {
+    /// What a path of this machine is.
+    pub fn of(path: &Path) -> RootKind {
+        match std::fs::metadata(path) {
+            Ok(status) if status.is_dir() => RootKind::Directory,
+            Ok(_) => RootKind::File,
+            Err(_) => RootKind::Missing,
+        }
+    }
+}
+
+/// Looks at a place on this machine for a root of this kind.
+pub(in crate::engine) fn look_at_target(
+    mapping: &Mapping,
+    kind: RootKind,
+    mounts: &Mounts,
+) -> Result<Tree, ApiError> {
     let target = shown(&mapping.target);
     let tree = Tree::look(&mapping.target, mounts).map_err(|error| match error.kind() {
         ErrorKind::NotADirectory => ApiError::new(
@@ -269,14 +320,14 @@ fn look_at_target(mapping: &Mapping, mounts: &Mounts) -> Result<Tree, ApiError> 
         )
         .help("choose another path, or run as a user who may read it"),
     })?;
-    if mapping.source.is_file() && mapping.source.file_name() != mapping.target.file_name() {
+    if kind == RootKind::File && mapping.source.file_name() != mapping.target.file_name() {
         return Err(refuse(format!(
             "a single file keeps its name: {} cannot become {target}",
             shown(&mapping.source)
         ))
         .help("map its directory, or end the target path with the file's own name"));
     }
-    if tree.exists() && mapping.source.is_dir() && !tree.real.is_dir() {
+    if tree.exists() && kind == RootKind::Directory && !tree.real.is_dir() {
         return Err(ApiError::new(
             Code::FileDirectoryMismatchDirectoryExpected,
             format!("the target path {target} is no directory, {} is one", shown(&mapping.source)),

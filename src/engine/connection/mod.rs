@@ -14,7 +14,8 @@ pub use state::{DataState, Ended, Stage, State, Step, Work};
 pub(super) use task::{DRAIN, ip_words};
 
 use super::clock::Clock;
-use super::connect::route::Route;
+use super::connect::far::Far;
+use super::connect::route::{Route, To};
 use super::job::{JobKind, JobPlan, JobShared};
 use super::log::inherit_task;
 use crate::api::{ApiError, Code, ConnectionId, MapSpec, SetSize, Watch};
@@ -43,10 +44,23 @@ pub struct Info {
     pub established_ms: i64,
     /// Where the log is, for messages.
     pub log_dir: String,
-    /// The null target's statistics (JOB-15).
     /// As typed: a later mirror finds its way with it again.
     pub map: MapSpec,
+    /// None: the target is on this machine.
+    pub far: Option<Arc<Far>>,
+    /// The null target's statistics (JOB-15).
     pub statistics: Option<super::connect::tdu::StatisticsFile>,
+}
+
+impl Info {
+    /// Where it leads.
+    pub fn to(&self) -> To<'_> {
+        match &self.far {
+            Some(far) => To::Far(far),
+            None if self.statistics.is_some() => To::Null,
+            None => To::Here,
+        }
+    }
 }
 
 /// A snapshot.
@@ -102,7 +116,7 @@ impl Connection {
 
     /// True when it leads to the null target (JOB-15).
     pub fn is_null(&self) -> bool {
-        self.info.statistics.is_some()
+        matches!(self.info.to(), To::Null)
     }
 
     /// True once its task has ended: it was closed by a caller that did not wait for the end.

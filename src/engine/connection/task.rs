@@ -136,11 +136,22 @@ impl Task {
             }
         }
         self.write_statistics();
+        self.give_grant_back().await;
         // Waits see the connection gone before the one who closed it is answered.
         drop(self.publish);
         for answer in self.closes {
             // Nobody may be waiting any more.
             let _ = answer.send(());
+        }
+    }
+
+    /// The target need not keep the place any more.
+    async fn give_grant_back(&self) {
+        let Some(far) = self.info.far.clone() else { return };
+        let told = tokio::task::spawn_blocking(inherit(move || far.withdraw())).await;
+        if let Ok(Err(error)) = told {
+            let Info { id, target, .. } = &*self.info;
+            tracing::warn!("{target} could not be told that connection {id} has ended: {error}");
         }
     }
 

@@ -1,11 +1,10 @@
 //! The target's description of its trees, read in step with the source's own walk.
 
-use crate::engine::link::{Frame, FramePool};
+use crate::engine::link::{Frame, FramePool, Inlet};
 use crate::sys::{FileKind, Meta};
 use crate::wire::{Answer, Described, Reader, WireError};
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
-use std::sync::mpsc::Receiver;
 
 /// One entry of the target, kept until the next one is read.
 #[derive(Clone, Debug)]
@@ -47,7 +46,7 @@ pub(super) struct ScanFailure {
 
 /// Reads the stream of descriptions.
 pub(super) struct Listing {
-    frames_in: Option<Receiver<Frame>>,
+    frames_in: Option<Inlet>,
     pool: FramePool,
     frame: Frame,
     at: usize,
@@ -83,7 +82,7 @@ pub(super) fn walk_order(a: (u16, &[u8]), b: (u16, &[u8])) -> Ordering {
 
 impl Listing {
     /// `None` instead of a channel: nothing is on the target.
-    pub(super) fn new(frames_in: Option<Receiver<Frame>>, pool: FramePool) -> Self {
+    pub(super) fn new(frames_in: Option<Inlet>, pool: FramePool) -> Self {
         let state = if frames_in.is_some() { State::Between(None) } else { State::Ended };
         let entry = TargetEntry::empty();
         let (frame, failures) = (Vec::new(), Vec::new());

@@ -18,6 +18,7 @@ mod mirror;
 mod null;
 mod orphans;
 mod parts;
+mod reach;
 mod remap;
 mod replicate;
 mod report;
@@ -33,15 +34,15 @@ pub use calculate::calculate;
 pub use decide::{Decision, Facts, Policy, decide};
 pub use replicate::replicate;
 
-use super::job::{DryRunSink, JobKind, JobOutcome, JobPlan, JobShared, Sink};
-use super::link::{self, Frame, FramePool, SourceEnd};
+use super::job::{DryRunSink, JobKind, JobOutcome, JobPlan, JobShared};
+use super::link::{FramePool, Inlet, SourceEnd};
+use super::log::inherit;
 use super::replication::Replication;
-use super::target;
 use crate::api::{ApiError, Code, MirrorSpec};
 use emit::Emitter;
+use reach::reach;
 use replicate::{Follow, Gate, JobEnd};
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 
 /// Most comparisons that wait; the target's queue of questions is longer, so that its applier never waits for them. Each may
 /// hold a directory open on either side, and 1024 descriptors are a common limit.
@@ -51,9 +52,9 @@ const COMPARISONS: usize = 200;
 struct Way {
     emitter: Arc<Emitter>,
     gate: Gate,
-    listings: Receiver<Frame>,
-    sums: Receiver<Frame>,
-    results: Receiver<Frame>,
+    listings: Inlet,
+    sums: Inlet,
+    results: Inlet,
     frames: FramePool,
 }
 
@@ -134,18 +135,13 @@ fn over(
 
 /// Serves the other end of a new link while `job` runs.
 fn with_target(plan: &JobPlan, shared: &JobShared, job: impl FnOnce(SourceEnd) -> JobOutcome) -> JobOutcome {
-    let (source_end, mut target_end) = link::pair(plan.sink == Sink::Local);
-    let policy = target::Policy {
-        forbidden: plan.forbidden.clone(),
-        aside: plan.settings.orphans.move_to.clone(),
-        ..target::Policy::default()
+    let (source_end, serve) = match reach(plan, shared.discarding()) {
+        Ok(reached) => reached,
+        Err(error) => return refused(error),
     };
-    target_end.cut = shared.discarding();
-    let null = plan.sink == Sink::Null;
     std::thread::scope(|scope| {
-        let server = std::thread::Builder::new().name("target".to_string()).spawn_scoped(scope, move || {
-            if null { null::serve(target_end).map_err(Into::into) } else { target::serve(target_end, policy) }
-        });
+        let server =
+            std::thread::Builder::new().name("target".to_string()).spawn_scoped(scope, inherit(serve));
         let server = match server {
             Ok(server) => server,
             Err(error) => return refused(broken(&format!("no thread for the target: {error}"))),
@@ -153,7 +149,7 @@ fn with_target(plan: &JobPlan, shared: &JobShared, job: impl FnOnce(SourceEnd) -
         let mut outcome = job(source_end);
         match server.join() {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => outcome.fatal = Some(broken(&error.to_string())),
+            Ok(Err(error)) => outcome.fatal = Some(broken(&error)),
             Err(_) => outcome.fatal = Some(broken("the target's thread ended by itself")),
         }
         outcome.complete &= outcome.fatal.is_none();

@@ -80,7 +80,7 @@ pub(super) fn begin(
     let begin = Op::Begin {
         attributes: plan.settings.attributes,
         xattrs: plan.settings.extended_attributes,
-        scan: plan.sink == Sink::Local,
+        scan: plan.sink != Sink::Null,
         roots: paths.iter().map(|(path, only)| (path.as_os_str().as_bytes(), only.as_deref())).collect(),
     };
     // Replication has begun the stream already.

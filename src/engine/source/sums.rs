@@ -1,9 +1,8 @@
 //! The target's answers to checksum questions, in the order of the questions.
 
-use crate::engine::link::{Frame, FramePool};
+use crate::engine::link::{FramePool, Inlet};
 use crate::wire::{Answer, Reader, SUM_LEN};
 use std::collections::VecDeque;
-use std::sync::mpsc::Receiver;
 
 /// The next piece of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +21,7 @@ pub(super) enum Piece {
 
 /// Reads them.
 pub(super) struct Sums {
-    frames: Receiver<Frame>,
+    frames: Inlet,
     pool: FramePool,
     /// The question whose answer has begun and not ended.
     open: Option<u64>,
@@ -32,7 +31,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    pub(super) fn new(frames: Receiver<Frame>, pool: FramePool) -> Self {
+    pub(super) fn new(frames: Inlet, pool: FramePool) -> Self {
         Self { frames, pool, open: None, waiting: VecDeque::new(), end: None }
     }
 
@@ -123,7 +122,7 @@ mod tests {
         send(Answer::Sums { question: 3, sums: &b, last: Some(4) });
         send(Answer::Here { question: 4 });
         drop(sender);
-        let mut sums = Sums::new(frames, FramePool::default());
+        let mut sums = Sums::new(frames.into(), FramePool::default());
         assert_eq!(sums.next(1), Piece::Sum(a));
         assert_eq!(sums.next(3), Piece::Sum(b));
         assert!(sums.is_here(4));

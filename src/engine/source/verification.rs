@@ -55,7 +55,7 @@ pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way
             gate: &gate,
             report: &report,
             findings: &findings,
-            listing: Listing::new((plan.sink == Sink::Local).then_some(listings), frames.clone()),
+            listing: Listing::new((plan.sink != Sink::Null).then_some(listings), frames.clone()),
             compare,
             orphans: Orphans::new(plan, spec.orphans),
             as_root: sys::is_root(),

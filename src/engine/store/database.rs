@@ -16,7 +16,8 @@ use std::time::Duration;
 const APPLICATION_ID: i64 = 0x4454_434c;
 
 /// Statements that lead from format n to n + 1. Never change one that was published.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE repset (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE CHECK (length(name) > 0),
@@ -34,7 +35,28 @@ const MIGRATIONS: &[&str] = &["
         recursive INTEGER NOT NULL CHECK (recursive IN (0, 1)),
         PRIMARY KEY (repset, place)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    -- What sources on other machines may send here: which key, which paths.
+    CREATE TABLE data_grant (
+        id TEXT PRIMARY KEY,
+        key TEXT NOT NULL,
+        source TEXT NOT NULL,
+        repset TEXT NOT NULL,
+        -- Milliseconds since 1970.
+        made INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE data_grant_place (
+        data_grant TEXT NOT NULL REFERENCES data_grant (id) ON DELETE CASCADE,
+        place INTEGER NOT NULL,
+        source BLOB NOT NULL,
+        target BLOB NOT NULL,
+        -- Without links, as it was found when it was granted.
+        real BLOB NOT NULL,
+        PRIMARY KEY (data_grant, place)
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// A set as it was saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +79,7 @@ pub(super) struct ToSave<'a> {
 #[derive(Debug)]
 pub(super) struct Database {
     path: PathBuf,
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 impl Database {
@@ -106,7 +128,7 @@ impl Database {
         migrate(&mut self.connection, MIGRATIONS).map_err(db)
     }
 
-    fn error(&self) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
+    pub(super) fn error(&self) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
         let path = self.path.clone();
         move |error| of(&path, error)
     }
@@ -210,7 +232,7 @@ impl Database {
         write_size(&self.connection, id, Some(size)).map_err(error)
     }
 
-    fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
+    pub(super) fn begin(&mut self) -> Result<Transaction<'_>, StoreError> {
         let error = self.error();
         self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)
     }

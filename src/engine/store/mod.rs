@@ -9,10 +9,12 @@
 
 mod database;
 mod error;
+mod grants;
 mod membership;
 mod text;
 
 pub use error::StoreError;
+pub use grants::{Grant, GrantedPlace};
 pub(super) use membership::judge;
 
 use super::repset::{RuleSet, check_name, describe, normalise_rule_path};

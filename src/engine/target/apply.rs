@@ -45,6 +45,8 @@ pub(super) struct Applier {
     pub(super) policy: Policy,
     /// It was told what it is about.
     begun: bool,
+    /// A root is one name of a directory, and the source may have no other.
+    one_name: bool,
     /// The source was found to have gone while operations were waiting.
     pub(super) gone: bool,
     /// Whose the present operations are.
@@ -126,6 +128,7 @@ impl Applier {
             end,
             policy,
             begun: false,
+            one_name: false,
             gone: false,
             who: 0,
             roots: Vec::new(),
@@ -235,6 +238,9 @@ impl Applier {
 
     /// Carries one operation out, or holds it back.
     fn step(&mut self, op: &Op<'_>) -> Result<(), WireError> {
+        if self.one_name {
+            self.refuse_other_names(op)?;
+        }
         let content = match op {
             Op::By { who } => {
                 self.who = *who;
@@ -307,6 +313,43 @@ impl Applier {
         }
         self.bytes[usize::from(self.who)] += content;
         Ok(())
+    }
+
+    /// A source on another machine that was granted one name of a directory has no other there, nor the directory itself.
+    fn refuse_other_names(&self, op: &Op<'_>) -> Result<(), WireError> {
+        let outside = |root: u16, path: &[u8], name: &[u8]| {
+            let only = self.roots.get(usize::from(root)).and_then(|root| root.only.as_deref());
+            let first = path.split(|byte| *byte == b'/').next().filter(|first| !first.is_empty());
+            only.is_some_and(|only| first.unwrap_or(name) != only)
+        };
+        let (root, path) = self.here.at();
+        let refused = match op {
+            Op::Enter { root, path, .. } => !path.is_empty() && outside(*root, path, b""),
+            Op::Put { name, .. }
+            | Op::FileBegin { name, .. }
+            | Op::Symlink { name, .. }
+            | Op::Node { name, .. }
+            | Op::SetMeta { name, .. }
+            | Op::Remove { name, .. }
+            | Op::MoveAside { name }
+            | Op::Question { name, .. } => outside(root, path, name),
+            Op::Link { name, root: from_root, dir, from }
+            | Op::Rename { name, root: from_root, dir, from } => {
+                outside(root, path, name) || outside(*from_root, dir, from)
+            }
+            Op::SetDirMeta { .. } => outside(root, path, b""),
+            // A file that was begun has passed here; the others name nothing below a root, or describe only what belongs.
+            Op::FileWrite { .. }
+            | Op::FileAsk { .. }
+            | Op::FileEnd { .. }
+            | Op::FileSet { .. }
+            | Op::FileDrop { .. }
+            | Op::Begin { .. }
+            | Op::By { .. }
+            | Op::Scan { .. }
+            | Op::Barrier { .. } => false,
+        };
+        if refused { Err(WireError::Invalid("name: it was not granted")) } else { Ok(()) }
     }
 
     /// Which entry a begun file is.
@@ -502,7 +545,9 @@ impl Applier {
         }
         self.wanted.attributes = attributes;
         self.wanted.xattrs = xattrs;
-        self.roots = roots.iter().map(|(path, only)| Root::new(&self.policy, path, *only)).collect();
+        let opened = roots.iter().map(|(path, only)| Root::new(&self.policy, path, *only));
+        self.roots = opened.collect::<Option<_>>().ok_or(WireError::Invalid("root: it was not granted"))?;
+        self.one_name = self.policy.confined.is_some() && self.roots.iter().any(|root| root.only.is_some());
         if scan { self.scan(&[]) } else { Ok(()) }
     }
 

@@ -25,8 +25,8 @@ pub use apply::serve;
 pub use file::unfinished_name;
 pub use remove::remove_tree;
 
-use super::queue::SegmentFs;
-use super::settings::QueueSettings;
+use super::queue::{Disk, SegmentFs};
+use super::settings::{MirrorSettings, QueueSettings};
 use crate::wire::WireError;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ use std::time::Duration;
 pub struct Policy {
     /// Root paths lie below this directory: `/`, or another place for a replay.
     pub base: PathBuf,
+    /// The only roots that a source may name, of one on another machine; None: any.
+    pub confined: Option<Vec<Confined>>,
     /// Directories (device, inode) that are neither described nor removed: the engine's own home.
     pub forbidden: Vec<(u64, u64)>,
     /// Where `MoveAside` moves to.
@@ -54,6 +56,31 @@ pub struct Policy {
     pub queue: QueueSettings,
     /// Where what waits lies. None: nothing goes to disk, and nothing is read while the memory is taken.
     pub spill: Option<Spill>,
+}
+
+/// A root that a source on another machine may name: as it was told, and where that lay, without links, when it was granted. A
+/// link that came into the way since leads nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confined {
+    pub told: PathBuf,
+    pub real: PathBuf,
+}
+
+impl Policy {
+    /// What the settings of the target's machine say. `spill`: the name of its queue's directory.
+    pub fn of(settings: &MirrorSettings, forbidden: Vec<(u64, u64)>, spill: &str) -> Policy {
+        Policy {
+            forbidden,
+            aside: settings.orphans.move_to.clone(),
+            retry_delay: Duration::from_secs(u64::from(settings.retry_delay_s)),
+            retry_limit: settings.retry_limit,
+            notify_after: settings.notify_after,
+            close_delay: settings.close_delay,
+            queue: settings.queue.clone(),
+            spill: Some(Spill { directory: settings.queue_dir.join(spill), fs: Arc::new(Disk) }),
+            ..Policy::default()
+        }
+    }
 }
 
 /// The directory of the target's queue, below `QJournalDir`; made when something goes to disk.
@@ -78,6 +105,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             base: PathBuf::from("/"),
+            confined: None,
             forbidden: Vec::new(),
             aside: None,
             close_delay: Duration::from_secs(1),

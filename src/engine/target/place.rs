@@ -3,7 +3,7 @@
 use super::Policy;
 use crate::sys::{self, Dir};
 use crate::wire::NAME_MAX;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -15,19 +15,35 @@ pub(super) struct Root {
     pub path: PathBuf,
     /// The one entry that belongs, of a root that is a single file.
     pub only: Option<Vec<u8>>,
+    /// No link is followed on the way to it.
+    straight: bool,
     dir: Option<Arc<Dir>>,
 }
 
 impl Root {
-    pub(super) fn new(policy: &Policy, path: &[u8], only: Option<&[u8]>) -> Self {
-        let path = std::ffi::OsStr::from_bytes(path);
-        let below = Path::new(path).strip_prefix("/").unwrap_or(Path::new(path));
-        Self { path: policy.base.join(below), only: only.map(<[u8]>::to_vec), dir: None }
+    /// None: the policy does not let the source have it.
+    pub(super) fn new(policy: &Policy, path: &[u8], only: Option<&[u8]>) -> Option<Self> {
+        let path = Path::new(OsStr::from_bytes(path));
+        let Some(confined) = &policy.confined else {
+            let below = path.strip_prefix("/").unwrap_or(path);
+            let path = policy.base.join(below);
+            return Some(Self { path, only: only.map(<[u8]>::to_vec), straight: false, dir: None });
+        };
+        let (path, only) = match only {
+            None => (confined.iter().find(|place| place.told == path)?.real.clone(), None),
+            Some(only) => {
+                let told = path.join(OsStr::from_bytes(only));
+                let real = &confined.iter().find(|place| place.told == told)?.real;
+                let same = real.file_name()?.as_bytes() == only;
+                (real.parent().filter(|_| same)?.to_owned(), Some(only.to_vec()))
+            }
+        };
+        Some(Self { path, only, straight: true, dir: None })
     }
 
     /// The same, to be opened anew.
     pub(super) fn anew(&self) -> Self {
-        Self { path: self.path.clone(), only: self.only.clone(), dir: None }
+        Self { path: self.path.clone(), only: self.only.clone(), straight: self.straight, dir: None }
     }
 
     /// The root's directory; with `make` it is made when it is missing.
@@ -35,14 +51,29 @@ impl Root {
         if let Some(dir) = &self.dir {
             return Ok(Arc::clone(dir));
         }
-        let dir = match Dir::open_root(&self.path) {
+        let opened = if self.straight { self.open_straight(make) } else { self.open_any(make) };
+        Ok(Arc::clone(self.dir.insert(Arc::new(opened?))))
+    }
+
+    fn open_any(&self, make: bool) -> io::Result<Dir> {
+        match Dir::open_root(&self.path) {
             Err(error) if make && error.kind() == io::ErrorKind::NotFound => {
                 sys::make_dirs(&self.path)?;
-                Dir::open_root(&self.path)?
+                Dir::open_root(&self.path)
             }
-            other => other?,
-        };
-        Ok(Arc::clone(self.dir.insert(Arc::new(dir))))
+            other => other,
+        }
+    }
+
+    fn open_straight(&self, make: bool) -> io::Result<Dir> {
+        let top = Dir::open_root(Path::new("/"))?;
+        let below = self.path.strip_prefix("/").unwrap_or(&self.path).as_os_str().as_bytes();
+        match top.descend(&sys::c_string(below)?) {
+            Err(error) if make && error.kind() == io::ErrorKind::NotFound => {
+                make_below(&top, below, &mut Way::Made)
+            }
+            other => other,
+        }
     }
 }
 

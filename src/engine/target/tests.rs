@@ -740,7 +740,7 @@ fn a_target_whose_disk_queue_is_full_reads_on_when_there_is_room() {
         ops.send(frame).unwrap();
     });
     let mut most = 0;
-    for frame in &results {
+    for frame in results.iter() {
         match Answer::decode(&mut Reader::new(&frame)).unwrap() {
             Answer::Queue { disk, .. } => {
                 most = most.max(disk);

@@ -23,7 +23,7 @@ use super::report::{Report, Spot};
 use super::walk::{Root, Visit, Visitor};
 use crate::api::MirrorReason;
 use crate::engine::job::{DryRunSink, JobPlan, JobShared};
-use crate::engine::link::Frame;
+use crate::engine::link::Inlet;
 use crate::engine::log::escape;
 use crate::engine::repset::DirRules;
 use crate::engine::settings::Overwrite;
@@ -36,7 +36,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::SyncSender;
 use whole::UnderWay;
 
 /// Files of this size are compared side by side where both sides are one process; smaller ones are hashed, ahead of each
@@ -57,7 +57,7 @@ pub(super) struct Mirror<'a> {
     pub parts: Option<&'a Parts>,
     pub vacated: Vacated,
     pub listing: Listing,
-    pub results: Receiver<Frame>,
+    pub results: Inlet,
     /// To the comparing thread; none when no checksums are asked for.
     pub compare: Option<SyncSender<Compare>>,
     pub links: Links,

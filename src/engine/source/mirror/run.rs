@@ -66,7 +66,7 @@ pub(in crate::engine::source) fn run(
             Ok(comparing) => comparing,
             Err(error) => return Err(error),
         };
-        let listings = (plan.sink == Sink::Local).then_some(listings);
+        let listings = (plan.sink != Sink::Null).then_some(listings);
         let mut mirror = Mirror {
             plan,
             shared,

@@ -2,17 +2,16 @@
 //! and each is given its own answers.
 
 use super::super::emit::{Emitter, REPLICATIONS};
-use super::super::{null, target};
-use crate::engine::job::{JobPlan, Sink};
-use crate::engine::link::{self, Frame, FramePool};
+use super::super::reach::reach;
+use crate::engine::job::JobPlan;
+use crate::engine::link::{Frame, FramePool, Inlet, SourceEnd};
 use crate::engine::log::inherit;
-use crate::engine::queue::Disk;
 use crate::wire::{Answer, Op, Reader};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -29,9 +28,9 @@ pub(super) trait Hears: Send + Sync {
 /// What a job on the stream gets.
 pub(in crate::engine::source) struct JobEnd {
     pub emitter: Arc<Emitter>,
-    pub listings: Receiver<Frame>,
-    pub sums: Receiver<Frame>,
-    pub results: Receiver<Frame>,
+    pub listings: Inlet,
+    pub sums: Inlet,
+    pub results: Inlet,
     pub frames: FramePool,
 }
 
@@ -76,36 +75,16 @@ impl Line {
         roots: &[(PathBuf, Option<Vec<u8>>)],
         hears: Arc<dyn Hears>,
     ) -> io::Result<Line> {
-        let local = plan.sink == Sink::Local;
-        let (source, mut target_end) = link::pair(local);
         let cut = Arc::new(AtomicBool::new(false));
-        target_end.cut = Arc::clone(&cut);
-        let policy = target::Policy {
-            forbidden: plan.forbidden.clone(),
-            aside: plan.settings.orphans.move_to.clone(),
-            retry_delay: std::time::Duration::from_secs(u64::from(plan.settings.retry_delay_s)),
-            retry_limit: plan.settings.retry_limit,
-            notify_after: plan.settings.notify_after,
-            close_delay: plan.settings.close_delay,
-            queue: plan.settings.queue.clone(),
-            spill: Some(target::Spill {
-                directory: plan.settings.queue_dir.join(format!("target-{}", plan.connection)),
-                fs: Arc::new(Disk),
-            }),
-            ..target::Policy::default()
-        };
-        let link::SourceEnd { ops, listings, sums, results, frames, local: files } = source;
+        let (source, serve) =
+            reach(plan, Arc::clone(&cut)).map_err(|error| io::Error::other(error.message))?;
+        let SourceEnd { ops, listings, sums, results, frames, local: files } = source;
         let emitter = Arc::new(Emitter::new(ops, frames.clone(), files));
         let routes = Arc::new(Mutex::new(Routes::default()));
         let mut threads = Vec::new();
         let heard = Arc::clone(&hears);
         threads.push(spawn_prompt("target", move || {
-            let served = if local {
-                target::serve(target_end, policy)
-            } else {
-                null::serve(target_end).map_err(Into::into)
-            };
-            heard.ended(served.err().map(|error| error.to_string()));
+            heard.ended(serve().err());
         })?);
         let (to, heard) = (Arc::clone(&routes), Arc::clone(&hears));
         threads.push(spawn_prompt("answers", move || {
@@ -165,7 +144,13 @@ impl Line {
             routes.listings = Some(listings_in);
         }
         drop(routes);
-        JobEnd { emitter: Arc::clone(&self.emitter), listings, sums, results, frames: self.frames.clone() }
+        JobEnd {
+            emitter: Arc::clone(&self.emitter),
+            listings: listings.into(),
+            sums: sums.into(),
+            results: results.into(),
+            frames: self.frames.clone(),
+        }
     }
 
     /// The job has ended.

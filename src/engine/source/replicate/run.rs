@@ -186,6 +186,16 @@ impl Follow {
     /// Opens the stream and starts the threads that send over it.
     fn connect(common: &Arc<Common>, targets: &[(PathBuf, Option<Vec<u8>>)]) -> io::Result<Live> {
         let (alive, holding) = (common.new_line(), AtomicBool::new(false));
+        let opened = Self::open(common, targets, (Arc::clone(&alive), holding));
+        // One that did not come to be is not waited for.
+        opened.inspect_err(|_| alive.store(false, Relaxed))
+    }
+
+    fn open(
+        common: &Arc<Common>,
+        targets: &[(PathBuf, Option<Vec<u8>>)],
+        (alive, holding): (Arc<AtomicBool>, AtomicBool),
+    ) -> io::Result<Live> {
         let ears =
             Arc::new(Ears { common: Arc::clone(common), bulk: Mutex::new(Weak::new()), alive, holding });
         let line = Arc::new(Line::open(&common.plan, targets, Arc::clone(&ears) as Arc<dyn Hears>)?);

@@ -1,0 +1,251 @@
+//! A target on another machine, as a connection of this one knows it: how it is called, its key, and what it has granted.
+
+use super::address::Address;
+use crate::api::{ApiError, Code, Granted};
+use crate::engine::job::Mapping;
+use crate::sys;
+use crate::wire::control::{Admit, ControlError, Incoming, Present, Purpose, STRANGER_MAX, frame, greet};
+use crate::wire::data::Line;
+use crate::wire::tls::{self, Expected, Fingerprint, MachineKey};
+use ring::rand::{SecureRandom, SystemRandom};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// How long the target may take to answer at one of its addresses.
+const DIAL: Duration = Duration::from_secs(3);
+/// How long it may take to admit a line. It may have to wait for an earlier one to end.
+const ADMIT: Duration = Duration::from_secs(15);
+/// How long the end of a connection waits for the target to take the grant back.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// At most so many of a name's addresses are tried.
+const ADDRESSES: usize = 4;
+
+/// See the module.
+pub struct Far {
+    /// As it was typed.
+    name: String,
+    address: Address,
+    key: Fingerprint,
+    grant: String,
+    own: Arc<MachineKey>,
+    pub paths: Vec<Mapping>,
+    /// The target's switches, as it told them last: whether orphans are removed, and whether aside.
+    orphans: AtomicBool,
+    aside: AtomicBool,
+    standing: Mutex<Numbers>,
+}
+
+#[derive(Default)]
+struct Numbers {
+    /// None: no line was dialled yet.
+    last: Option<u64>,
+    standing: BTreeSet<u64>,
+}
+
+impl std::fmt::Debug for Far {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Far({})", self.name)
+    }
+}
+
+/// A connection's target is the same as long as its grant is.
+impl PartialEq for Far {
+    fn eq(&self, other: &Far) -> bool {
+        self.grant == other.grant
+    }
+}
+
+impl Eq for Far {}
+
+/// A line's number, while it stands.
+pub struct Stands {
+    far: Arc<Far>,
+    number: u64,
+}
+
+impl Drop for Stands {
+    fn drop(&mut self) {
+        self.far.numbers().standing.remove(&self.number);
+    }
+}
+
+impl Far {
+    /// What a client brought from a target. -101 for what no target grants.
+    pub fn of(name: &str, granted: &Granted, own: Arc<MachineKey>) -> Result<Far, ApiError> {
+        let invalid = |what: &str| {
+            ApiError::new(
+                Code::InvalidParameterWasSupplied,
+                format!("what {name} has granted cannot be used: {what}"),
+            )
+        };
+        let key = granted.key.parse().map_err(|()| invalid("it holds no key"))?;
+        let paths: Vec<Mapping> = granted
+            .paths
+            .iter()
+            .map(|(source, target)| Mapping { source: PathBuf::from(source), target: PathBuf::from(target) })
+            .collect();
+        if paths.iter().any(|mapping| !mapping.source.is_absolute() || !mapping.target.is_absolute()) {
+            return Err(invalid("a path does not begin with a slash"));
+        }
+        Ok(Far {
+            name: name.to_owned(),
+            address: Address::parse(name)?,
+            key,
+            grant: granted.id.clone(),
+            own,
+            paths,
+            orphans: AtomicBool::new(granted.orphans),
+            aside: AtomicBool::new(granted.aside),
+            standing: Mutex::default(),
+        })
+    }
+
+    /// The grant's name.
+    pub fn grant(&self) -> &str {
+        &self.grant
+    }
+
+    /// The target removes orphans in each mirror (ORP-03).
+    pub fn removes_orphans(&self) -> bool {
+        self.orphans.load(Relaxed)
+    }
+
+    /// It moves them aside.
+    pub fn moves_orphans(&self) -> bool {
+        self.aside.load(Relaxed)
+    }
+
+    /// Where it is looked for, e.g. `192.0.2.7:1500`. -109 when the name is not known.
+    pub fn addresses(&self) -> Result<Vec<SocketAddr>, ApiError> {
+        self.address.look_up()
+    }
+
+    /// A line to the target, which has shown its key and admitted it. Blocks. -110 when nothing answers, -138 when the target
+    /// has granted nothing, or no more.
+    pub fn dial(self: &Arc<Self>, cut: Arc<AtomicBool>) -> Result<(Arc<Line>, Stands), ApiError> {
+        let (stands, standing) = self.take_number()?;
+        let present = Present { grant: self.grant.clone(), line: stands.number, standing, ends: false };
+        let (tls, socket, admit) = self.present(&present, ADMIT)?;
+        match admit {
+            Admit::Admitted { orphans, aside } => {
+                self.orphans.store(orphans, Relaxed);
+                self.aside.store(aside, Relaxed);
+            }
+            Admit::Refused(error) => return Err(error),
+        }
+        let line = Line::new(tls.into(), socket, cut).map_err(|error| self.lost(&error.into()))?;
+        Ok((Arc::new(line), stands))
+    }
+
+    /// Gives the grant back, if the target can be told in a short time.
+    pub fn withdraw(&self) -> Result<(), ApiError> {
+        let present = Present { grant: self.grant.clone(), line: 0, standing: Vec::new(), ends: true };
+        match self.present(&present, FAREWELL)?.2 {
+            Admit::Admitted { .. } => Ok(()),
+            Admit::Refused(error) => Err(error),
+        }
+    }
+
+    /// A number for a new line, and those that stand.
+    fn take_number(self: &Arc<Self>) -> Result<(Stands, Vec<u64>), ApiError> {
+        let mut numbers = self.numbers();
+        let last = match numbers.last {
+            Some(last) => last,
+            // Those of an engine that was killed are not met again.
+            None => {
+                let mut bytes = [0; 8];
+                SystemRandom::new()
+                    .fill(&mut bytes)
+                    .map_err(|_| ApiError::new(Code::UnknownError, "the system gives no random numbers"))?;
+                u64::from_le_bytes(bytes)
+            }
+        };
+        let number = last.wrapping_add(1);
+        numbers.last = Some(number);
+        let standing = numbers.standing.iter().copied().collect();
+        numbers.standing.insert(number);
+        drop(numbers);
+        Ok((Stands { far: Arc::clone(self), number }, standing))
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls, shows both keys, and presents.
+    fn present(
+        &self,
+        present: &Present,
+        patience: Duration,
+    ) -> Result<(ClientConnection, std::net::TcpStream, Admit), ApiError> {
+        let addresses = self.addresses()?;
+        let failed = |error: ControlError| self.lost(&error);
+        let expected = Expected::new(Some(self.key));
+        let config = tls::client(Arc::clone(&expected), &self.own)
+            .map_err(|error| failed(std::io::Error::other(error).into()))?;
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|e| failed(e.into()))?;
+        let called = runtime.block_on(async {
+            let socket = call(&addresses).await?;
+            let talk = async {
+                let name = ServerName::from(socket.peer_addr()?.ip());
+                let mut stream = TlsConnector::from(config).connect(name, socket).await?;
+                greet(&mut stream, Purpose::Data).await?;
+                stream.write_all(&frame(present, STRANGER_MAX)?).await?;
+                stream.flush().await?;
+                let mut incoming = Incoming::new(stream);
+                let admit = incoming.next::<Admit>(STRANGER_MAX).await?;
+                // The target says nothing more before it is told something.
+                let stream = incoming.into_inner().ok_or(ControlError::Stranger)?;
+                let admit = admit.ok_or(ControlError::Io(ErrorKind::UnexpectedEof.into()))?;
+                let (socket, tls) = stream.into_inner();
+                Ok((tls, socket.into_std()?, admit))
+            };
+            timeout(patience, talk).await.unwrap_or(Err(ControlError::Io(ErrorKind::TimedOut.into())))
+        });
+        called.map_err(|error| match expected.shown() {
+            Some(shown) if shown != self.key => ApiError::new(
+                Code::HandshakeWasNotCompleted,
+                format!("{} has another key than when it was connected: {shown}, and it was {}", self.name, self.key),
+            )
+            .help("somebody may stand in between; if the machine was installed anew, DISCONNECT and CONNECT again"),
+            _ => failed(error),
+        })
+    }
+
+    fn lost(&self, error: &ControlError) -> ApiError {
+        let code = match error {
+            ControlError::Version(_) => Code::IncompatibleSourceAndTargetProductVersions,
+            _ => Code::ServerIsNotResponding,
+        };
+        ApiError::new(code, format!("{} cannot be reached: {error}", self.name))
+            .help("start the service there, or check the address, the port and the firewalls between")
+    }
+}
+
+/// The first address that answers.
+async fn call(addresses: &[SocketAddr]) -> Result<TcpStream, ControlError> {
+    let mut last = std::io::Error::from(ErrorKind::NotFound);
+    for address in addresses.iter().take(ADDRESSES) {
+        match timeout(DIAL, TcpStream::connect(address)).await {
+            Ok(Ok(socket)) => {
+                sys::socket::prepare(&socket)?;
+                return Ok(socket);
+            }
+            Ok(Err(error)) => last = error,
+            Err(_) => last = ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(last.into())
+}

@@ -1,0 +1,37 @@
+//! Reaching the target of a plan: in this process, on another machine, or none at all.
+
+use super::null;
+use crate::api::ApiError;
+use crate::engine::job::{JobPlan, Sink};
+use crate::engine::link::{self, SourceEnd, far};
+use crate::engine::target;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Runs the target's end; blocks until it has ended. The error: why it ended before its source did.
+pub(super) type Serve = Box<dyn FnOnce() -> Result<(), String> + Send>;
+
+/// The source's end of a new link, and what serves the other. `cut`: once it is set, what is under way is dropped.
+pub(super) fn reach(plan: &JobPlan, cut: Arc<AtomicBool>) -> Result<(SourceEnd, Serve), ApiError> {
+    if let Sink::Far(machine) = &plan.sink {
+        let (line, standing) = machine.dial(cut)?;
+        let (end, carrier) = far::source(line);
+        return Ok((
+            end,
+            Box::new(move || {
+                let carried = far::carry(carrier);
+                drop(standing);
+                carried
+            }),
+        ));
+    }
+    let local = plan.sink == Sink::Local;
+    let (end, mut target_end) = link::pair(local);
+    target_end.cut = cut;
+    if !local {
+        return Ok((end, Box::new(move || null::serve(target_end).map_err(|error| error.to_string()))));
+    }
+    let spill = format!("target-{}", plan.connection);
+    let policy = target::Policy::of(&plan.settings, plan.forbidden.clone(), &spill);
+    Ok((end, Box::new(move || target::serve(target_end, policy).map_err(|error| error.to_string()))))
+}

@@ -1,0 +1,151 @@
+//! Grants, as they are kept: in the database of sets, each written or removed in one transaction.
+
+use super::database::Database;
+use super::{Store, StoreError};
+use crate::api::ApiError;
+use crate::wire::tls::Fingerprint;
+use rusqlite::{Connection, params};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// What a source on another machine may send here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub id: String,
+    /// The source has to show this key.
+    pub key: Fingerprint,
+    /// The source's name, as it was told, and its set.
+    pub source: String,
+    pub repset: String,
+    /// Milliseconds since 1970.
+    pub made_ms: i64,
+    pub places: Vec<GrantedPlace>,
+}
+
+/// One target path of a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantedPlace {
+    pub source: PathBuf,
+    /// As it was mapped.
+    pub target: PathBuf,
+    /// Where that lay when it was granted, without links. A link that is put into it later leads nowhere.
+    pub real: PathBuf,
+}
+
+impl Store {
+    /// All that were made and not taken back.
+    pub fn grants(&self) -> Result<Vec<Grant>, ApiError> {
+        Ok(self.lock().database.read(read)?)
+    }
+
+    /// Keeps a new one.
+    pub fn keep_grant(&self, grant: &Grant) -> Result<(), ApiError> {
+        Ok(self.lock().database.write(|connection| {
+            let Grant { id, key, source, repset, made_ms, places } = grant;
+            connection.execute(
+                "INSERT INTO data_grant (id, key, source, repset, made) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![id, key.to_string(), source, repset, made_ms],
+            )?;
+            let mut insert = connection.prepare_cached(
+                "INSERT INTO data_grant_place (data_grant, place, source, target, real) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?;
+            for (at, place) in places.iter().enumerate() {
+                let bytes = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
+                insert.execute(params![
+                    id,
+                    at as i64,
+                    bytes(&place.source),
+                    bytes(&place.target),
+                    bytes(&place.real)
+                ])?;
+            }
+            Ok(())
+        })?)
+    }
+
+    /// False: there is none of that name.
+    pub fn remove_grant(&self, id: &str) -> Result<bool, ApiError> {
+        let remove = |connection: &Connection| {
+            connection.execute("DELETE FROM data_grant WHERE id = ?1", [id]).map(|count| count > 0)
+        };
+        Ok(self.lock().database.write(remove)?)
+    }
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<Vec<Grant>> {
+    let mut statement = connection
+        .prepare_cached("SELECT id, key, source, repset, made FROM data_grant ORDER BY made, id")?;
+    let mut of_place = connection.prepare_cached(
+        "SELECT source, target, real FROM data_grant_place WHERE data_grant = ?1 ORDER BY place",
+    )?;
+    let mut grants = Vec::new();
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        // A key that cannot be read opens nothing.
+        let Ok(key) = row.get::<_, String>(1)?.parse() else { continue };
+        let id: String = row.get(0)?;
+        let path = |bytes: Vec<u8>| PathBuf::from(OsString::from_vec(bytes));
+        let places = of_place.query_map([&id], |row| {
+            Ok(GrantedPlace { source: path(row.get(0)?), target: path(row.get(1)?), real: path(row.get(2)?) })
+        })?;
+        let places = places.collect::<rusqlite::Result<_>>()?;
+        grants.push(Grant {
+            id,
+            key,
+            source: row.get(2)?,
+            repset: row.get(3)?,
+            made_ms: row.get(4)?,
+            places,
+        });
+    }
+    Ok(grants)
+}
+
+impl Database {
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        work(&self.connection).map_err(self.error())
+    }
+
+    /// All of it or nothing.
+    fn write<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let error = self.error();
+        let transaction = self.begin()?;
+        let done = work(&transaction).map_err(&error)?;
+        transaction.commit().map_err(error)?;
+        Ok(done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_are_kept_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let grant = |id: &str| Grant {
+            id: id.to_owned(),
+            key: format!("SHA256:{}", "ab".repeat(32)).parse().unwrap(),
+            source: "alpha".into(),
+            repset: "s".into(),
+            made_ms: 7,
+            places: vec![GrantedPlace {
+                source: "/a".into(),
+                target: "/b".into(),
+                real: OsString::from_vec(vec![b'/', 0xff]).into(),
+            }],
+        };
+        let store = Store::open(&path).unwrap();
+        store.keep_grant(&grant("1")).unwrap();
+        store.keep_grant(&grant("2")).unwrap();
+        assert!(store.keep_grant(&grant("2")).is_err());
+        drop(store);
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.grants().unwrap(), [grant("1"), grant("2")]);
+        assert!(store.remove_grant("1").unwrap());
+        assert!(store.remove_grant("2").unwrap() && !store.remove_grant("2").unwrap());
+        assert_eq!(store.grants().unwrap(), []);
+    }
+}

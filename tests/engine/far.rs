@@ -1,0 +1,77 @@
+//! The target is a service on another machine: what holds inside one process holds over a line, and a line that is gone costs no more
+//! than what was on its way.
+
+use crate::bed::{Bed, CHECKSUM, DIFFERENT, FULL};
+use crate::following::{Followed, at_once, of_several_threads, rounds, seed};
+use crate::operations::Operations;
+use crate::remirrors::{lost, mend, random_cuts};
+use crate::support::random::Random;
+use crate::support::tree;
+use dtcl::api::VerifySpec;
+use dtcl::engine::job::{JobKind, JobShared};
+use dtcl::engine::source;
+use std::fs;
+use std::sync::atomic::Ordering::Relaxed;
+
+#[test]
+fn every_kind_of_file_arrives_and_a_second_mirror_sends_nothing() {
+    let bed = Bed::far();
+    tree::every_kind(&bed.source(), &bed.dir.path().join("outside"));
+    fs::write(bed.source().join("large"), vec![7; 3 << 20]).unwrap();
+    bed.mirror(FULL);
+    bed.same();
+    assert_eq!(bed.mirror(DIFFERENT), 0);
+    assert_eq!(bed.mirror(CHECKSUM), 0);
+    tree::flip_byte_secretly(&bed.source().join("large"), 2 << 20);
+    let report = bed.verify(VerifySpec { checksum: true, ..VerifySpec::default() });
+    assert_eq!((report.files_different, report.files_missing), (1, 0), "{:?}", report.differing);
+    let (outcome, shared) = bed.run(JobKind::Mirror(CHECKSUM));
+    assert!(outcome.complete, "{outcome:?}");
+    assert_eq!(shared.counters.bytes_sent.load(Relaxed), 65536);
+    bed.same();
+}
+
+#[test]
+fn random_operations_of_several_threads_arrive() {
+    of_several_threads(Bed::far());
+}
+
+#[test]
+fn random_operations_arrive_while_the_line_is_cut() {
+    random_cuts(Bed::far(), true);
+}
+
+/// The target's service is stopped and started again while the source changes, and in the midst of a mirror.
+#[test]
+fn random_operations_arrive_though_the_target_is_started_anew() {
+    let seed = seed();
+    let followed = Followed::with_queue(Bed::far(), |bed| tree::random(&bed.source(), seed, 60));
+    let operations = Operations::new(followed.bed.source(), followed.outside(""));
+    let mut random = Random::new(seed);
+    for round in 0..rounds(6) {
+        std::thread::scope(|scope| {
+            let (mut others, operations) = (Random::new(random.next()), &operations);
+            let work = scope.spawn(move || at_once(operations, &mut others, 40));
+            let mirror = random.one_in(2).then(|| {
+                scope.spawn(|| {
+                    let plan = followed.bed.plan();
+                    let jobs = JobShared::new();
+                    source::run(&plan, JobKind::Mirror(FULL), &jobs, Some(&followed.replication))
+                })
+            });
+            for _ in 0..random.below(10) {
+                operations.one(&mut random);
+            }
+            followed.bed.stop_target();
+            if let Some(mirror) = mirror {
+                // It may have come to its end before; a line that is gone ends it, too.
+                mirror.join().unwrap();
+            }
+            work.join().unwrap();
+        });
+        lost(&followed);
+        followed.bed.start_target();
+        println!("round {round}");
+        mend(&followed, CHECKSUM);
+    }
+}
