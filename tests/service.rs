@@ -3,80 +3,9 @@
 
 mod support;
 
-use std::os::unix::net::UnixDatagram;
-use std::process::{Child, Stdio};
 use std::time::Duration;
+use support::served::Served;
 use support::{Home, have, is_root, oracle, q, skip, tree};
-
-/// `DTCL serve` on a home, ready for clients.
-struct Served {
-    child: Option<Child>,
-    told: UnixDatagram,
-}
-
-impl Served {
-    fn start(home: &Home) -> Served {
-        Self::at(home, "none")
-    }
-
-    /// Listening there.
-    fn at(home: &Home, listen: &str) -> Served {
-        // What a service manager would listen to.
-        let path = home.path("notify");
-        let _ = std::fs::remove_file(&path);
-        let told = UnixDatagram::bind(&path).unwrap();
-        told.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let mut command = home.dtcl().args(["serve", "--listen", listen, "--drain-timeout", "20"]).command();
-        command
-            .env("NOTIFY_SOCKET", &path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let served = Served { child: Some(command.spawn().unwrap()), told };
-        served.expect("READY=1");
-        served
-    }
-
-    /// What is told to the service manager.
-    #[track_caller]
-    fn expect(&self, text: &str) {
-        let mut buffer = [0; 256];
-        let count = self.told.recv(&mut buffer).expect("the service tells");
-        let said = String::from_utf8_lossy(&buffer[..count]);
-        assert!(said.contains(text), "{said}");
-    }
-
-    /// The address at which it says that it listens.
-    fn address(&mut self) -> String {
-        let mut said = std::io::BufReader::new(self.child.as_mut().unwrap().stderr.take().unwrap());
-        let mut line = String::new();
-        std::io::BufRead::read_line(&mut said, &mut line).unwrap();
-        // Kept open: what is said later must not meet a closed pipe.
-        std::mem::forget(said);
-        let address = line.strip_prefix("listening on ").and_then(|line| line.split(',').next());
-        assert!(line.contains("machine key SHA256:"), "{line}");
-        address.unwrap_or_else(|| panic!("{line}")).to_owned()
-    }
-
-    fn signal(&self, signal: nix::sys::signal::Signal) {
-        support::pty::kill(self.child.as_ref().unwrap().id(), signal);
-    }
-
-    /// Its exit status and what it said, once it has ended.
-    fn ended(mut self) -> (Option<i32>, String) {
-        let output = self.child.take().unwrap().wait_with_output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
 
 #[test]
 fn a_connection_outlives_the_script_that_made_it() {
@@ -215,7 +144,7 @@ fn sighup_reads_the_options_again() {
 fn a_second_service_and_an_engine_of_its_own_are_refused() {
     let home = Home::new();
     let served = Served::start(&home);
-    let pid = served.child.as_ref().unwrap().id();
+    let pid = served.pid();
     let second = home.dtcl().arg("serve").run();
     second.status(1).says("error: another engine").says(&format!("process {pid}"));
     // A client does not open an engine: it speaks with the service.

@@ -8,6 +8,7 @@ pub mod golden;
 pub mod oracle;
 pub mod pty;
 pub mod random;
+pub mod served;
 pub mod tree;
 
 use std::ffi::{OsStr, OsString};
@@ -63,6 +64,13 @@ impl Home {
         path
     }
 
+    /// A call of the program on this home, inside a network namespace.
+    pub fn dtcl_within(&self, namespace: &str) -> Dtcl {
+        let mut ip = Command::new("ip");
+        ip.args(["netns", "exec", namespace, env!("CARGO_BIN_EXE_DTCL")]);
+        Dtcl::by(ip, &self.home(), self.root())
+    }
+
     /// A call of the program on this home.
     pub fn dtcl(&self) -> Dtcl {
         Dtcl::new(&self.home(), self.root())
@@ -84,7 +92,10 @@ pub struct Dtcl {
 
 impl Dtcl {
     fn new(home: &Path, dir: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_DTCL"));
+        Self::by(Command::new(env!("CARGO_BIN_EXE_DTCL")), home, dir)
+    }
+
+    fn by(mut command: Command, home: &Path, dir: &Path) -> Self {
         command
             .env("DTCL_HOME", home)
             .env("HOME", dir)

@@ -1,0 +1,240 @@
+//! Machines: a source, a target, and a third one whose script connects them and goes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use nix::sys::signal::Signal;
+use std::path::PathBuf;
+use std::process::Command;
+use support::served::Served;
+use support::{Dtcl, Home, Ran, have, is_root, oracle, q, skip, tree};
+
+/// Two services with an administrator each, and the home of who drives them.
+struct Three {
+    alpha: Home,
+    beta: Home,
+    gamma: Home,
+}
+
+impl Three {
+    fn new() -> Three {
+        let three = Three { alpha: Home::new(), beta: Home::new(), gamma: Home::new() };
+        for home in [&three.alpha, &three.beta] {
+            home.dtcl().args(["user", "add", "admin", "dtadmin"]).stdin("a secret\n").run().ok();
+        }
+        three
+    }
+
+    fn source(&self) -> PathBuf {
+        self.alpha.dir("source")
+    }
+
+    fn target(&self) -> PathBuf {
+        self.beta.path("target")
+    }
+
+    /// Logs in to both and connects the set `s`; more may follow.
+    fn connects(&self, dtcl: Dtcl, alpha: &str, beta: &str, flags: &str, then: &str) -> Ran {
+        let secret = self.gamma.file("password", "a secret\n");
+        let script = format!(
+            "login \"{alpha}\" admin\nlogin \"{beta}\" admin\nsource \"{alpha}\"\nset RemapLink = 0\n\
+             repset create s\nrepset rule add {source} include, recursive to s\nrepset save s\n\
+             $con = connect s to \"{beta}\" map {source} to {target} {flags}\n{then}",
+            source = q(&self.source()),
+            target = q(&self.target())
+        );
+        dtcl.env("DTCL_PASSWORD_FILE", secret).script(script).run()
+    }
+
+    fn same(&self) {
+        oracle::assert_same(&self.source(), &self.target());
+    }
+}
+
+const WAIT: &str = "waitonmirror $con timeout = 60";
+
+#[test]
+fn a_script_on_a_third_machine_connects_two_and_goes() {
+    if !have("rsync") {
+        return skip("a_script_on_a_third_machine_connects_two_and_goes", "rsync is not installed");
+    }
+    let three = Three::new();
+    tree::every_kind(&three.source(), &three.alpha.path("outside"));
+    let mut alpha = Served::at(&three.alpha, "127.0.0.2:0");
+    let mut beta = Served::at(&three.beta, "127.0.0.3:0");
+    let (a, b) = (alpha.address(), beta.address());
+    let then = format!("{WAIT}\nwrite $con\nstatus con $con");
+    let connected = three.connects(three.gamma.dtcl(), &a, &b, "", &then);
+    connected.ok().prints(&format!("Target machine:                   {b}"));
+    // Nobody is there, and it goes on.
+    three.alpha.file("source/later", "written while no client was there");
+    three.alpha.dtcl().args(["barrier", "1", "timeout", "=", "60"]).run().ok();
+    three.same();
+    let target = || three.beta.dtcl().text("status target localhost").run();
+    target().ok().prints("Source address:").prints("127.0.0.").prints("Replication set:                  s");
+    // It is verified over the same line, and the target's name finds it.
+    three.alpha.dtcl().text("verify 1 checksum; waitonmirror 1 timeout = 60").run().ok();
+    three.alpha.dtcl().args(["conid", "s", "to", &b]).run().ok();
+    // The place is taken.
+    let again = three.connects(three.gamma.dtcl(), &a, &b, "", "");
+    again.status(1).says("error -122");
+    // The end gives the grant back.
+    three.alpha.dtcl().args(["disconnect", "1"]).run().ok();
+    assert!(!target().ok().out.contains("Source key"), "{}", target().report());
+    three.alpha.dtcl().arg("shutdown").run().ok();
+    three.beta.dtcl().arg("shutdown").run().ok();
+    assert_eq!(alpha.ended().0.or(beta.ended().0), Some(0));
+}
+
+#[test]
+fn who_is_no_administrator_of_the_target_connects_nothing_to_it() {
+    let three = Three::new();
+    three.beta.dtcl().args(["user", "add", "watcher", "dtmon"]).stdin("a secret\n").run().ok();
+    three.alpha.file("source/f", "content");
+    let (mut alpha, mut beta) =
+        (Served::at(&three.alpha, "127.0.0.2:0"), Served::at(&three.beta, "127.0.0.3:0"));
+    let (a, b) = (alpha.address(), beta.address());
+    let secret = three.gamma.file("password", "a secret\n");
+    let ran = |login: &str| {
+        let script = format!(
+            "login \"{a}\" admin\n{login}source \"{a}\"\nrepset create t\n\
+             repset rule add {source} include, recursive to t\nrepset save t\nconnect t to \"{b}\" map exact",
+            source = q(&three.source()),
+        );
+        three.gamma.dtcl().env("DTCL_PASSWORD_FILE", &secret).script(script).run()
+    };
+    ran("").status(3).says("error -138").says("a password is needed");
+    let login = format!("login \"{b}\" watcher\n");
+    let clean = "repset delete t\n";
+    let script = format!("login \"{a}\" admin\nsource \"{a}\"\n{clean}");
+    three.gamma.dtcl().env("DTCL_PASSWORD_FILE", &secret).script(script).run().ok();
+    ran(&login).status(3).says("you have Monitor Access").says(&format!("LOGIN {b} <user>"));
+    three.alpha.dtcl().arg("status").run().ok();
+    let statuses = three.alpha.dtcl().arg("status").run();
+    assert!(!statuses.out.contains(&b), "{}", statuses.report());
+}
+
+#[test]
+fn a_dry_run_and_what_is_refused_leave_no_grant() {
+    let three = Three::new();
+    three.alpha.file("source/f", "content");
+    let (mut alpha, mut beta) =
+        (Served::at(&three.alpha, "127.0.0.2:0"), Served::at(&three.beta, "127.0.0.3:0"));
+    let (a, b) = (alpha.address(), beta.address());
+    let dry = three.connects(three.gamma.dtcl(), &a, &b, "dryrun", "");
+    dry.ok().prints("Files:");
+    assert!(!three.target().exists());
+    let none = || {
+        let status = three.beta.dtcl().text("status target localhost").run();
+        assert!(!status.ok().out.contains("Source key"), "{}", status.report());
+    };
+    none();
+    // The source refuses what the target has granted already.
+    let secret = three.gamma.file("password", "a secret\n");
+    let script = format!(
+        "login \"{a}\" admin\nlogin \"{b}\" admin\nsource \"{a}\"\n\
+         connect s to \"{b}\" map exact route \"127.0.0.9\"",
+    );
+    let refused = three.gamma.dtcl().env("DTCL_PASSWORD_FILE", &secret).script(script).run();
+    refused.status(1).says("ROUTE to another machine is not yet available");
+    none();
+    // The engine's own directories are no place for a replica.
+    let script = format!(
+        "login \"{a}\" admin\nlogin \"{b}\" admin\nsource \"{a}\"\n\
+         connect s to \"{b}\" map {} to {}",
+        q(&three.source()),
+        q(&three.beta.home().join("lib/copy"))
+    );
+    let refused = three.gamma.dtcl().env("DTCL_PASSWORD_FILE", &secret).script(script).run();
+    refused.status(1).says("where the target keeps its own files");
+    none();
+}
+
+/// Network namespaces, gone with the test.
+struct Net(Vec<String>);
+
+impl Net {
+    /// Namespaces with the addresses 10.177.0.1, .2 and so on, on one bridge in the first.
+    fn new(names: &[&str]) -> Option<Net> {
+        let net = Net(names.iter().map(|name| format!("dtcl-{}-{name}", std::process::id())).collect());
+        for name in &net.0 {
+            ip(&["netns", "add", name]).then_some(())?;
+            ip(&["-n", name, "link", "set", "lo", "up"]).then_some(())?;
+        }
+        let first = net.0[0].as_str();
+        ip(&["-n", first, "link", "add", "br", "type", "bridge"]).then_some(())?;
+        ip(&["-n", first, "addr", "add", "10.177.0.1/24", "dev", "br"]).then_some(())?;
+        ip(&["-n", first, "link", "set", "br", "up"]).then_some(())?;
+        for (number, name) in net.0.iter().enumerate().skip(1) {
+            let port = format!("p{number}");
+            let address = format!("10.177.0.{}/24", number + 1);
+            ip(&["-n", first, "link", "add", &port, "type", "veth", "peer", "name", "e", "netns", name])
+                .then_some(())?;
+            ip(&["-n", first, "link", "set", &port, "master", "br", "up"]).then_some(())?;
+            ip(&["-n", name, "addr", "add", &address, "dev", "e"]).then_some(())?;
+            ip(&["-n", name, "link", "set", "e", "up"]).then_some(())?;
+        }
+        Some(net)
+    }
+
+    /// Cuts the cable of a machine, or mends it.
+    fn cable(&self, number: usize, state: &str) {
+        assert!(ip(&["-n", &self.0[0], "link", "set", &format!("p{number}"), state]));
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|name| {
+            ip(&["netns", "del", name]);
+        });
+    }
+}
+
+fn ip(args: &[&str]) -> bool {
+    Command::new("ip")
+        .args(args)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Each machine has an address of its own and no other way to the others; the cable of the target is cut in the midst of
+/// replication, and its service killed.
+#[test]
+fn machines_of_their_own_go_on_after_a_cut_and_a_kill() {
+    const NAME: &str = "machines_of_their_own_go_on_after_a_cut_and_a_kill";
+    if !is_root() || !have("ip") || !have("rsync") {
+        return skip(NAME, "needs root, ip and rsync");
+    }
+    let Some(net) = Net::new(&["gamma", "alpha", "beta"]) else {
+        return skip(NAME, "no network namespaces here");
+    };
+    let three = Three::new();
+    tree::random(&three.source(), 7, 200);
+    let _alpha = Served::by(&three.alpha, three.alpha.dtcl_within(&net.0[1]), "10.177.0.2:1500");
+    let beta = || Served::by(&three.beta, three.beta.dtcl_within(&net.0[2]), "10.177.0.3:1500");
+    let first = beta();
+    let script = three.gamma.dtcl_within(&net.0[0]);
+    let options = "set AutoRemirrorRetry = 1";
+    three.connects(script, "10.177.0.2", "10.177.0.3", "", &format!("{options}\n{WAIT}")).ok();
+    three.same();
+    let barrier = || three.alpha.dtcl().args(["barrier", "1", "timeout", "=", "60"]).run();
+    net.cable(2, "down");
+    three.alpha.file("source/while the cable was out", "x");
+    let waits = three.alpha.dtcl().args(["barrier", "1", "timeout", "=", "1"]).run();
+    assert_ne!(waits.status, 0, "{}", waits.report());
+    net.cable(2, "up");
+    barrier().ok();
+    three.same();
+    // Killed, and started again: what was on its way is sent anew, by itself.
+    first.signal(Signal::SIGKILL);
+    drop(first);
+    three.alpha.file("source/while nobody was there", "y");
+    let _second = beta();
+    let began = std::time::Instant::now();
+    while barrier().status != 0 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "{}", barrier().report());
+    }
+    three.same();
+}
