@@ -25,6 +25,12 @@ impl ApiError {
         Self::new(code, code.meaning())
     }
 
+    /// A thread that could not be started.
+    pub fn no_thread(error: &std::io::Error) -> Self {
+        Self::new(Code::MemoryIsLow, format!("no thread could be started: {error}"))
+            .help("end other work on this machine and try again")
+    }
+
     /// The same failure with a remedy.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

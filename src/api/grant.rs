@@ -33,6 +33,23 @@ pub struct GrantSpec {
     pub map: MapSpec,
     /// None: the target's switch stays as it is (ORP-03).
     pub orphans: Option<bool>,
+    /// It is only to be looked at what would be sent: nobody else's grant is touched.
+    pub dry_run: bool,
+}
+
+/// A grant, for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantLine {
+    pub id: String,
+    pub source: String,
+    pub key: String,
+    pub repset: String,
+    /// Milliseconds since 1970.
+    pub made_ms: i64,
+    /// Where its source's lines come from; none: it has none now.
+    pub from: Vec<String>,
+    /// Source path, target path; escaped.
+    pub paths: Vec<(String, String)>,
 }
 
 /// What was granted.

@@ -10,7 +10,7 @@ mod request;
 pub use code::Code;
 pub use error::ApiError;
 pub use event::{Event, MirrorReason, Phase, Progress, Watch};
-pub use grant::{GrantSpec, Granted, Introduction, RootKind};
+pub use grant::{GrantLine, GrantSpec, Granted, Introduction, RootKind};
 pub use reply::*;
 pub use request::*;
 

@@ -1,6 +1,6 @@
 //! Replies: what a machine answers.
 
-use super::{ConnectionId, Granted, Introduction, Rule};
+use super::{ConnectionId, GrantLine, Granted, Introduction, Rule};
 use serde::{Deserialize, Serialize};
 
 /// An answer to a request.
@@ -23,6 +23,7 @@ pub enum Reply {
     Connected(ConnectionId),
     Introduction(Introduction),
     Granted(Granted),
+    Grants(Vec<GrantLine>),
     DryRun {
         files: u64,
         bytes: u64,

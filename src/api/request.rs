@@ -98,10 +98,12 @@ pub enum Request {
     },
     /// Lets a source send a set here. -> `Reply::Granted`
     Grant(GrantSpec),
-    /// Takes a grant back, whose source did not use it. -> `Reply::Done`
+    /// Takes a grant back, and ends the lines of its source. -> `Reply::Done`, -107 if there is none
     Withdraw {
         grant: String,
     },
+    /// -> `Reply::Grants`
+    Grants,
     /// -> `Reply::Connected`; a dry run sends `Event::WouldSend`s and connects nothing: `Reply::DryRun`
     Connect(ConnectSpec),
     Disconnect {
@@ -227,6 +229,7 @@ impl Request {
             | StatusAll
             | StatusSource
             | StatusTarget
+            | Grants
             | ConnectionIdOf { .. }
             | Explain { .. }
             | VerifyReport { .. }

@@ -9,12 +9,12 @@ use super::connect::mounts::Mounts;
 use super::connect::overlap::Tree;
 use super::connect::route::look_at_target;
 use super::job::Mapping;
-use super::link::far;
+use super::link::{Cut, far};
 use super::log::{escape, inherit};
 pub use super::store::{Grant, GrantedPlace};
 use super::target::{self, Confined};
 use super::{Engine, lock};
-use crate::api::{ApiError, Code, GrantSpec, Granted, Introduction, Reply, RootKind};
+use crate::api::{ApiError, Code, GrantLine, GrantSpec, Granted, Introduction, MapSpec, Reply, RootKind};
 use crate::wire::control::{Admit, Present};
 use crate::wire::data::Line;
 use crate::wire::tls::Fingerprint;
@@ -45,6 +45,8 @@ pub(super) struct Lines {
 struct Shared {
     standing: Mutex<Vec<Standing>>,
     ended: Condvar,
+    /// No line begins any more.
+    closed: AtomicBool,
 }
 
 /// One line.
@@ -53,17 +55,7 @@ struct Standing {
     grant: String,
     number: u64,
     from: SocketAddr,
-    cut: Arc<AtomicBool>,
-    line: Option<Arc<Line>>,
-}
-
-impl Standing {
-    fn end(&self) {
-        self.cut.store(true, Relaxed);
-        if let Some(line) = &self.line {
-            line.break_off();
-        }
-    }
+    cut: Arc<Cut>,
 }
 
 impl Lines {
@@ -87,7 +79,7 @@ impl Lines {
             if dead.is_empty() {
                 return true;
             }
-            dead.iter().for_each(|standing| standing.end());
+            dead.iter().for_each(|standing| standing.cut.cut());
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -103,16 +95,21 @@ impl Lines {
         let of_one = standing.iter().filter(|standing| standing.grant == grant);
         let (count, taken) = of_one
             .fold((0, false), |(count, taken), standing| (count + 1, taken || standing.number == number));
-        if taken || count >= OF_ONE || standing.len() >= ALL {
+        let closed = self.shared.closed.load(Relaxed);
+        if closed || taken || count >= OF_ONE || standing.len() >= ALL {
             return None;
         }
-        let cut = Arc::new(AtomicBool::new(false));
-        standing.push(Standing { grant: grant.to_owned(), number, from, cut: Arc::clone(&cut), line: None });
+        let cut = Arc::new(Cut::default());
+        standing.push(Standing { grant: grant.to_owned(), number, from, cut: Arc::clone(&cut) });
         Some(Taken { lines: self.clone(), grant: grant.to_owned(), number, cut })
     }
 
     /// Ends all, and waits for it a while.
     pub(super) fn close(&self) {
+        // Under the lock, so that none begins behind it.
+        let standing = lock(&self.shared.standing);
+        self.shared.closed.store(true, Relaxed);
+        drop(standing);
         if !self.end(|_, _| true) {
             tracing::warn!("Lines of sources did not end in {} s", ENDING.as_secs());
         }
@@ -124,20 +121,7 @@ struct Taken {
     lines: Lines,
     grant: String,
     number: u64,
-    cut: Arc<AtomicBool>,
-}
-
-impl Taken {
-    /// From now on whoever ends the line breaks it off.
-    fn stands(&self, line: &Arc<Line>) {
-        let mut standing = lock(&self.lines.shared.standing);
-        let own = standing
-            .iter_mut()
-            .find(|standing| (standing.grant.as_str(), standing.number) == (&self.grant, self.number));
-        if let Some(own) = own {
-            own.line = Some(Arc::clone(line));
-        }
-    }
+    cut: Arc<Cut>,
 }
 
 impl Drop for Taken {
@@ -210,29 +194,22 @@ impl Engine {
         let mounts = mounts()?;
         let mut places = Vec::new();
         for (mapping, (_, kind)) in mappings.iter().zip(&source.roots) {
-            let mut tree = look_at_target(mapping, *kind, &mounts)?;
+            refuse_links(&spec.map, self.home.data_root(), &mapping.target)?;
+            let tree = look_at_target(mapping, *kind, &mounts)?;
             self.refuse_own(mapping, &tree, &mounts)?;
-            // A file takes the place of a link, not of what that leads to.
-            if let (RootKind::File, Some(parent), Some(name)) =
-                (kind, mapping.target.parent(), mapping.target.file_name())
-            {
-                let parent = Tree::look(parent, &mounts).map_err(|error| {
-                    invalid(format!("the target path {} cannot be looked at: {error}", shown(parent)))
-                })?;
-                tree.real = parent.real.join(name);
-            }
-            places.push((mapping, tree));
+            places.push((mapping, tree, *kind));
         }
-        let claimed: Vec<(&Mapping, &Tree)> = places.iter().map(|(mapping, tree)| (*mapping, tree)).collect();
+        let claimed: Vec<(&Mapping, &Tree)> =
+            places.iter().map(|(mapping, tree, _)| (*mapping, tree)).collect();
         self.refuse_connected(&claimed)?;
-        let superseded = self.supersedes(&claimed)?;
+        let superseded = if spec.dry_run { Vec::new() } else { self.supersedes(&claimed, source, key)? };
         let count = self.kept.store.grants()?.len() - superseded.len();
         if count >= GRANTS {
             return Err(ApiError::new(
                 Code::DataOverload,
                 format!("this machine has granted {count} sources places already"),
             )
-            .help("disconnect those that are not used any more"));
+            .help("DTCL grant list shows them, DTCL grant remove ID takes one back"));
         }
         let grant = Grant {
             id: new_id()?,
@@ -242,15 +219,17 @@ impl Engine {
             made_ms: self.clock.wall_ms(),
             places: places
                 .iter()
-                .map(|(mapping, tree)| GrantedPlace {
+                .map(|(mapping, tree, kind)| GrantedPlace {
                     source: mapping.source.clone(),
                     target: mapping.target.clone(),
                     real: tree.real.clone(),
+                    kind: *kind,
                 })
                 .collect(),
         };
-        let notices = self.supersede(&superseded)?;
-        self.kept.store.keep_grant(&grant)?;
+        self.kept.store.keep_grant(&grant, &superseded)?;
+        // None of them had a line just now; one that has come meanwhile has lost its grant.
+        self.lines.end(|id, _| superseded.iter().any(|old| old.id == id));
         if let Some(orphans) = spec.orphans {
             self.orphans.store(orphans, Relaxed);
         }
@@ -269,29 +248,55 @@ impl Engine {
             );
         }
         let (orphans, aside) = self.switches();
+        let notices = superseded
+            .iter()
+            .map(|old| format!("{} had this place before; its grant is taken back", named(old)))
+            .collect();
         Ok(Reply::Granted(Granted { id: grant.id, key: own.to_string(), paths, orphans, aside, notices }))
     }
 
     /// `Request::Withdraw`.
     pub(super) fn withdraw(&self, id: &str) -> Result<Reply, ApiError> {
-        self.take_back(id)?;
-        Ok(Reply::Done)
+        match self.take_back(id)? {
+            true => Ok(Reply::Done),
+            false => Err(ApiError::new(Code::ConnectionDoesNotExist, format!("there is no grant {id}"))
+                .help("DTCL grant list shows all")),
+        }
     }
 
-    fn take_back(&self, id: &str) -> Result<(), ApiError> {
+    /// False: there is none of that name. Its lines have ended, or are about to.
+    fn take_back(&self, id: &str) -> Result<bool, ApiError> {
+        // In this order: a line that is admitted meanwhile looks for its grant once more.
         let removed = self.kept.store.remove_grant(id)?;
-        self.lines.end(|grant, _| grant == id);
-        if removed {
-            tracing::info!("A grant was given back");
+        if !self.lines.end(|grant, _| grant == id) {
+            tracing::warn!("A line did not end in {} s; nothing new is taken from it", ENDING.as_secs());
         }
-        Ok(())
+        if removed {
+            tracing::info!("The grant {id} was taken back");
+        }
+        Ok(removed)
+    }
+
+    /// `Request::Grants`.
+    pub(super) fn grant_lines(&self) -> Result<Reply, ApiError> {
+        let line = |(grant, from): (Grant, Vec<SocketAddr>)| GrantLine {
+            id: grant.id,
+            source: escape(grant.source.as_bytes()),
+            key: grant.key.to_string(),
+            repset: escape(grant.repset.as_bytes()),
+            made_ms: grant.made_ms,
+            from: from.iter().map(ToString::to_string).collect(),
+            paths: grant.places.iter().map(|place| (shown(&place.source), shown(&place.target))).collect(),
+        };
+        Ok(Reply::Grants(self.sources()?.into_iter().map(line).collect()))
     }
 
     /// The engine's state is no place for a replica.
     fn refuse_own(&self, mapping: &Mapping, target: &Tree, mounts: &Mounts) -> Result<(), ApiError> {
         for directory in self.own_directories() {
-            let Ok(tree) = Tree::look(&directory, mounts) else { continue };
-            if !target.to(&tree).is_empty() {
+            // One that is not there yet is none to overlap; one that cannot be looked at may be.
+            let overlaps = Tree::look(&directory, mounts).map_or(true, |tree| !target.to(&tree).is_empty());
+            if overlaps {
                 return Err(invalid(format!(
                     "the target path {} overlaps {}, where the target keeps its own files",
                     shown(&mapping.target),
@@ -316,36 +321,71 @@ impl Engine {
         Ok(())
     }
 
-    /// REP-35 against other machines: the grants that these places take the place of, as their sources have no line here. -115 for
-    /// a place that a source with a line writes to.
-    pub(super) fn supersedes(&self, places: &[(&Mapping, &Tree)]) -> Result<Vec<Grant>, ApiError> {
-        let mut superseded = Vec::new();
+    /// REP-35 against other machines, and what a name stands for: the grants that these places take the place of, which are the same
+    /// source's, and not in use. -115 for a place of another source, or one that is in use; -101 for a name that another key has.
+    fn supersedes(
+        &self,
+        places: &[(&Mapping, &Tree)],
+        source: &Introduction,
+        key: Fingerprint,
+    ) -> Result<Vec<Grant>, ApiError> {
         let grants = self.kept.store.grants()?;
-        if grants.is_empty() {
-            return Ok(superseded);
+        let other = |grant: &&Grant| grant.key != key && grant.source.eq_ignore_ascii_case(&source.machine);
+        if let Some(other) = grants.iter().find(other) {
+            return Err(invalid(format!(
+                "{} is known here by another key, {}",
+                escape(source.machine.as_bytes()),
+                other.key
+            ))
+            .help(format!(
+                "two machines have one name, or it was installed anew: then DTCL grant remove {} on this target",
+                other.id
+            )));
         }
-        let mounts = mounts()?;
-        for grant in grants {
-            let theirs: Vec<Tree> =
-                grant.places.iter().filter_map(|place| Tree::look(&place.real, &mounts).ok()).collect();
-            let shared =
-                |place: &&(&Mapping, &Tree)| theirs.iter().any(|other| !place.1.to(other).is_empty());
-            let Some((mapping, _)) = places.iter().find(shared) else { continue };
-            if self.lines.is_standing(&grant.id) {
-                return Err(taken(mapping, &named(&grant), "end that connection"));
+        let mut superseded = Vec::new();
+        for (mapping, grant) in self.overlaps(places, &grants)? {
+            if grant.key != key || self.lines.is_standing(&grant.id) {
+                return Err(taken_by(mapping, grant));
             }
-            superseded.push(grant);
+            superseded.push(grant.clone());
         }
         Ok(superseded)
     }
 
-    /// Takes grants back whose places others have now; what to tell a person about it.
-    pub(super) fn supersede(&self, grants: &[Grant]) -> Result<Vec<String>, ApiError> {
-        grants.iter().try_for_each(|grant| self.take_back(&grant.id))?;
-        Ok(grants
-            .iter()
-            .map(|grant| format!("{} could send data to this place before; it cannot any more", named(grant)))
-            .collect())
+    /// REP-35 for a connection of this machine: -115 for a place that a source on another one was granted.
+    pub(super) fn refuse_granted(&self, places: &[(&Mapping, &Tree)]) -> Result<(), ApiError> {
+        let grants = self.kept.store.grants()?;
+        match self.overlaps(places, &grants)?.first() {
+            Some((mapping, grant)) => Err(taken_by(mapping, grant)),
+            None => Ok(()),
+        }
+    }
+
+    /// The grants that share a place with these, and one of the places. By what stands on the disk and by name: a source may have put a
+    /// link in its place, and what cannot be looked at may be anywhere.
+    fn overlaps<'a>(
+        &self,
+        places: &[(&'a Mapping, &Tree)],
+        grants: &'a [Grant],
+    ) -> Result<Vec<(&'a Mapping, &'a Grant)>, ApiError> {
+        let mut found = Vec::new();
+        if grants.is_empty() || places.is_empty() {
+            return Ok(found);
+        }
+        let mounts = mounts()?;
+        for grant in grants {
+            let shares = |tree: &Tree| {
+                grant.places.iter().any(|place| {
+                    tree.real.starts_with(&place.real)
+                        || place.real.starts_with(&tree.real)
+                        || Tree::look(&place.real, &mounts).map_or(true, |other| !tree.to(&other).is_empty())
+                })
+            };
+            if let Some((mapping, _)) = places.iter().find(|(_, tree)| shares(tree)) {
+                found.push((*mapping, grant));
+            }
+        }
+        Ok(found)
     }
 
     /// A source has come, with this key. None: it has given its grant back. May wait for dead lines to end.
@@ -356,15 +396,16 @@ impl Engine {
         present: &Present,
     ) -> Result<Option<Admitted>, ApiError> {
         let _entered = self.kept.log.enter();
-        let known = |grant: &Grant| grant.id == present.grant && grant.key == key;
-        let grant = self.kept.store.grants()?.into_iter().find(known).ok_or_else(|| {
-            tracing::warn!("A source at {from} with the key {key} showed no grant that holds");
+        let unknown = || {
             ApiError::new(
                 Code::InsufficientSecurityAccess,
                 "the target has granted this source nothing, or has taken it back",
             )
             .help("DISCONNECT, then CONNECT again with full access on both machines")
-        })?;
+        };
+        let known =
+            || Ok::<_, ApiError>(self.kept.store.grant(&present.grant)?.filter(|grant| grant.key == key));
+        let grant = known()?.ok_or_else(unknown)?;
         if present.ends {
             self.take_back(&grant.id)?;
             return Ok(None);
@@ -381,6 +422,8 @@ impl Engine {
             ApiError::new(Code::ServerIsNotResponding, "the target has too many lines already")
                 .help("end some connections, or try again later")
         })?;
+        // It may have been taken back while dead lines were waited for.
+        known()?.ok_or_else(unknown)?;
         Ok(Some(Admitted { grant, taken }))
     }
 
@@ -403,15 +446,18 @@ impl Engine {
         socket: TcpStream,
     ) -> std::io::Result<()> {
         let Admitted { grant, taken } = admitted;
-        let line = Arc::new(Line::new(tls.into(), socket, Arc::clone(&taken.cut))?);
-        taken.stands(&line);
+        let line = Arc::new(Line::new(tls.into(), socket)?);
         let spill = format!("target-{}-{:x}", grant.id, taken.number);
         let policy = target::Policy {
             confined: Some(
                 grant
                     .places
                     .iter()
-                    .map(|place| Confined { told: place.target.clone(), real: place.real.clone() })
+                    .map(|place| Confined {
+                        told: place.target.clone(),
+                        real: place.real.clone(),
+                        kind: place.kind,
+                    })
                     .collect(),
             ),
             ..target::Policy::of(&self.mirror_settings(), self.forbidden(), &spill)
@@ -432,21 +478,44 @@ impl Engine {
     }
 
     /// For STATUS: each grant, and where its source's lines come from.
-    pub(super) fn sources(&self) -> Vec<(Grant, Vec<SocketAddr>)> {
-        let grants = self.kept.store.grants().unwrap_or_default();
-        grants
-            .into_iter()
-            .map(|grant| {
-                let from = self.lines.from(&grant.id);
-                (grant, from)
-            })
-            .collect()
+    pub(super) fn sources(&self) -> Result<Vec<(Grant, Vec<SocketAddr>)>, ApiError> {
+        let with_lines = |grant: Grant| {
+            let from = self.lines.from(&grant.id);
+            (grant, from)
+        };
+        Ok(self.kept.store.grants()?.into_iter().map(with_lines).collect())
     }
 }
 
 /// A grant's set and source, for a person.
 fn named(grant: &Grant) -> String {
     format!("{} of {}", escape(grant.repset.as_bytes()), escape(grant.source.as_bytes()))
+}
+
+fn taken_by(mapping: &Mapping, grant: &Grant) -> ApiError {
+    let remedy =
+        format!("end that connection, or take its place with DTCL grant remove {} on the target,", grant.id);
+    taken(mapping, &named(grant), &remedy)
+}
+
+/// No link in a granted path: a source that had the place before may have made it. What the administrator has typed may lead anywhere.
+fn refuse_links(map: &MapSpec, data_root: &Path, target: &Path) -> Result<(), ApiError> {
+    let is_below = |path: &Path| match map {
+        MapSpec::Default | MapSpec::Exact => path.starts_with(data_root) && path != data_root,
+        MapSpec::Base(base) => path.starts_with(base) && path != Path::new(base),
+        MapSpec::Pairs(pairs) => pairs.iter().any(|(_, to)| path.starts_with(to)),
+    };
+    for path in target.ancestors().filter(|path| is_below(path)) {
+        if std::fs::symlink_metadata(path).is_ok_and(|status| status.is_symlink()) {
+            return Err(invalid(format!(
+                "the target path {} leads through the link {}",
+                shown(target),
+                shown(path)
+            ))
+            .help("MAP the set to where it leads, or remove the link"));
+        }
+    }
+    Ok(())
 }
 
 fn taken(mapping: &Mapping, by: &str, remedy: &str) -> ApiError {

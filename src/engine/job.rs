@@ -4,6 +4,7 @@
 //! connection's task reads the counters and sets the control while it runs.
 
 use super::connect::far::Far;
+use super::link::Cut;
 use super::repset::{DirDecision, RuleSet};
 use super::settings::{MirrorSettings, VerifyLogSettings};
 use crate::api::{ConnectionId, MirrorReason, MirrorSpec, Phase, VerifySpec};
@@ -87,7 +88,7 @@ pub struct JobShared {
     control: Mutex<Control>,
     changed: Condvar,
     stop: AtomicBool,
-    discard: Arc<AtomicBool>,
+    discard: Arc<Cut>,
     paused: AtomicBool,
 }
 
@@ -160,11 +161,11 @@ impl JobShared {
 
     /// With a stop: what was sent and is not applied yet may be dropped (DISCONNECT DISCARD).
     pub fn discard(&self) {
-        self.discard.store(true, Relaxed);
+        self.discard.cut();
     }
 
-    /// Shared with the link of the job: where it is set, the target drops what it has not taken up yet.
-    pub fn discarding(&self) -> Arc<AtomicBool> {
+    /// Shared with the link of the job: when it is cut, the target drops what it has not taken up yet.
+    pub fn discarding(&self) -> Arc<Cut> {
         Arc::clone(&self.discard)
     }
 

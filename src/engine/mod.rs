@@ -22,6 +22,7 @@ pub mod repset;
 pub mod settings;
 pub mod source;
 pub mod store;
+mod survival;
 mod table;
 pub mod target;
 #[cfg(test)]
@@ -51,6 +52,8 @@ pub struct Engine {
     table: Mutex<Table>,
     /// Held while a way is looked for and taken.
     connecting: Mutex<()>,
+    /// Of a service: connections that are to go on when it is started again.
+    survivors: OnceLock<store::Survivors>,
     /// Known once it was needed.
     key: OnceLock<Arc<MachineKey>>,
     /// What other machines may send here, and do.
@@ -84,6 +87,7 @@ impl Engine {
             clock,
             table: Mutex::default(),
             connecting: Mutex::default(),
+            survivors: OnceLock::new(),
             key: OnceLock::new(),
             lines: grants::Lines::default(),
             orphans: Arc::default(),

@@ -43,10 +43,7 @@ impl Engine {
             .thread_name("connections")
             .enable_time()
             .build()
-            .map_err(|error| {
-                ApiError::new(Code::MemoryIsLow, format!("no thread could be started: {error}"))
-                    .help("end other work on this machine and try again")
-            })?;
+            .map_err(|error| ApiError::no_thread(&error))?;
         let handle = runtime.handle().clone();
         table.runtime = Some(runtime);
         Ok(handle)
@@ -84,6 +81,10 @@ impl Engine {
         let bound = Deadline(self.clock.now() + STOPPING, Arc::clone(&self.clock));
         let _ = connection.close(true, Duration::ZERO, &bound);
         Err(refused)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.table).closed
     }
 
     pub(super) fn forget(&self, id: ConnectionId) {
@@ -148,7 +149,15 @@ impl Engine {
             1 => ", 1 change was not sent".to_owned(),
             left => format!(", {left} changes were not sent"),
         };
-        format!("connection {} of {} to {}: {how}{changes}", info.id, info.repset, info.target)
+        let later = match info.row.get() {
+            // A service that goes on with it later keeps its place on the target.
+            Some(_) => ", to be resumed",
+            None => {
+                info.give_grant_back();
+                ""
+            }
+        };
+        format!("connection {} of {} to {}: {how}{changes}{later}", info.id, info.repset, info.target)
     }
 }
 

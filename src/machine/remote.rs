@@ -2,7 +2,7 @@
 
 use super::Machine;
 use super::known::Known;
-use crate::api::{Access, ApiError, Code, ConnectionId, Event, Progress, Reply, Request, Watch};
+use crate::api::{Access, ApiError, Code, ConnectionId, Event, Granted, Progress, Reply, Request, Watch};
 use crate::engine::home::SOCKET;
 use crate::sys;
 use crate::wire::control::{
@@ -268,7 +268,7 @@ impl Line {
                 match said {
                     Ok(Ok(Some(Say::Event { id: of, event }))) if of == id => watch.event(clean_event(event)),
                     Ok(Ok(Some(Say::Done { id: of, result }))) if of == id => {
-                        return Ok(result.map_err(clean));
+                        return Ok(result.map(clean_reply).map_err(clean));
                     }
                     Ok(Ok(Some(Say::Closing(error)))) => return Ok(Err(clean(error))),
                     Ok(Ok(Some(_))) => return Err(ControlError::Stranger),
@@ -355,6 +355,17 @@ fn plain(text: String) -> String {
 
 fn clean(error: ApiError) -> ApiError {
     ApiError { code: error.code, message: plain(error.message), help: error.help.map(plain) }
+}
+
+/// What a client shows of itself.
+fn clean_reply(reply: Reply) -> Reply {
+    match reply {
+        Reply::Granted(granted) => {
+            let notices = granted.notices.into_iter().map(plain).collect();
+            Reply::Granted(Granted { notices, ..granted })
+        }
+        other => other,
+    }
 }
 
 fn clean_event(event: Event) -> Event {

@@ -106,6 +106,7 @@ impl Service {
         let mut sessions = vec![runtime.spawn(accept(listener, Arc::clone(&house)))];
         sessions.extend(network.map(|network| runtime.spawn(network.accept(Arc::clone(&house)))));
         house.engine.note("Service has started");
+        house.engine.resume_connections()?;
         for address in &addresses {
             house.engine.note(&format!("Listening on {address}, machine key {}", house.key.fingerprint()));
         }

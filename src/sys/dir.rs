@@ -105,8 +105,24 @@ impl Dir {
 
     /// An existing file for reading and writing in place.
     pub fn update(&self, name: &CStr) -> io::Result<File> {
-        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        Ok(self.open2(name, flags, 0)?.into())
+        self.open_regular(name, OFlag::O_RDWR)
+    }
+
+    /// An existing regular file for reading, on a side that does not know what it has.
+    pub fn regular(&self, name: &CStr) -> io::Result<File> {
+        self.open_regular(name, OFlag::O_RDONLY)
+    }
+
+    /// What is no regular file is not even opened: a device may do something when it is. EISDIR, or ELOOP for a link.
+    fn open_regular(&self, name: &CStr, how: OFlag) -> io::Result<File> {
+        let held = self.open2(name, OFlag::O_PATH | OFlag::O_NOFOLLOW, 0)?;
+        match Stat::of(&held)?.kind {
+            FileKind::File => {}
+            FileKind::Symlink => return Err(nix::Error::ELOOP.into()),
+            _ => return Err(nix::Error::EISDIR.into()),
+        }
+        let flags = how | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        Ok(nix::fcntl::open(proc_path(held.as_fd()).as_c_str(), flags, Mode::empty())?.into())
     }
 
     /// A file without a name in this directory's file system, with this mode less the umask; EOPNOTSUPP, EISDIR or ENOENT where

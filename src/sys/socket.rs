@@ -17,6 +17,8 @@ pub fn prepare(line: &impl AsFd) -> io::Result<()> {
     let (idle, every, missing) = KEEPALIVE;
     let line = socket2::SockRef::from(line);
     line.set_tcp_nodelay(true)?;
+    // While something is unacknowledged nothing is asked; this is as long.
+    line.set_tcp_user_timeout(Some(idle + every * missing))?;
     line.set_tcp_keepalive(
         &socket2::TcpKeepalive::new().with_time(idle).with_interval(every).with_retries(missing),
     )

@@ -2,15 +2,15 @@
 //!
 //! A message is a head of eight bytes (kind, channel, two zeros, length of the body in little endian) and its body. Of each
 //! channel at most [`WINDOW`] bytes are under way that the other end has not taken out, so who receives never waits to hand
-//! something on, and a channel that nobody reads holds up no other. Plain threads use a line: any may send, one hears.
+//! something on, and a channel that nobody reads holds up no other. Who wants no more of a channel says so. Plain threads use a
+//! line: any may send, one hears; who is blocked is freed by [`Line::break_off`].
 
 use super::FRAME_MAX;
 use rustls::Connection;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of one channel that may be under way; one frame more begins below it.
 pub const WINDOW: u64 = 4 << 20;
@@ -23,9 +23,6 @@ const WORDS_MAX: usize = 1024;
 
 /// Bytes that are sealed, and read from the socket, at once.
 const PIECE: usize = 64 << 10;
-
-/// How often who waits for the other end looks whether the line was cut.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// What frames are about; a number on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +41,9 @@ const CHANNELS: [Channel; 4] = [Channel::Ops, Channel::Listings, Channel::Sums, 
 const FRAME: u8 = 1;
 const TAKEN: u8 = 2;
 const END: u8 = 3;
+const LEFT: u8 = 4;
 
-/// What is heard. That frames were taken out is no news to anybody but the line.
+/// What is heard. That frames were taken out, or are not wanted any more, is no news to anybody but the line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
     Frame(Channel, Vec<u8>),
@@ -59,17 +57,23 @@ pub struct Line {
     socket: TcpStream,
     /// Sealed bytes on their way out. Held by who sends, so that they leave in the order in which they were sealed.
     sealed: Mutex<Vec<u8>>,
-    /// Bytes of each channel that were sent and not taken out.
-    under_way: Mutex<[u64; CHANNELS.len()]>,
-    taken: Condvar,
+    /// What may be sent.
+    windows: Mutex<Windows>,
+    changed: Condvar,
     /// Bytes that were heard and not taken out here.
     held: [AtomicU64; CHANNELS.len()],
     /// Bytes that were taken out here and not told.
     untold: Mutex<[u64; CHANNELS.len()]>,
-    /// Set by who wants nothing more of it.
-    cut: Arc<AtomicBool>,
-    /// Nothing more is heard.
+    /// Nothing more is heard, or sent.
     over: AtomicBool,
+}
+
+#[derive(Default)]
+struct Windows {
+    /// Bytes of each channel that were sent and not taken out.
+    under_way: [u64; CHANNELS.len()],
+    /// The other end wants no more of it.
+    left: [bool; CHANNELS.len()],
 }
 
 impl std::fmt::Debug for Line {
@@ -79,37 +83,46 @@ impl std::fmt::Debug for Line {
 }
 
 impl Line {
-    /// A line whose ends have met: the handshake is over, and nothing else is under way. `cut`: once it is set, nobody waits
-    /// for the other end any more.
-    pub fn new(mut tls: Connection, socket: TcpStream, cut: Arc<AtomicBool>) -> io::Result<Line> {
+    /// A line whose ends have met: the handshake is over, and nothing else is under way.
+    pub fn new(mut tls: Connection, socket: TcpStream) -> io::Result<Line> {
         socket.set_nonblocking(false)?;
-        socket.set_write_timeout(Some(LOOK))?;
         // What is sealed goes out at once; the windows are the limit.
         tls.set_buffer_limit(None);
         Ok(Line {
             tls: Mutex::new(tls),
             socket,
             sealed: Mutex::default(),
-            under_way: Mutex::default(),
-            taken: Condvar::new(),
+            windows: Mutex::default(),
+            changed: Condvar::new(),
             held: Default::default(),
             untold: Mutex::default(),
-            cut,
             over: AtomicBool::new(false),
         })
     }
 
-    /// Sends a frame, once there is room for it.
+    /// Sends a frame, once there is room for it. BrokenPipe: the other end wants no more of this channel.
     pub fn send(&self, channel: Channel, frame: &[u8]) -> io::Result<()> {
-        let mut under_way = lock(&self.under_way);
-        while under_way[channel as usize] >= WINDOW {
-            self.refuse_cut()?;
-            let waited = self.taken.wait_timeout(under_way, LOOK);
-            under_way = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let at = channel as usize;
+        let mut windows = lock(&self.windows);
+        loop {
+            self.refuse_over()?;
+            if windows.left[at] {
+                return Err(ErrorKind::BrokenPipe.into());
+            }
+            if windows.under_way[at] < WINDOW {
+                break;
+            }
+            windows = self.changed.wait(windows).unwrap_or_else(PoisonError::into_inner);
         }
-        under_way[channel as usize] += frame.len() as u64 + COST;
-        drop(under_way);
+        windows.under_way[at] += frame.len() as u64 + COST;
+        drop(windows);
         self.write(FRAME, channel, frame)
+    }
+
+    /// Nobody takes frames of this channel out any more: the other end need not send any.
+    pub fn leave(&self, channel: Channel) {
+        // A line that is gone needs no word.
+        let _ = self.write(LEFT, channel, &[]);
     }
 
     /// Says that nothing follows.
@@ -135,12 +148,20 @@ impl Line {
         let _ = self.write(TAKEN, channel, &tell.to_le_bytes());
     }
 
-    /// Ends the line in the midst of what is under way, on this end and, soon, on the other.
+    /// Ends the line in the midst of what is under way, on this end and, soon, on the other. Does not block.
     pub fn break_off(&self) {
-        self.over.store(true, Relaxed);
-        self.taken.notify_all();
+        self.is_over_now();
         // One that is gone already is no error.
         let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// Frees who waits for the other end.
+    fn is_over_now(&self) {
+        // Under the lock, so that no waiting thread can miss it.
+        let windows = lock(&self.windows);
+        self.over.store(true, Relaxed);
+        self.changed.notify_all();
+        drop(windows);
     }
 
     /// Nothing more is said from here; the other end closes the line when it has heard all.
@@ -148,13 +169,8 @@ impl Line {
         let _ = self.socket.shutdown(Shutdown::Write);
     }
 
-    /// True once nothing more is to be waited for.
-    pub fn is_cut(&self) -> bool {
-        self.cut.load(Relaxed) || self.over.load(Relaxed)
-    }
-
-    fn refuse_cut(&self) -> io::Result<()> {
-        if self.is_cut() { Err(ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    fn refuse_over(&self) -> io::Result<()> {
+        if self.over.load(Relaxed) { Err(ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
     fn write(&self, kind: u8, channel: Channel, body: &[u8]) -> io::Result<()> {
@@ -162,8 +178,13 @@ impl Line {
         let head = [kind, channel as u8, 0, 0, len[0], len[1], len[2], len[3]];
         let (first, rest) = body.split_at(body.len().min(PIECE));
         let mut sealed = lock(&self.sealed);
-        self.seal(&mut sealed, [&head, first])?;
-        rest.chunks(PIECE).try_for_each(|piece| self.seal(&mut sealed, [piece, &[]]))
+        self.refuse_over()?;
+        let mut send = || {
+            self.seal(&mut sealed, [&head, first])?;
+            rest.chunks(PIECE).try_for_each(|piece| self.seal(&mut sealed, [piece, &[]]))
+        };
+        // What was sent in part cannot be gone on with.
+        send().inspect_err(|_| self.break_off())
     }
 
     /// Seals these bytes and sends them.
@@ -185,10 +206,6 @@ impl Line {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => rest = &rest[count..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The other end does not read just now.
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    self.refuse_cut()?;
-                }
                 Err(error) => return Err(error),
             }
         }
@@ -238,11 +255,15 @@ impl<'a> Ear<'a> {
                 TAKEN if len == 4 => {
                     let mut taken = [0; 4];
                     self.open(&mut taken)?;
-                    let mut under_way = lock(&self.line.under_way);
-                    let here = &mut under_way[channel as usize];
+                    let mut windows = lock(&self.line.windows);
+                    let here = &mut windows.under_way[channel as usize];
                     let left = here.checked_sub(u64::from(u32::from_le_bytes(taken)));
                     *here = left.ok_or_else(|| broken("more was taken than was sent"))?;
-                    self.line.taken.notify_all();
+                    self.line.changed.notify_all();
+                }
+                LEFT if len == 0 => {
+                    lock(&self.line.windows).left[channel as usize] = true;
+                    self.line.changed.notify_all();
                 }
                 END if len <= WORDS_MAX => {
                     let mut words = vec![0; len];
@@ -296,8 +317,7 @@ impl<'a> Ear<'a> {
 impl Drop for Ear<'_> {
     /// Nobody hears any more, so nobody is to wait for an answer.
     fn drop(&mut self) {
-        self.line.over.store(true, Relaxed);
-        self.line.taken.notify_all();
+        self.line.is_over_now();
     }
 }
 
@@ -319,6 +339,7 @@ pub mod testing {
     use rustls::pki_types::ServerName;
     use rustls::{ClientConnection, ServerConnection};
     use std::net::TcpListener;
+    use std::sync::Arc;
 
     /// The source's end and the target's.
     pub fn lines() -> (Arc<Line>, Arc<Line>) {
@@ -335,7 +356,7 @@ pub mod testing {
         });
         client.complete_io(&mut source).unwrap();
         let (server, target) = server.join().unwrap();
-        let line = |tls: Connection, socket| Arc::new(Line::new(tls, socket, Arc::default()).unwrap());
+        let line = |tls: Connection, socket| Arc::new(Line::new(tls, socket).unwrap());
         (line(client.into(), source), line(server.into(), target))
     }
 }
@@ -344,6 +365,7 @@ pub mod testing {
 mod tests {
     use super::testing::lines;
     use super::*;
+    use std::sync::Arc;
 
     fn hear(ear: &mut Ear<'_>) -> io::Result<Heard> {
         ear.hear(Vec::new)
@@ -423,6 +445,7 @@ mod tests {
             head(TAKEN, 0, 5),
             [head(TAKEN, 0, 4), vec![1, 0, 0, 0]].concat(),
             head(END, 0, WORDS_MAX as u32 + 1),
+            head(LEFT, 0, 1),
             vec![FRAME, 0, 1, 0, 0, 0, 0, 0],
         ] {
             let (source, target) = lines();
@@ -442,15 +465,44 @@ mod tests {
 
     #[test]
     fn who_waits_for_an_end_that_does_not_read_can_be_freed() {
+        for channels in [&[Channel::Ops][..], &CHANNELS] {
+            let (source, target) = lines();
+            let (began, begun) = std::sync::mpsc::channel();
+            let senders: Vec<_> = channels
+                .iter()
+                .map(|channel| {
+                    let (waits, began, channel) = (Arc::clone(&source), began.clone(), *channel);
+                    std::thread::spawn(move || {
+                        began.send(()).unwrap();
+                        while waits.send(channel, &[0; 1 << 20]).is_ok() {}
+                    })
+                })
+                .collect();
+            senders.iter().for_each(|_| begun.recv().unwrap());
+            // Windows, or the socket, are full sooner or later; in either it is freed.
+            source.break_off();
+            senders.into_iter().for_each(|sender| sender.join().unwrap());
+            let mut ear = Ear::of(&target);
+            while hear(&mut ear).is_ok() {}
+        }
+    }
+
+    #[test]
+    fn who_sends_on_a_channel_that_was_left_hears_of_it() {
         let (source, target) = lines();
-        let cut = Arc::clone(&source.cut);
-        let waits = Arc::clone(&source);
-        let sender = std::thread::spawn(move || while waits.send(Channel::Ops, &[0; 1 << 20]).is_ok() {});
-        // Sockets and window are full sooner or later, and it is freed in either.
-        cut.store(true, Relaxed);
-        sender.join().unwrap();
+        let hears = Arc::clone(&target);
+        let ear = std::thread::spawn(move || while hear(&mut Ear::of(&hears)).is_ok() {});
+        source.leave(Channel::Listings);
+        let error = loop {
+            // The window is larger than what is sent until it is heard, or it is full: then it waits.
+            if let Err(error) = target.send(Channel::Listings, &[0; 1000]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+        // The others are as they were.
+        target.send(Channel::Results, b"more").unwrap();
         source.break_off();
-        let mut ear = Ear::of(&target);
-        while hear(&mut ear).is_ok() {}
+        ear.join().unwrap();
     }
 }

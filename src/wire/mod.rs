@@ -23,6 +23,8 @@ pub const FRAME_MAX: usize = 8 << 20;
 pub const FRAME_FULL: usize = 256 << 10;
 /// Most bytes of content in one operation.
 pub const CONTENT_MAX: usize = 1 << 20;
+/// Least bytes of a block that a checksum is asked for: those of fewer would tell the content.
+pub const BLOCK_MIN: usize = 4 << 10;
 /// Most bytes of a path below a root, and of a root (REP-37).
 pub const PATH_MAX: usize = 4094;
 /// Most bytes of one name (`NAME_MAX`).

@@ -8,7 +8,7 @@
 //! directory entered and the numbers of files, questions and barriers are the stream's, whoever sent them.
 
 use super::primitive::{put_bytes, put_meta, put_name, put_short, put_xattrs};
-use super::{CONTENT_MAX, PARTS_MAX, PATH_MAX, ROOTS_MAX, Reader, WireError};
+use super::{BLOCK_MIN, CONTENT_MAX, PARTS_MAX, PATH_MAX, ROOTS_MAX, Reader, WireError};
 use crate::sys::{FileKind, Meta, Xattrs};
 
 /// Whether a begun file is a new one or an existing one that keeps its inode.
@@ -469,7 +469,7 @@ impl<'a> Op<'a> {
             MOVE_ASIDE => Op::MoveAside { name: reader.name()? },
             QUESTION => {
                 let (question, name, block) = (reader.u64()?, reader.name()?, reader.u32()?);
-                if !(1..=CONTENT_MAX).contains(&(block as usize)) {
+                if !(BLOCK_MIN..=CONTENT_MAX).contains(&(block as usize)) {
                     return Err(WireError::Invalid("block size"));
                 }
                 Op::Question { question, name, block, here: reader.bool()? }

@@ -53,6 +53,7 @@ struct TargetMachine {
 
 /// What a target is asked to grant.
 pub struct Granting<'a> {
+    pub machine: &'a str,
     pub key: &'a Arc<MachineKey>,
     pub root: &'a Path,
     pub kind: RootKind,
@@ -121,23 +122,24 @@ impl Bed {
             let map = MapSpec::Pairs(vec![(text(&source), text(&target))]);
             let key = Arc::new(MachineKey::passing().unwrap());
             let (root, kind) = (source.as_path(), RootKind::of(&source));
-            self.grants(Granting { key: &key, root, kind, map }).unwrap()
+            self.grants(Granting { machine: "alpha", key: &key, root, kind, map }).unwrap()
         }))
     }
 
     /// Has the target grant something.
     pub fn grants(&self, asked: Granting<'_>) -> Result<Arc<Far>, ApiError> {
-        let Granting { key, root, kind, map } = asked;
+        let Granting { machine: name, key, root, kind, map } = asked;
         let machine = self.machine();
         let spec = GrantSpec {
             source: Introduction {
-                machine: "alpha".into(),
+                machine: name.into(),
                 key: key.fingerprint().to_string(),
                 repset: "payroll".into(),
                 roots: vec![(root.to_str().unwrap().to_owned(), kind)],
             },
             map,
             orphans: None,
+            dry_run: false,
         };
         let client = Machines::new(machine.home.clone()).open("localhost").unwrap();
         match client.call(Request::Grant(spec), &mut ())? {
@@ -230,6 +232,14 @@ impl Bed {
         let (outcome, _) = self.run(JobKind::Verify(spec));
         assert!(outcome.fatal.is_none() && outcome.failures.is_empty(), "{outcome:?}");
         outcome.verify.unwrap()
+    }
+
+    /// These are on the target, whatever else is.
+    pub fn same_names_at_least(&self, names: &[&str]) {
+        for name in names {
+            let read = |root: PathBuf| std::fs::read(root.join(name)).unwrap();
+            assert!(read(self.source()) == read(self.target()), "{name}");
+        }
     }
 
     pub fn same(&self) {

@@ -41,6 +41,35 @@ fn random_operations_arrive_while_the_line_is_cut() {
     random_cuts(Bed::far(), true);
 }
 
+/// What is not read of a long description is not waited for, and a target that has enough of the source says so.
+#[test]
+fn a_mirror_that_is_stopped_leaves_a_line_that_ends() {
+    let bed = Bed::far();
+    for number in 0..70 {
+        let dir = bed.target().join(format!("a directory with many entries {number}"));
+        fs::create_dir(&dir).unwrap();
+        for number in 0..1000 {
+            fs::write(
+                dir.join(format!("an entry whose name is not that short, with the number {number}")),
+                b"",
+            )
+            .unwrap();
+        }
+    }
+    fs::write(bed.source().join("zz"), vec![7; 1 << 20]).unwrap();
+    let shared = JobShared::new();
+    let plan = bed.plan();
+    std::thread::scope(|scope| {
+        let job = scope.spawn(|| source::run(&plan, JobKind::Mirror(DIFFERENT), &shared, None));
+        shared.stop();
+        let outcome = job.join().unwrap();
+        assert!(outcome.stopped && !outcome.complete, "{outcome:?}");
+    });
+    // The same again, and nobody is left who has the place.
+    bed.mirror(DIFFERENT);
+    bed.same_names_at_least(&["zz"]);
+}
+
 /// The target's service is stopped and started again while the source changes, and in the midst of a mirror.
 #[test]
 fn random_operations_arrive_though_the_target_is_started_anew() {

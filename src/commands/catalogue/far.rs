@@ -22,11 +22,18 @@ pub(super) fn with_grant(
     else {
         return Err(unexpected());
     };
-    let asked = GrantSpec { source: introduction, map: spec.map.clone(), orphans: spec.orphans };
+    if !introduction.repset.eq_ignore_ascii_case(&spec.repset) {
+        return Err(unexpected());
+    }
+    let (map, orphans, dry_run) = (spec.map.clone(), spec.orphans, spec.dry_run);
+    let asked = GrantSpec { source: introduction, map, orphans, dry_run };
     let Reply::Granted(granted) = session.ask(&target, Request::Grant(asked))? else {
         return Err(unexpected());
     };
+    let id = granted.id.clone();
+    let withdraw = || target.call(Request::Withdraw { grant: id.clone() }, &mut ());
     if !target.is_far() && !target.keeps_connections() {
+        withdraw()?;
         return Err(ApiError::new(
             Code::ServerIsNotResponding,
             format!("no service runs on {name}, so nobody can send data to it"),
@@ -36,13 +43,12 @@ pub(super) fn with_grant(
     for notice in &granted.notices {
         session.ui().message(notice);
     }
-    let (id, dry_run) = (granted.id.clone(), spec.dry_run);
     let spec =
         ConnectSpec { target: ConnectTarget::Far { machine: name, granted: Box::new(granted) }, ..spec };
     let connected = connect(session, spec);
     if dry_run || connected.is_err() {
         // The source may have done it.
-        let _ = target.call(Request::Withdraw { grant: id }, &mut ());
+        let _ = withdraw();
     }
     connected
 }

@@ -75,7 +75,7 @@ impl Engine {
         let info = &connection.info;
         let rules = self.kept.store.rules_in_force(&info.repset)?;
         let route = Arc::new(self.route(&info.repset, rules, &info.map, info.to(), Some(info.id))?);
-        let plan = self.plan(info.id, &info.repset, &info.target, &route, info.to())?;
+        let plan = self.plan(info, &route);
         Ok((plan, route))
     }
 
@@ -125,6 +125,8 @@ impl Engine {
         connection.close(discard, DRAIN, watch)?;
         self.forget(id);
         let info = &connection.info;
+        self.forget_for_later(info);
+        info.give_grant_back();
         tracing::info!(
             "Service has disconnected from {} ({}) for Replication Set {}",
             info.target,

@@ -69,10 +69,7 @@ fn aside<T: Send, R: Send>(
         // Sending fails only if the calling thread is gone.
         let work = inherit(move || work(&mut |item| drop(tell.send(item))));
         let worker = std::thread::Builder::new().name("aside".to_owned()).spawn_scoped(scope, work);
-        let worker = worker.map_err(|error| {
-            ApiError::new(Code::MemoryIsLow, format!("no thread could be started: {error}"))
-                .help("end other work on this machine and try again")
-        })?;
+        let worker = worker.map_err(|error| ApiError::no_thread(&error))?;
         loop {
             match told.recv_timeout(BEAT) {
                 Ok(item) => heard(item, watch),

@@ -53,6 +53,7 @@ impl Engine {
             Request::Introduce { repset } => self.introduce(repset.as_deref()),
             Request::Grant(spec) => self.grant(&spec),
             Request::Withdraw { grant } => self.withdraw(&grant),
+            Request::Grants => self.grant_lines(),
             Request::Connect(spec) => self.connect(&spec, watch),
             Request::Disconnect { connection, discard } => self.disconnect(connection, discard, watch),
             Request::Status { connection } => {
@@ -61,7 +62,7 @@ impl Engine {
             }
             Request::StatusAll => Ok(self.status_all()),
             Request::StatusSource => self.status_source(),
-            Request::StatusTarget => Ok(self.status_target()),
+            Request::StatusTarget => self.status_target(),
             Request::ConnectionIdOf { repset, target } => self.id_of(&repset, target.as_deref()),
             Request::Explain { path, connection } => self.explain(&path, connection),
 

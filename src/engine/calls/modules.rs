@@ -52,7 +52,7 @@ impl Engine {
         Ok(Reply::Source(rows))
     }
 
-    pub(in crate::engine) fn status_target(&self) -> Reply {
+    pub(in crate::engine) fn status_target(&self) -> Result<Reply, ApiError> {
         let mut rows = self.root_rows();
         row(&mut rows, "Target module", "Running");
         row(&mut rows, "Data root", shown(self.home.data_root()));
@@ -61,7 +61,7 @@ impl Engine {
         let connections = self.connections();
         let entries: Vec<_> =
             connections.iter().filter(|connection| matches!(connection.info.to(), To::Here)).collect();
-        let sources = self.sources();
+        let sources = self.sources()?;
         row(&mut rows, "Target connection entries", entries.len() + sources.len());
         for connection in entries {
             let status = status(&connection.info, &connection.view());
@@ -90,7 +90,7 @@ impl Engine {
                 row(&mut rows, "Target Path", shown(&place.target));
             }
         }
-        Reply::Target(rows)
+        Ok(Reply::Target(rows))
     }
 
     fn root_rows(&self) -> Vec<(String, String)> {

@@ -39,6 +39,7 @@ impl Engine {
         match begun {
             Begun::Starting(begun) => {
                 connection.captures(begun, watch)?;
+                self.keeps_replicating(&connection.info, true);
                 watch.event(Event::Notice(format!(
                     "changes of connection {id} are captured from now on; they are sent once a mirror has run: \
                      MIRROR START {id} DIFFERENT CHECKSUM"
@@ -55,7 +56,9 @@ impl Engine {
         id: ConnectionId,
         watch: &mut dyn Watch,
     ) -> Result<Reply, ApiError> {
-        let left = self.connection(id)?.unreplicate(watch)?;
+        let connection = self.connection(id)?;
+        let left = connection.unreplicate(watch)?;
+        self.keeps_replicating(&connection.info, false);
         if left > 0 {
             watch.event(Event::Notice(format!(
                 "{left} changes of connection {id} were in the queue and were not sent"

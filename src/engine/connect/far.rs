@@ -45,6 +45,7 @@ pub struct Far {
     orphans: AtomicBool,
     aside: AtomicBool,
     standing: Mutex<Numbers>,
+    presenting: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -109,6 +110,7 @@ impl Far {
             orphans: AtomicBool::new(granted.orphans),
             aside: AtomicBool::new(granted.aside),
             standing: Mutex::default(),
+            presenting: Mutex::default(),
         })
     }
 
@@ -134,7 +136,9 @@ impl Far {
 
     /// A line to the target, which has shown its key and admitted it. Blocks. -110 when nothing answers, -138 when the target
     /// has granted nothing, or no more.
-    pub fn dial(self: &Arc<Self>, cut: Arc<AtomicBool>) -> Result<(Arc<Line>, Stands), ApiError> {
+    pub fn dial(self: &Arc<Self>) -> Result<(Arc<Line>, Stands), ApiError> {
+        // One after the other: the target ends the lines that it is not told of.
+        let _turn = self.presenting.lock().unwrap_or_else(PoisonError::into_inner);
         let (stands, standing) = self.take_number()?;
         let present = Present { grant: self.grant.clone(), line: stands.number, standing, ends: false };
         let (tls, socket, admit) = self.present(&present, ADMIT)?;
@@ -145,7 +149,7 @@ impl Far {
             }
             Admit::Refused(error) => return Err(error),
         }
-        let line = Line::new(tls.into(), socket, cut).map_err(|error| self.lost(&error.into()))?;
+        let line = Line::new(tls.into(), socket).map_err(|error| self.lost(&error.into()))?;
         Ok((Arc::new(line), stands))
     }
 
@@ -197,8 +201,8 @@ impl Far {
             .map_err(|error| failed(std::io::Error::other(error).into()))?;
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|e| failed(e.into()))?;
         let called = runtime.block_on(async {
-            let socket = call(&addresses).await?;
             let talk = async {
+                let socket = call(&addresses).await?;
                 let name = ServerName::from(socket.peer_addr()?.ip());
                 let mut stream = TlsConnector::from(config).connect(name, socket).await?;
                 greet(&mut stream, Purpose::Data).await?;

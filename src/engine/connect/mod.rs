@@ -8,3 +8,5 @@ pub mod overlap;
 mod request;
 pub mod route;
 pub mod tdu;
+
+pub(in crate::engine) use request::own_target_address;

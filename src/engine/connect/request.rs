@@ -16,8 +16,8 @@ use crate::engine::settings::RemirrorKind;
 use crate::engine::{Engine, lock};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The null target's name in place of a machine's and an address.
@@ -66,31 +66,16 @@ impl Engine {
         // One at a time, so that two cannot take the same place.
         let turn = lock(&self.connecting);
         let route = Arc::new(self.route(&repset, rules, &spec.map, to, None)?);
-        let superseded = self.supersedes(&route.places().collect::<Vec<_>>())?;
         for notice in &route.notices {
             watch.event(Event::Notice(notice.clone()));
         }
-        if spec.dry_run {
-            drop(turn);
-            // The number that the connection would get is only for the log.
-            let plan = self.plan(self.next_id(), &repset, &target, &route, to)?;
-            return match mirror {
-                Some(mirror) => self.dry_run(&plan, mirror, None, watch),
-                None => Ok(Reply::DryRun { files: 0, bytes: 0 }),
-            };
-        }
         let statistics = match &spec.target {
-            ConnectTarget::Tdu { file } => Some(self.statistics_file(file.as_deref())?),
-            ConnectTarget::Machine(_) | ConnectTarget::Far { .. } => None,
+            ConnectTarget::Tdu { file } if !spec.dry_run => Some(self.statistics_file(file.as_deref())?),
+            _ => None,
         };
-        for notice in self.supersede(&superseded)? {
-            watch.event(Event::Notice(notice));
-        }
-
-        let handle = self.handle()?;
-        let id = self.take_id()?;
         let info = Info {
-            id,
+            // Taken when nothing else can be refused; the log of a dry run shows the number that comes next.
+            id: self.next_id(),
             repset: repset.clone(),
             target: target.clone(),
             target_address: target_address(to)?,
@@ -99,20 +84,28 @@ impl Engine {
             log_dir: shown(self.log_dir()),
             map: spec.map.clone(),
             far: far.clone(),
+            null: matches!(to, To::Null),
+            row: OnceLock::new(),
             statistics,
         };
+        if spec.dry_run {
+            drop(turn);
+            let plan = self.plan(&info, &route);
+            return match mirror {
+                Some(mirror) => self.dry_run(&plan, mirror, None, watch),
+                None => Ok(Reply::DryRun { files: 0, bytes: 0 }),
+            };
+        }
+
+        let handle = self.handle()?;
+        let id = self.take_id()?;
+        let info = Info { id, ..info };
         log_connect(&info, &route);
-        let means = Means {
-            runner: Arc::clone(&self.runner),
-            clock: Arc::clone(&self.clock),
-            counted: self.size_keeper(),
-            automatic: self.automatic(far.clone()),
-        };
-        let connection = Connection::open(info, Arc::clone(&route), means, &handle);
+        let plan = self.plan(&info, &route);
+        let connection = Connection::open(info, Arc::clone(&route), self.means(far.clone()), &handle);
         if let (Some(orphans), None) = (spec.orphans, &far) {
             self.orphans.store(orphans, Relaxed);
         }
-        let plan = self.plan(id, &repset, &target, &route, to)?;
         let order = mirror.map(|mirror| Order {
             kind: JobKind::Mirror(mirror),
             plan: plan.clone(),
@@ -121,7 +114,8 @@ impl Engine {
             shared: JobShared::new(),
         });
         // The null target is counted by mirrors alone.
-        let begun = if spec.replicate.unwrap_or(!matches!(to, To::Null)) {
+        let replicates = spec.replicate.unwrap_or(!matches!(to, To::Null));
+        let begun = if replicates {
             connection.replicate(Capture { plan, route, then: order }).map(Some)
         } else {
             order.map_or(Ok(()), |order| connection.start(order)).map(|()| None)
@@ -139,13 +133,32 @@ impl Engine {
             // What was asked for did not begin, so nothing of it stays.
             let _ = connection.close(true, Duration::ZERO, &());
             self.forget(id);
+            connection.info.give_grant_back();
             return Err(error);
+        }
+        if let Err(error) = self.keep_for_later(&connection.info, spec, replicates) {
+            watch.event(Event::Notice(format!(
+                "connection {id} will not be resumed when the service is started again: {error}"
+            )));
         }
         Ok(Reply::Connected(id))
     }
 
+    /// What a connection's task works with.
+    pub(in crate::engine) fn means(&self, far: Option<Arc<Far>>) -> Means {
+        Means {
+            runner: Arc::clone(&self.runner),
+            clock: Arc::clone(&self.clock),
+            counted: self.size_keeper(),
+            automatic: self.automatic(far),
+        }
+    }
+
     /// What a connection does by itself, as the settings say at the time.
-    fn automatic(&self, far: Option<Arc<Far>>) -> Arc<dyn Fn() -> Automatic + Send + Sync> {
+    pub(in crate::engine) fn automatic(
+        &self,
+        far: Option<Arc<Far>>,
+    ) -> Arc<dyn Fn() -> Automatic + Send + Sync> {
         let (settings, orphans) = (Arc::clone(&self.kept.settings), Arc::clone(&self.orphans));
         let orphans = move || far.as_ref().map_or_else(|| orphans.load(Relaxed), |far| far.removes_orphans());
         Arc::new(move || {
@@ -241,6 +254,7 @@ impl Engine {
             })
         };
         route.refuse_shared_places(others())?;
+        self.refuse_granted(&route.places().collect::<Vec<_>>())?;
         let shared: Vec<String> = others()
             .filter(|other| !other.repset.eq_ignore_ascii_case(repset))
             .filter_map(|o| route.shared_data(&o))
@@ -250,16 +264,9 @@ impl Engine {
     }
 
     /// What a job gets.
-    pub(in crate::engine) fn plan(
-        &self,
-        connection: ConnectionId,
-        repset: &str,
-        target: &str,
-        route: &Route,
-        to: To<'_>,
-    ) -> Result<JobPlan, ApiError> {
+    pub(in crate::engine) fn plan(&self, info: &Info, route: &Route) -> JobPlan {
         let mut settings = self.mirror_settings();
-        let sink = match to {
+        let sink = match info.to() {
             To::Here => Sink::Local,
             To::Null => Sink::Null,
             To::Far(far) => {
@@ -268,20 +275,20 @@ impl Engine {
                 Sink::Far(Arc::clone(far))
             }
         };
-        Ok(JobPlan {
-            connection,
-            repset: repset.to_owned(),
+        JobPlan {
+            connection: info.id,
+            repset: info.repset.clone(),
             rules: Arc::clone(&route.rules),
             paths: route.paths.clone(),
             settings,
             verify_log: self.kept.settings.verify_log(),
-            elsewhere: if let To::Null = to { Vec::new() } else { self.elsewhere(connection, repset) },
+            elsewhere: if info.null { Vec::new() } else { self.elsewhere(info.id, &info.repset) },
             forbidden: self.forbidden(),
             sink,
             source_name: self.source.clone(),
-            target_name: target.to_owned(),
-            target_address: crate::engine::connection::ip_words(&target_address(to)?),
-        })
+            target_name: info.target.clone(),
+            target_address: crate::engine::connection::ip_words(&info.target_address),
+        }
     }
 
     /// Does the target remove orphans in each mirror (ORP-03)?
@@ -311,10 +318,15 @@ impl Engine {
     }
 }
 
+/// Where this machine is a target.
+pub(in crate::engine) fn own_target_address() -> String {
+    format!("{}:{}", address::own_address(), address::DEFAULT_PORT)
+}
+
 /// `<ip>:<port>`, or `TDU`. -109 when the name of another machine is not known.
 fn target_address(to: To<'_>) -> Result<String, ApiError> {
     Ok(match to {
-        To::Here => format!("{}:{}", address::own_address(), address::DEFAULT_PORT),
+        To::Here => own_target_address(),
         To::Null => TDU.to_owned(),
         To::Far(far) => far.addresses()?.first().map(ToString::to_string).unwrap_or_default(),
     })

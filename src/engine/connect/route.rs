@@ -85,6 +85,22 @@ impl Route {
         Ok(route)
     }
 
+    /// A way as far as it is known while it cannot be gone: of a connection that is to go on later.
+    pub fn dormant(rules: Arc<RuleSet>, spec: &MapSpec, around: Circumstances<'_>) -> Route {
+        let roots = rules.roots();
+        let paths = match around.to {
+            To::Far(far) => granted_ways(&roots, &far.paths, around.ground.repset),
+            To::Here | To::Null => map(spec, &roots, around.ground),
+        };
+        let paths = paths.unwrap_or_default();
+        let mut targets = Vec::new();
+        if let (To::Here, Ok(mounts)) = (around.to, Mounts::read()) {
+            // Its places stay its own.
+            targets.extend(paths.iter().map_while(|mapping| Tree::look(&mapping.target, &mounts).ok()));
+        }
+        Route { rules, paths, sources: Vec::new(), targets, notices: Vec::new() }
+    }
+
     /// The engine's state is no place for a replica.
     fn refuse_own_directories(&self, own: &[PathBuf], mounts: &Mounts) -> Result<(), ApiError> {
         for (mapping, target) in self.paths.iter().zip(&self.targets) {

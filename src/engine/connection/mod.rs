@@ -20,7 +20,7 @@ use super::job::{JobKind, JobPlan, JobShared};
 use super::log::inherit_task;
 use crate::api::{ApiError, Code, ConnectionId, MapSpec, SetSize, Watch};
 use runner::JobRunner;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use task::Message;
 use tokio::runtime::Handle;
@@ -48,6 +48,10 @@ pub struct Info {
     pub map: MapSpec,
     /// None: the target is on this machine.
     pub far: Option<Arc<Far>>,
+    /// It leads to the null target.
+    pub null: bool,
+    /// Where it is kept for the next start of the service, once it is.
+    pub row: OnceLock<i64>,
     /// The null target's statistics (JOB-15).
     pub statistics: Option<super::connect::tdu::StatisticsFile>,
 }
@@ -57,8 +61,17 @@ impl Info {
     pub fn to(&self) -> To<'_> {
         match &self.far {
             Some(far) => To::Far(far),
-            None if self.statistics.is_some() => To::Null,
+            None if self.null => To::Null,
             None => To::Here,
+        }
+    }
+
+    /// The connection has ended for good: its target need not keep the place any more. Blocks for a few seconds at most.
+    pub fn give_grant_back(&self) {
+        let Some(far) = &self.far else { return };
+        if let Err(error) = far.withdraw() {
+            let Info { id, target, .. } = self;
+            tracing::warn!("{target} could not be told that connection {id} has ended: {error}");
         }
     }
 }
@@ -137,6 +150,12 @@ impl Connection {
     /// Stops, pauses or resumes. A stop returns once the job has ended, so that another can begin.
     pub fn steer(&self, work: Work, step: Step, watch: &dyn Watch) -> Result<(), ApiError> {
         self.ask(|answer| Message::Steer { work, step, answer }, watch)?
+    }
+
+    /// Says why it is not yet what it was before its service was started again; it is tried until it is. None: it is not tried any more.
+    pub fn resumes(&self, why: Option<String>) {
+        // One that has ended needs no word.
+        let _ = self.inbox.send(Message::Resumes(why));
     }
 
     /// Ends the connection: a running job is stopped; what it has sent is applied first, and what replication has queued

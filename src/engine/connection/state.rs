@@ -133,6 +133,8 @@ pub struct State {
     required: Option<String>,
     /// What happens next to what is required.
     pub remirror: Remirror,
+    /// It replicated before its service was started again, and shall: why it does not yet.
+    pub resumes: Option<String>,
     /// Changes that were still in the queue when the last replication ended.
     pub left: u64,
 }
@@ -165,6 +167,7 @@ impl State {
             mirrored: false,
             required: None,
             remirror: Remirror::ByHand,
+            resumes: None,
             left: 0,
         }
     }

@@ -53,6 +53,8 @@ pub(super) enum Message {
     Captures(Result<Arc<dyn Replication>, ApiError>),
     /// Replication has ended; false: something of it hangs.
     Unreplicated(bool),
+    /// See [`super::Connection::resumes`].
+    Resumes(Option<String>),
     /// Look at what replication says, and at the clock.
     Noticed,
 }
@@ -136,22 +138,11 @@ impl Task {
             }
         }
         self.write_statistics();
-        self.give_grant_back().await;
         // Waits see the connection gone before the one who closed it is answered.
         drop(self.publish);
         for answer in self.closes {
             // Nobody may be waiting any more.
             let _ = answer.send(());
-        }
-    }
-
-    /// The target need not keep the place any more.
-    async fn give_grant_back(&self) {
-        let Some(far) = self.info.far.clone() else { return };
-        let told = tokio::task::spawn_blocking(inherit(move || far.withdraw())).await;
-        if let Ok(Err(error)) = told {
-            let Info { id, target, .. } = &*self.info;
-            tracing::warn!("{target} could not be told that connection {id} has ended: {error}");
         }
     }
 
@@ -200,6 +191,7 @@ impl Task {
                     Box::new(move || reply(answer, result))
                 });
             }
+            Message::Resumes(why) => self.view.state.resumes = why,
             Message::Unreplicated(whole) => self.unreplicated(whole),
             Message::Noticed => {
                 let mut next = self.view.state.clone();
@@ -319,7 +311,7 @@ impl Task {
 
     fn spawn(&self, what: &str, work: impl FnOnce() + Send + 'static) -> Result<(), ApiError> {
         let thread = std::thread::Builder::new().name(format!("{what} {}", self.info.id));
-        thread.spawn(inherit(work)).map(drop).map_err(|error| no_thread(&error))
+        thread.spawn(inherit(work)).map(drop).map_err(|error| ApiError::no_thread(&error))
     }
 
     /// Takes the next state, and logs when the target's data state changed.
@@ -370,11 +362,6 @@ fn count(
 fn internal_error() -> ApiError {
     ApiError::new(Code::UnknownError, "an internal error stopped it")
         .help("standard error has the details; please report them")
-}
-
-fn no_thread(error: &std::io::Error) -> ApiError {
-    ApiError::new(Code::MemoryIsLow, format!("no thread could be started: {error}"))
-        .help("end other work on this machine and try again")
 }
 
 /// What was missed is still missed.

@@ -101,6 +101,7 @@ pub fn verdict(id: ConnectionId, state: &State, until: Until) -> Verdict {
     match (until, &state.running) {
         (Until::Mirror, Some(_)) => Verdict::NotYet,
         (Until::Mirror, None) => match &state.last {
+            None if state.resumes.is_some() => Verdict::NotYet,
             None => Verdict::Never(
                 ApiError::new(Code::MirrorIsNotRunning, format!("no mirror of connection {id} was started"))
                     .help(format!("MIRROR START {id} starts one")),

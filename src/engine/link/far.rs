@@ -5,14 +5,15 @@
 //! line is gone. The target's part, [`receive`], runs the applier itself. A line that is gone without an end cuts the target: it
 //! drops what it has not taken up yet, as the source will send anew whatever was not acknowledged.
 
-use super::{DEPTH, Frame, FramePool, Inlet, SourceEnd, TargetEnd};
-use crate::engine::log::inherit;
+use super::{Cut, DEPTH, Frame, FramePool, Inlet, Results, SourceEnd, Tap, TargetEnd};
+use crate::engine::log::{escape, inherit};
 use crate::sys;
 use crate::wire::data::{Channel, Ear, Heard, Line};
 use crate::wire::{Answer, Reader, WireError};
-use std::sync::atomic::Ordering::Relaxed;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
-use std::sync::{Arc, atomic::AtomicBool};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ const PARTING: Duration = Duration::from_secs(10);
 /// What carries the frames of a source's end.
 pub struct Carrier {
     line: Arc<Line>,
+    cut: Arc<Cut>,
     ops: Receiver<Frame>,
     answers: Answers,
     frames: FramePool,
@@ -34,8 +36,36 @@ struct Answers {
     results: Sender<Frame>,
 }
 
-/// The source's end of a line that stands.
-pub fn source(line: Arc<Line>) -> (SourceEnd, Carrier) {
+/// Tells the line what becomes of a channel's frames.
+struct Told(Arc<Line>, Channel);
+
+impl Tap for Told {
+    fn took(&self, len: usize) {
+        self.0.took(self.1, len);
+    }
+
+    fn left(&self) {
+        self.0.leave(self.1);
+    }
+}
+
+/// Breaks the line off when it is dropped, whatever has happened: the other end is not to wait for what does not come.
+struct BreaksOff(Arc<Line>);
+
+impl Drop for BreaksOff {
+    fn drop(&mut self) {
+        self.0.break_off();
+    }
+}
+
+fn breaks_off(line: &Arc<Line>) -> impl Fn() + Send + 'static {
+    let line = Arc::clone(line);
+    move || line.break_off()
+}
+
+/// The source's end of a line that stands. `cut`: once it is, the line is broken off.
+pub fn source(line: Arc<Line>, cut: Arc<Cut>) -> (SourceEnd, Carrier) {
+    cut.on_cut(breaks_off(&line));
     let (ops, ops_in) = sync_channel(DEPTH);
     let (listings, listings_in) = channel();
     let (sums, sums_in) = channel();
@@ -50,47 +80,44 @@ pub fn source(line: Arc<Line>) -> (SourceEnd, Carrier) {
         frames: frames.clone(),
         local: None,
     };
-    (end, Carrier { line, ops: ops_in, answers: Answers { listings, sums, results }, frames })
+    (end, Carrier { line, cut, ops: ops_in, answers: Answers { listings, sums, results }, frames })
 }
 
-/// What comes out here is told to the line.
 fn told(frames: Receiver<Frame>, line: &Arc<Line>, channel: Channel) -> Inlet {
-    let line = Arc::clone(line);
-    Inlet { frames, took: Some(Box::new(move |len| line.took(channel, len))) }
+    Inlet { frames, taps: Some(Box::new(Told(Arc::clone(line), channel))) }
 }
 
 /// Carries until the target has ended; blocks. The error: why it ended before its source did.
 pub fn carry(carrier: Carrier) -> Result<(), String> {
-    let Carrier { line, ops, answers, frames } = carrier;
+    let Carrier { line, cut, ops, answers, frames } = carrier;
+    let _guard = BreaksOff(Arc::clone(&line));
     let (sends, pool) = (Arc::clone(&line), frames.clone());
     // It ends when the source closes its end, which it does once it has heard that the target has ended: so that is not waited for.
     start("line out", move || {
-        let sent = send_all(&sends, Channel::Ops, &ops, &pool);
-        // A line that is gone is noticed by who hears.
-        if sends.is_cut() || sent.and_then(|()| sends.end(Ok(()))).is_err() {
-            sends.break_off();
+        // A line that is gone is noticed by who hears; a target that wants nothing more says why.
+        if send_all(&sends, Channel::Ops, &ops, &pool, &AtomicU64::new(0)).is_ok() {
+            let _ = sends.end(Ok(()));
         }
     })?;
     let mut ear = Ear::of(&line);
-    let ended = loop {
+    loop {
         let (to, frame) = match ear.hear(|| frames.take()) {
             Ok(Heard::Frame(Channel::Listings, frame)) => (&answers.listings, frame),
             Ok(Heard::Frame(Channel::Sums, frame)) => (&answers.sums, frame),
             Ok(Heard::Frame(Channel::Results, frame)) => (&answers.results, frame),
-            Ok(Heard::Frame(Channel::Ops, _)) => break Err("the target sent operations".to_owned()),
-            Ok(Heard::End(how)) => break how,
-            Err(_) if line.is_cut() => break Ok(()),
-            Err(error) => break Err(format!("the line to the target is lost: {error}")),
+            Ok(Heard::Frame(Channel::Ops, _)) => return Err("the target sent operations".to_owned()),
+            // They may go to a terminal.
+            Ok(Heard::End(how)) => return how.map_err(|words| escape(words.as_bytes())),
+            Err(_) if cut.is_cut() => return Ok(()),
+            Err(error) => return Err(format!("the line to the target is lost: {error}")),
         };
         // Who reads them would wait for those that do not come.
         if let Err(error) = validate(&frame) {
-            break Err(format!("what the target said is no answer: {error}"));
+            return Err(format!("what the target said is no answer: {error}"));
         }
         // Who wants no answers any more needs none.
         let _ = to.send(frame);
-    };
-    line.break_off();
-    ended
+    }
 }
 
 /// Reads all answers of a frame.
@@ -102,19 +129,25 @@ fn validate(frame: &[u8]) -> Result<(), WireError> {
     Ok(())
 }
 
-/// Runs a target at this end of a line; blocks until it has ended. `serve` is the applier.
+/// Runs a target at this end of a line; blocks until it has ended. `serve` is the applier. The error: it, or the source, did not come
+/// to a good end.
 pub fn receive<E: std::fmt::Display>(
     line: &Arc<Line>,
-    cut: Arc<AtomicBool>,
+    cut: Arc<Cut>,
     serve: impl FnOnce(TargetEnd) -> Result<(), E>,
 ) -> Result<(), String> {
+    let _guard = BreaksOff(Arc::clone(line));
+    cut.on_cut(breaks_off(line));
     let (ops, ops_in) = channel();
     let (listings, listings_in) = sync_channel(DEPTH);
     let (sums, sums_in) = sync_channel(DEPTH);
     let (results, results_in) = channel();
     let frames = FramePool::default();
+    let waiting = Arc::new(AtomicU64::new(0));
+    let results = Results { frames: results, waiting: Some((Arc::clone(&waiting), Arc::clone(&cut))) };
+    let ops_in = told(ops_in, line, Channel::Ops);
     let end = TargetEnd {
-        ops: told(ops_in, line, Channel::Ops),
+        ops: ops_in,
         listings,
         sums,
         results,
@@ -122,7 +155,7 @@ pub fn receive<E: std::fmt::Display>(
         local: None,
         cut: Arc::clone(&cut),
     };
-    let (hears, pool) = (Arc::clone(line), frames.clone());
+    let (hears, pool, cuts) = (Arc::clone(line), frames.clone(), Arc::clone(&cut));
     let (heard_all, all_heard) = channel::<()>();
     start("line in", move || {
         let mut ear = Ear::of(&hears);
@@ -137,7 +170,7 @@ pub fn receive<E: std::fmt::Display>(
             }
         }
         if ops.is_some() {
-            cut.store(true, Relaxed);
+            cuts.cut();
         }
         drop(heard_all);
     })?;
@@ -145,32 +178,38 @@ pub fn receive<E: std::fmt::Display>(
         [(Channel::Listings, listings_in), (Channel::Sums, sums_in), (Channel::Results, results_in)];
     let mut pumps = Vec::new();
     for (channel, outgoing) in outgoing {
-        let (sends, pool) = (Arc::clone(line), frames.clone());
-        let pump = start("line out", move || drop(send_all(&sends, channel, &outgoing, &pool)));
-        pumps.push(pump.inspect_err(|_| line.break_off())?);
+        let (sends, pool, waiting) = (Arc::clone(line), frames.clone(), Arc::clone(&waiting));
+        pumps.push(start("line out", move || drop(send_all(&sends, channel, &outgoing, &pool, &waiting)))?);
     }
-    let served = serve(end).map_err(|error| error.to_string());
+    let mut served = serve(end).map_err(|error| error.to_string());
     for pump in pumps {
         // A panic there has been reported by the runtime.
         let _ = pump.join();
+    }
+    if served.is_ok() && cut.is_cut() {
+        // Not all that came was applied.
+        served = Err("the line was cut".to_owned());
     }
     let _ = line.end(served.as_ref().copied().map_err(String::as_str));
     line.close();
     // The source closes it when it has heard that.
     let _ = all_heard.recv_timeout(PARTING);
-    line.break_off();
     served
 }
 
-/// Sends all that comes; the error: the line is gone.
+/// Sends all that comes; the error: the line is gone, or the other end wants none of it any more. `waiting` counts results.
 fn send_all(
     line: &Line,
     channel: Channel,
     frames: &Receiver<Frame>,
     pool: &FramePool,
-) -> std::io::Result<()> {
+    waiting: &AtomicU64,
+) -> io::Result<()> {
     for frame in frames {
         let sent = line.send(channel, &frame);
+        if channel == Channel::Results {
+            waiting.fetch_sub(Results::cost(&frame), Relaxed);
+        }
         pool.give(frame);
         sent?;
     }

@@ -7,11 +7,12 @@
 
 pub mod far;
 
+use crate::wire::{CONTENT_MAX, FRAME_FULL};
 use std::collections::HashMap;
 use std::fs::File;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{
-    Receiver, RecvError, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel,
+    Receiver, RecvError, RecvTimeoutError, SendError, Sender, SyncSender, TryRecvError, channel, sync_channel,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +22,9 @@ pub type Frame = Vec<u8>;
 
 /// Frames under way in one direction.
 const DEPTH: usize = 4;
+
+/// Most bytes of a frame whose memory is kept: a full one, and one operation more.
+const KEPT: usize = FRAME_FULL + 2 * CONTENT_MAX;
 
 /// The source's end.
 pub struct SourceEnd {
@@ -38,13 +42,12 @@ pub struct TargetEnd {
     pub ops: Inlet,
     pub listings: SyncSender<Frame>,
     pub sums: SyncSender<Frame>,
-    /// Unbounded, as the source may be waiting to send when the target has to say that something failed; there are never
-    /// more results than operations under way.
-    pub results: Sender<Frame>,
+    /// Never waits, as the source may be waiting to send when the target has to say that something failed.
+    pub results: Results,
     pub frames: FramePool,
     pub local: Option<LocalFiles>,
-    /// Set: the line is cut, what is still under way is dropped (DISCONNECT DISCARD).
-    pub cut: Arc<AtomicBool>,
+    /// The line is cut: what is still under way is dropped (DISCONNECT DISCARD).
+    pub cut: Arc<Cut>,
 }
 
 /// Makes the two ends. `local`: content may be copied inside the kernel.
@@ -64,26 +67,113 @@ pub fn pair(local: bool) -> (SourceEnd, TargetEnd) {
             frames: frames.clone(),
             local: local.clone(),
         },
-        TargetEnd { ops: ops_in.into(), listings, sums, results, frames, local, cut: Arc::default() },
+        TargetEnd {
+            ops: ops_in.into(),
+            listings,
+            sums,
+            results: Results { frames: results, waiting: None },
+            frames,
+            local,
+            cut: Arc::default(),
+        },
     )
 }
 
-/// Where frames come out. A line to another machine hears of each that is taken out, so that its other end sends more.
+/// Whether a link is cut. Cheap to look at; a line to another machine is told at once.
+#[derive(Default)]
+pub struct Cut {
+    set: AtomicBool,
+    told: Mutex<Vec<Box<dyn Fn() + Send>>>,
+}
+
+impl std::fmt::Debug for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cut({})", self.is_cut())
+    }
+}
+
+impl Cut {
+    /// What is under way is dropped, and nobody waits for the other end any more.
+    pub fn cut(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        self.set.store(true, Relaxed);
+        told.drain(..).for_each(|tell| tell());
+    }
+
+    pub fn is_cut(&self) -> bool {
+        self.set.load(Relaxed)
+    }
+
+    /// Calls back when it is cut, at once if it is already. The callback does not block.
+    pub fn on_cut(&self, tell: impl Fn() + Send + 'static) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_cut() {
+            return tell();
+        }
+        told.push(Box::new(tell));
+    }
+}
+
+/// Most bytes of results that may wait for a source on another machine. There are as many as operations under way, unless it does
+/// not read them.
+const RESULTS_WAIT: u64 = 64 << 20;
+
+/// Where a target's results go.
+pub struct Results {
+    frames: Sender<Frame>,
+    /// Bytes that wait, and whom to cut when they are too many; None inside one process.
+    waiting: Option<(Arc<AtomicU64>, Arc<Cut>)>,
+}
+
+impl Results {
+    /// The error: the source is gone.
+    pub fn send(&self, frame: Frame) -> Result<(), SendError<Frame>> {
+        if let Some((waiting, cut)) = &self.waiting {
+            let cost = Self::cost(&frame);
+            if waiting.fetch_add(cost, Relaxed) > RESULTS_WAIT && !cut.is_cut() {
+                tracing::warn!("A source does not read what it is told, and is cut off");
+                cut.cut();
+            }
+        }
+        self.frames.send(frame)
+    }
+
+    fn cost(frame: &Frame) -> u64 {
+        frame.len() as u64 + 64
+    }
+}
+
+/// Where frames come out. A line to another machine hears of each that is taken out, so that its other end sends more, and when
+/// nobody wants them any more.
 pub struct Inlet {
     frames: Receiver<Frame>,
-    took: Option<Box<dyn Fn(usize) + Send>>,
+    taps: Option<Box<dyn Tap>>,
+}
+
+/// Hears what becomes of an inlet's frames.
+trait Tap: Send {
+    fn took(&self, len: usize);
+    fn left(&self);
 }
 
 impl From<Receiver<Frame>> for Inlet {
     fn from(frames: Receiver<Frame>) -> Self {
-        Inlet { frames, took: None }
+        Inlet { frames, taps: None }
+    }
+}
+
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        if let Some(taps) = &self.taps {
+            taps.left();
+        }
     }
 }
 
 impl Inlet {
     fn out(&self, frame: Frame) -> Frame {
-        if let Some(took) = &self.took {
-            took(frame.len());
+        if let Some(taps) = &self.taps {
+            taps.took(frame.len());
         }
         frame
     }
@@ -127,8 +217,11 @@ impl FramePool {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// Gives a frame back.
+    /// Gives a frame back. One that is far larger than usual is not kept.
     pub fn give(&self, mut frame: Frame) {
+        if frame.capacity() > KEPT {
+            return;
+        }
         frame.clear();
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < 4 * DEPTH {

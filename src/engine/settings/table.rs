@@ -166,7 +166,7 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Obsolete, has no effect any more";
     ClientLogName: Linux, Unspecified, "-", "-", "-", "-", "-", Unspecified, None("obsolete in the product"),
         "Obsolete, has no effect any more";
-    ConnectionFile: Both, FileName, "file name", "-", "-", "any valid file name", "connect.sts", No, Later("connections kept across restarts"),
+    ConnectionFile: Both, FileName, "file name", "-", "-", "any valid file name", "connect.sts", No, Acts,
         "Database file holding the connections";
     DataPath: Both, Path, "path", "-", "-", "any valid path", "installation directory", No, Acts,
         "Directory of the database files for file attributes, protected data sets, connections and schedules";

@@ -305,6 +305,11 @@ impl Settings {
         self.path("DataPath")
     }
 
+    /// The database of the connections that go on after a restart.
+    pub fn connection_file(&self) -> PathBuf {
+        self.data_path().join(self.text("ConnectionFile"))
+    }
+
     /// The database of the replication sets.
     pub fn repset_database(&self) -> PathBuf {
         self.data_path().join(self.text("RepSetDBName"))

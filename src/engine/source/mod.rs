@@ -84,7 +84,7 @@ pub fn run(
     if clean {
         let survey = |way| mirror::survey(plan, shared, way, true, &mut |_, _, _| {});
         let outcome = over(plan, shared, follow, survey);
-        if outcome.fatal.is_some() || outcome.stopped || !outcome.failures.is_empty() {
+        if !outcome.complete || outcome.stopped {
             return outcome;
         }
         shared.counters.restart();
@@ -125,7 +125,7 @@ fn over(
     let Some(follow) = follow else { return with_target(plan, shared, |end| job(Way::own(end))) };
     let (common, end) = match follow.job() {
         Ok(end) => end,
-        Err(error) => return refused(broken(&format!("the target cannot be reached: {error}"))),
+        Err(error) => return refused(error),
     };
     let JobEnd { emitter, listings, sums, results, frames } = end;
     let outcome = job(Way { emitter, gate: Gate::Follow(common), listings, sums, results, frames });
@@ -144,7 +144,7 @@ fn with_target(plan: &JobPlan, shared: &JobShared, job: impl FnOnce(SourceEnd) -
             std::thread::Builder::new().name("target".to_string()).spawn_scoped(scope, inherit(serve));
         let server = match server {
             Ok(server) => server,
-            Err(error) => return refused(broken(&format!("no thread for the target: {error}"))),
+            Err(error) => return refused(ApiError::no_thread(&error)),
         };
         let mut outcome = job(source_end);
         match server.join() {

@@ -3,19 +3,18 @@
 use super::null;
 use crate::api::ApiError;
 use crate::engine::job::{JobPlan, Sink};
-use crate::engine::link::{self, SourceEnd, far};
+use crate::engine::link::{self, Cut, SourceEnd, far};
 use crate::engine::target;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// Runs the target's end; blocks until it has ended. The error: why it ended before its source did.
 pub(super) type Serve = Box<dyn FnOnce() -> Result<(), String> + Send>;
 
-/// The source's end of a new link, and what serves the other. `cut`: once it is set, what is under way is dropped.
-pub(super) fn reach(plan: &JobPlan, cut: Arc<AtomicBool>) -> Result<(SourceEnd, Serve), ApiError> {
+/// The source's end of a new link, and what serves the other. `cut`: when it is, what is under way is dropped.
+pub(super) fn reach(plan: &JobPlan, cut: Arc<Cut>) -> Result<(SourceEnd, Serve), ApiError> {
     if let Sink::Far(machine) = &plan.sink {
-        let (line, standing) = machine.dial(cut)?;
-        let (end, carrier) = far::source(line);
+        let (line, standing) = machine.dial()?;
+        let (end, carrier) = far::source(line, cut);
         return Ok((
             end,
             Box::new(move || {

@@ -116,6 +116,54 @@ fn open_root(plan: &JobPlan, number: u16, source: &Path, target: &Path) -> io::R
     }
 }
 
+impl Root {
+    /// The directory of a place below the root, and whether it belongs to the set or only leads to what does. None: the place, which
+    /// is that of a name in it if there is one, is nothing that a walk would meet. Links are not followed.
+    pub(super) fn reach(&self, plan: &JobPlan, path: &[u8], name: &[u8]) -> io::Result<Option<(Dir, bool)>> {
+        let mut dir = self.dir.again()?;
+        if let Some(only) = &self.only {
+            let own = path.is_empty() && (name.is_empty() || name == only.as_slice());
+            return Ok(own.then_some((dir, false)));
+        }
+        let (mut rules, mut included) = (self.rules.clone(), self.included);
+        let mut above = None;
+        let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+        for part in std::iter::once(None).chain(parts.map(Some)) {
+            if let Some(part) = part {
+                match rules.as_ref().map(|rules| rules.dir(part)) {
+                    Some(DirDecision::Enter { included: own, rules: below }) => {
+                        (rules, included) = (Some(below), own);
+                    }
+                    _ => return Ok(None),
+                }
+                dir = dir.dir(&sys::c_string(part)?)?;
+            }
+            let stat = Stat::of(&dir)?;
+            if plan.forbidden.contains(&stat.id()) || (above != Some(stat.dev) && is_pseudo(&dir)) {
+                return Ok(None);
+            }
+            above = Some(stat.dev);
+        }
+        let of_others = |path: &[u8], directory| {
+            let path = source_path(&self.path, path, b"");
+            plan.sent_by(Path::new(OsStr::from_bytes(&path)), directory).is_some()
+        };
+        let belongs = match name {
+            [] => true,
+            name => {
+                rules.is_some_and(|rules| rules.file(name))
+                    && unfinished_by(name).is_none()
+                    && !of_others(&join(path, name), false)
+            }
+        };
+        Ok((belongs && !of_others(path, true)).then_some((dir, included)))
+    }
+}
+
+fn is_pseudo(dir: &Dir) -> bool {
+    sys::file_system_magic(dir).is_ok_and(|magic| pseudo_magic(magic).is_some())
+}
+
 /// A directory that is being walked.
 struct Level<'p> {
     folder: Arc<Folder>,

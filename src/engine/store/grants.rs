@@ -2,7 +2,7 @@
 
 use super::database::Database;
 use super::{Store, StoreError};
-use crate::api::ApiError;
+use crate::api::{ApiError, RootKind};
 use crate::wire::tls::Fingerprint;
 use rusqlite::{Connection, params};
 use std::ffi::OsString;
@@ -31,24 +31,33 @@ pub struct GrantedPlace {
     pub target: PathBuf,
     /// Where that lay when it was granted, without links. A link that is put into it later leads nowhere.
     pub real: PathBuf,
+    /// What the source said that it is.
+    pub kind: RootKind,
 }
 
 impl Store {
     /// All that were made and not taken back.
     pub fn grants(&self) -> Result<Vec<Grant>, ApiError> {
-        Ok(self.lock().database.read(read)?)
+        Ok(self.lock().database.read(|connection| read(connection, None))?)
     }
 
-    /// Keeps a new one.
-    pub fn keep_grant(&self, grant: &Grant) -> Result<(), ApiError> {
+    /// The one of this name.
+    pub fn grant(&self, id: &str) -> Result<Option<Grant>, ApiError> {
+        Ok(self.lock().database.read(|connection| read(connection, Some(id)))?.pop())
+    }
+
+    /// Keeps a new one, in place of these.
+    pub fn keep_grant(&self, grant: &Grant, superseded: &[Grant]) -> Result<(), ApiError> {
         Ok(self.lock().database.write(|connection| {
+            superseded.iter().try_for_each(|old| remove(connection, &old.id).map(drop))?;
             let Grant { id, key, source, repset, made_ms, places } = grant;
             connection.execute(
                 "INSERT INTO data_grant (id, key, source, repset, made) VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![id, key.to_string(), source, repset, made_ms],
             )?;
             let mut insert = connection.prepare_cached(
-                "INSERT INTO data_grant_place (data_grant, place, source, target, real) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO data_grant_place (data_grant, place, source, target, real, kind)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?;
             for (at, place) in places.iter().enumerate() {
                 let bytes = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
@@ -57,7 +66,8 @@ impl Store {
                     at as i64,
                     bytes(&place.source),
                     bytes(&place.target),
-                    bytes(&place.real)
+                    bytes(&place.real),
+                    number(place.kind)
                 ])?;
             }
             Ok(())
@@ -66,28 +76,43 @@ impl Store {
 
     /// False: there is none of that name.
     pub fn remove_grant(&self, id: &str) -> Result<bool, ApiError> {
-        let remove = |connection: &Connection| {
-            connection.execute("DELETE FROM data_grant WHERE id = ?1", [id]).map(|count| count > 0)
-        };
-        Ok(self.lock().database.write(remove)?)
+        Ok(self.lock().database.write(|connection| remove(connection, id))?)
     }
 }
 
-fn read(connection: &Connection) -> rusqlite::Result<Vec<Grant>> {
-    let mut statement = connection
-        .prepare_cached("SELECT id, key, source, repset, made FROM data_grant ORDER BY made, id")?;
+fn remove(connection: &Connection, id: &str) -> rusqlite::Result<bool> {
+    Ok(connection.execute("DELETE FROM data_grant WHERE id = ?1", [id])? > 0)
+}
+
+const KINDS: [RootKind; 3] = [RootKind::Directory, RootKind::File, RootKind::Missing];
+
+fn number(kind: RootKind) -> usize {
+    KINDS.iter().position(|known| *known == kind).unwrap_or_default()
+}
+
+/// All, or the one of this name.
+fn read(connection: &Connection, id: Option<&str>) -> rusqlite::Result<Vec<Grant>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, key, source, repset, made FROM data_grant
+         WHERE ?1 IS NULL OR id = ?1 ORDER BY made, id",
+    )?;
     let mut of_place = connection.prepare_cached(
-        "SELECT source, target, real FROM data_grant_place WHERE data_grant = ?1 ORDER BY place",
+        "SELECT source, target, real, kind FROM data_grant_place WHERE data_grant = ?1 ORDER BY place",
     )?;
     let mut grants = Vec::new();
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query([id])?;
     while let Some(row) = rows.next()? {
         // A key that cannot be read opens nothing.
         let Ok(key) = row.get::<_, String>(1)?.parse() else { continue };
         let id: String = row.get(0)?;
         let path = |bytes: Vec<u8>| PathBuf::from(OsString::from_vec(bytes));
         let places = of_place.query_map([&id], |row| {
-            Ok(GrantedPlace { source: path(row.get(0)?), target: path(row.get(1)?), real: path(row.get(2)?) })
+            Ok(GrantedPlace {
+                source: path(row.get(0)?),
+                target: path(row.get(1)?),
+                real: path(row.get(2)?),
+                kind: KINDS.get(row.get::<_, usize>(3)?).copied().unwrap_or(RootKind::Directory),
+            })
         })?;
         let places = places.collect::<rusqlite::Result<_>>()?;
         grants.push(Grant {
@@ -135,15 +160,19 @@ mod tests {
                 source: "/a".into(),
                 target: "/b".into(),
                 real: OsString::from_vec(vec![b'/', 0xff]).into(),
+                kind: RootKind::Missing,
             }],
         };
         let store = Store::open(&path).unwrap();
-        store.keep_grant(&grant("1")).unwrap();
-        store.keep_grant(&grant("2")).unwrap();
-        assert!(store.keep_grant(&grant("2")).is_err());
+        store.keep_grant(&grant("0"), &[]).unwrap();
+        store.keep_grant(&grant("1"), &[grant("0")]).unwrap();
+        store.keep_grant(&grant("2"), &[]).unwrap();
+        assert!(store.keep_grant(&grant("2"), &[grant("1")]).is_err(), "and nothing is removed");
         drop(store);
         let store = Store::open(&path).unwrap();
         assert_eq!(store.grants().unwrap(), [grant("1"), grant("2")]);
+        assert_eq!(store.grant("2").unwrap(), Some(grant("2")));
+        assert_eq!(store.grant("0").unwrap(), None);
         assert!(store.remove_grant("1").unwrap());
         assert!(store.remove_grant("2").unwrap() && !store.remove_grant("2").unwrap());
         assert_eq!(store.grants().unwrap(), []);

@@ -11,11 +11,14 @@ mod database;
 mod error;
 mod grants;
 mod membership;
+mod sqlite;
+mod surviving;
 mod text;
 
 pub use error::StoreError;
 pub use grants::{Grant, GrantedPlace};
 pub(super) use membership::judge;
+pub use surviving::{Survivor, Survivors};
 
 use super::repset::{RuleSet, check_name, describe, normalise_rule_path};
 use crate::api::{ApiError, Belongs, ConnectionId, RepsetDetail, RepsetLine, Rule, Saved, SetSize};

@@ -16,7 +16,6 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -197,7 +196,7 @@ impl Applier {
     }
 
     pub(super) fn is_cut(&self) -> bool {
-        self.gone || self.end.cut.load(Relaxed)
+        self.gone || self.end.cut.is_cut()
     }
 
     /// The next operations: those that waited, then those of the source. While nothing is held back and no file is open from
@@ -545,6 +544,10 @@ impl Applier {
         }
         self.wanted.attributes = attributes;
         self.wanted.xattrs = xattrs;
+        let most = self.policy.confined.as_ref().map_or(usize::MAX, Vec::len);
+        if roots.len() > most {
+            return Err(WireError::Invalid("number of roots: so many were not granted"));
+        }
         let opened = roots.iter().map(|(path, only)| Root::new(&self.policy, path, *only));
         self.roots = opened.collect::<Option<_>>().ok_or(WireError::Invalid("root: it was not granted"))?;
         self.one_name = self.policy.confined.is_some() && self.roots.iter().any(|root| root.only.is_some());

@@ -241,9 +241,6 @@ fn open_in_place(place: &Place, name: &CStr, mode: FileMode) -> io::Result<File>
         other => other?,
     };
     let stat = Stat::of(&file)?;
-    if stat.kind != FileKind::File {
-        return Err(io::Error::from_raw_os_error(libc::EISDIR));
-    }
     if is_shared(mode, &stat) {
         return Err(shared());
     }

@@ -27,6 +27,7 @@ pub use remove::remove_tree;
 
 use super::queue::{Disk, SegmentFs};
 use super::settings::{MirrorSettings, QueueSettings};
+use crate::api::RootKind;
 use crate::wire::WireError;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,6 +65,9 @@ pub struct Policy {
 pub struct Confined {
     pub told: PathBuf,
     pub real: PathBuf,
+    /// What it was when it was granted: a directory is never named as an entry of the one above it, which could be put in its place,
+    /// and a file never as a directory.
+    pub kind: RootKind,
 }
 
 impl Policy {

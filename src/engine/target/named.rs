@@ -213,11 +213,11 @@ pub(super) fn copy(
     wanted: &Wanted,
     name: &CStr,
 ) -> io::Result<()> {
-    let source = from_dir.read(from)?;
+    let source = from_dir.regular(from).map_err(|error| match error.raw_os_error() {
+        Some(libc::EISDIR | libc::ELOOP) => io::Error::from_raw_os_error(libc::EXDEV),
+        _ => error,
+    })?;
     let stat = Stat::of(&source)?;
-    if stat.kind != FileKind::File {
-        return Err(io::Error::from_raw_os_error(libc::EXDEV));
-    }
     let xattrs = sys::xattrs_of_open(source.as_fd(), wanted.root)?;
     let mut aside = Aside::make(place, wanted.first_mode(&stat.meta))?;
     let fill = || {

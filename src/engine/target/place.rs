@@ -1,6 +1,7 @@
 //! The roots of a connection on the target, and the directory that operations are about.
 
 use super::Policy;
+use crate::api::RootKind;
 use crate::sys::{self, Dir};
 use crate::wire::NAME_MAX;
 use std::ffi::{CStr, CString, OsStr};
@@ -29,11 +30,14 @@ impl Root {
             let path = policy.base.join(below);
             return Some(Self { path, only: only.map(<[u8]>::to_vec), straight: false, dir: None });
         };
+        let granted = |told: &Path, never: RootKind| {
+            let place = confined.iter().find(|place| place.told == told)?;
+            (place.kind != never).then_some(&place.real)
+        };
         let (path, only) = match only {
-            None => (confined.iter().find(|place| place.told == path)?.real.clone(), None),
+            None => (granted(path, RootKind::File)?.clone(), None),
             Some(only) => {
-                let told = path.join(OsStr::from_bytes(only));
-                let real = &confined.iter().find(|place| place.told == told)?.real;
+                let real = granted(&path.join(OsStr::from_bytes(only)), RootKind::Directory)?;
                 let same = real.file_name()?.as_bytes() == only;
                 (real.parent().filter(|_| same)?.to_owned(), Some(only.to_vec()))
             }

@@ -3,7 +3,7 @@
 use super::place::Place;
 use crate::engine::blocks_together;
 use crate::engine::link::{Frame, FramePool, LocalFiles};
-use crate::sys::{self, FileKind, Stat};
+use crate::sys;
 use crate::wire::{Answer, SUM_LEN};
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -31,15 +31,7 @@ pub(super) enum Asked {
 
 /// Opens a file for reading.
 pub(super) fn open(place: &Place, name: &CStr) -> io::Result<File> {
-    // Not even opened: a device may do something when it is.
-    if place.dir.stat(name)?.kind != FileKind::File {
-        return Err(io::Error::from_raw_os_error(libc::EISDIR));
-    }
-    let file = place.dir.read(name)?;
-    if Stat::of(&file)?.kind != FileKind::File {
-        return Err(io::Error::from_raw_os_error(libc::EISDIR));
-    }
-    Ok(file)
+    place.dir.regular(name)
 }
 
 /// Answers in the order of the questions until they end or the source has gone.

@@ -104,7 +104,7 @@ fn discard_tells_the_job() {
     bench.mirroring();
     let shared = bench.shared(ONE);
     bench.ask(Request::Disconnect { connection: ONE, discard: true }).unwrap();
-    assert!(shared.stopped() && shared.discarding().load(Relaxed));
+    assert!(shared.stopped() && shared.discarding().is_cut());
 }
 
 #[test]

@@ -68,6 +68,9 @@ impl State {
             Some(replication) => Stage::On(replication),
             None => Stage::Off,
         };
+        if let Stage::On(_) = self.stage {
+            self.resumes = None;
+        }
         self.whole &= matches!(self.stage, Stage::Off);
         (self.mirrored, self.required) = (false, None);
         self.settle();
@@ -129,7 +132,8 @@ impl State {
     /// Replication Status (29.1).
     pub fn replication_word(&self) -> &'static str {
         let Some(shared) = self.stage.shared() else {
-            return if matches!(self.stage, Stage::Starting) { "Pending" } else { "Stopped" };
+            let begins = matches!(self.stage, Stage::Starting) || self.resumes.is_some();
+            return if begins { "Pending" } else { "Stopped" };
         };
         let queued = shared.ops_queued.load(Relaxed) > 0;
         let mirrors = self.running.as_ref().is_some_and(|running| running.over_stream);
@@ -151,6 +155,11 @@ impl State {
         let id = self.id;
         if let Some(hold) = self.stage.shared().and_then(ReplicationShared::hold) {
             return Some(hold.words(id));
+        }
+        if let Some(why) = &self.resumes {
+            return Some(format!(
+                "it is to go on as before the service was started again: {why}; it is tried again by itself"
+            ));
         }
         let why = self.required()?;
         Some(match self.remirror {
@@ -175,6 +184,7 @@ impl State {
         let shared = match &self.stage {
             Stage::On(replication) => replication.shared(),
             Stage::Starting => return Some(Obstacle::Passing),
+            Stage::Off if self.resumes.is_some() => return Some(Obstacle::Passing),
             Stage::Off | Stage::Stopping(_) => {
                 return standing(
                     Code::ConnectionIsNotReplicating,

@@ -1,6 +1,6 @@
 //! What is sent after the walk: what failed and may succeed now, what a verification found, what had to wait for orphans.
 
-use super::super::folder::Folder;
+use super::super::folder::{Folder, OwnMeta};
 use super::super::report::Spot;
 use super::super::walk::Visit;
 use super::Failed;
@@ -91,17 +91,19 @@ impl Mirror<'_> {
     /// Sends one thing whole, outside the walk.
     pub(super) fn resend(&mut self, spot: &Spot) -> Result<(), Failed> {
         let Some(root) = self.roots.iter().find(|root| root.number == spot.root) else { return Ok(()) };
-        let dir = Arc::new(root.dir.descend(&sys::c_string(&spot.path)?)?);
+        // The target may have named it, and is believed nothing: what does not belong to the set is not sent.
+        let Some((dir, included)) = root.reach(self.plan, &spot.path, &spot.name)? else { return Ok(()) };
+        let dir = Arc::new(dir);
         let stat = Stat::of(&*dir)?;
         let xattrs = if self.plan.settings.extended_attributes {
             sys::xattrs_of_open(dir.as_fd(), self.as_root)?
         } else {
             Xattrs::default()
         };
-        let own = if root.only.is_some() {
-            super::super::folder::OwnMeta::Never
-        } else {
-            super::super::folder::OwnMeta::Always
+        let own = match (included, root.only.is_some()) {
+            (true, _) => OwnMeta::Always,
+            (false, false) => OwnMeta::WhenMade,
+            (false, true) => OwnMeta::Never,
         };
         let folder = Folder::new(spot.root, spot.path.clone(), &stat, xattrs, None, own);
         folder.found();

@@ -3,14 +3,13 @@
 
 use super::super::emit::{Emitter, REPLICATIONS};
 use super::super::reach::reach;
+use crate::api::{ApiError, Code};
 use crate::engine::job::JobPlan;
-use crate::engine::link::{Frame, FramePool, Inlet, SourceEnd};
+use crate::engine::link::{Cut, Frame, FramePool, Inlet, SourceEnd};
 use crate::engine::log::inherit;
 use crate::wire::{Answer, Op, Reader};
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -57,8 +56,8 @@ pub(in crate::engine::source) struct Line {
     pub(super) emitter: Arc<Emitter>,
     frames: FramePool,
     routes: Arc<Mutex<Routes>>,
-    /// Set: what is under way is dropped.
-    cut: Arc<AtomicBool>,
+    /// When it is cut, what is under way is dropped.
+    cut: Arc<Cut>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -74,10 +73,9 @@ impl Line {
         plan: &JobPlan,
         roots: &[(PathBuf, Option<Vec<u8>>)],
         hears: Arc<dyn Hears>,
-    ) -> io::Result<Line> {
-        let cut = Arc::new(AtomicBool::new(false));
-        let (source, serve) =
-            reach(plan, Arc::clone(&cut)).map_err(|error| io::Error::other(error.message))?;
+    ) -> Result<Line, ApiError> {
+        let cut = Arc::new(Cut::default());
+        let (source, serve) = reach(plan, Arc::clone(&cut))?;
         let SourceEnd { ops, listings, sums, results, frames, local: files } = source;
         let emitter = Arc::new(Emitter::new(ops, frames.clone(), files));
         let routes = Arc::new(Mutex::new(Routes::default()));
@@ -130,7 +128,7 @@ impl Line {
         let mut emit = emitter.lock();
         let sent = emit.push(&op).and_then(|()| emit.flush());
         drop(emit);
-        sent.map_err(io::Error::other)?;
+        sent.map_err(|error| ApiError::new(Code::ConnectionFailed, error.to_string()))?;
         Ok(Line { emitter, frames, routes, cut, threads: Mutex::new(threads) })
     }
 
@@ -161,21 +159,23 @@ impl Line {
 
     /// Ends the stream: the target applies what was sent, unless it is cut.
     pub(super) fn close(&self, cut: bool) {
-        self.cut.store(cut, Relaxed);
+        if cut {
+            self.cut.cut();
+        }
         self.emitter.lock().close();
     }
 
     /// The same without waiting for a target that reads nothing; false: to be called again.
     pub(super) fn try_close(&self, cut: bool) -> bool {
         if cut {
-            self.cut.store(true, Relaxed);
+            self.cut.cut();
         }
         self.emitter.try_close()
     }
 
     /// Ends the stream in the midst of what is under way.
     pub(super) fn cut(&self) {
-        self.cut.store(true, Relaxed);
+        self.cut.cut();
         self.emitter.lock().drop_all();
     }
 
@@ -197,12 +197,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Starts a thread that writes to this engine's log.
-pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(inherit(work))
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ApiError> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(inherit(work));
+    spawned.map_err(|error| ApiError::no_thread(&error))
 }
 
 /// The same for one that a change passes through on its way to the target.
-pub(super) fn spawn_prompt(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+pub(super) fn spawn_prompt(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, ApiError> {
     spawn(name, move || {
         // Without it changes arrive later when the machine is busy.
         let _ = crate::sys::hurry();

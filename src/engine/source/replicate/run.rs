@@ -163,7 +163,7 @@ impl Follow {
         common: Arc<Common>,
         targets: Vec<(PathBuf, Option<Vec<u8>>)>,
         above: HashSet<Key>,
-    ) -> io::Result<Follow> {
+    ) -> Result<Follow, ApiError> {
         let live = Self::connect(&common, &targets)?;
         let looking = Arc::clone(&common);
         let looker = spawn_prompt("look", move || {
@@ -184,7 +184,7 @@ impl Follow {
     }
 
     /// Opens the stream and starts the threads that send over it.
-    fn connect(common: &Arc<Common>, targets: &[(PathBuf, Option<Vec<u8>>)]) -> io::Result<Live> {
+    fn connect(common: &Arc<Common>, targets: &[(PathBuf, Option<Vec<u8>>)]) -> Result<Live, ApiError> {
         let (alive, holding) = (common.new_line(), AtomicBool::new(false));
         let opened = Self::open(common, targets, (Arc::clone(&alive), holding));
         // One that did not come to be is not waited for.
@@ -195,7 +195,7 @@ impl Follow {
         common: &Arc<Common>,
         targets: &[(PathBuf, Option<Vec<u8>>)],
         (alive, holding): (Arc<AtomicBool>, AtomicBool),
-    ) -> io::Result<Live> {
+    ) -> Result<Live, ApiError> {
         let ears =
             Arc::new(Ears { common: Arc::clone(common), bulk: Mutex::new(Weak::new()), alive, holding });
         let line = Arc::new(Line::open(&common.plan, targets, Arc::clone(&ears) as Arc<dyn Hears>)?);
@@ -210,7 +210,7 @@ impl Follow {
     }
 
     /// The gate and the stream for a mirror or verification. A stream that has ended is opened anew.
-    pub(in crate::engine::source) fn job(&self) -> io::Result<(Arc<Common>, JobEnd)> {
+    pub(in crate::engine::source) fn job(&self) -> Result<(Arc<Common>, JobEnd), ApiError> {
         let mut live = lock(&self.live);
         if !self.common.is_line_alive() {
             // It may have ended just when a mirror had begun to make good what an earlier one lost.

@@ -85,11 +85,7 @@ pub(super) fn follow(
     );
     let targets = target_roots(plan, roots);
     let common = Arc::new(Common::new(plan.clone(), places, model, queue, capture, shared));
-    let follow = Follow::start(common, targets, above).map_err(|error| {
-        ApiError::new(Code::MemoryIsLow, format!("no thread could be started: {error}"))
-            .help("end other work on this machine and try again")
-    })?;
-    Ok(Arc::new(follow))
+    Ok(Arc::new(Follow::start(common, targets, above)?))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ApiError {

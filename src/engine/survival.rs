@@ -1,0 +1,206 @@
+//! Connections that outlive their service (architecture.md 6, CNX-01, FBK-03): each is kept when it is made and forgotten when it is
+//! disconnected. When the service is started again they are there at once, with numbers from 1 in the order in which they were made,
+//! and those that replicated go on as soon as their source and target can be reached: capture begins, then the mirror that
+//! `AutoRemirror` says.
+
+use super::connect::far::Far;
+use super::connect::mapping::{Ground, shown};
+use super::connect::own_target_address;
+use super::connect::route::{Circumstances, Route, To};
+use super::connection::{Begun, Capture, Connection, Info, Order, Stage};
+use super::job::{JobKind, JobShared};
+use super::log::inherit;
+use super::repset::RuleSet;
+use super::store::{Survivor, Survivors};
+use super::{Engine, lock};
+use crate::api::{ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+/// How often who waits to try again looks whether the engine is still there.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// For a service: connections are kept from now on, and those of before are there again. Once. An error for a file of
+    /// connections that cannot be used; it is left as it is.
+    pub fn resume_connections(self: &Arc<Self>) -> Result<(), ApiError> {
+        let _entered = self.kept.log.enter();
+        let survivors = Survivors::open(&self.kept.settings.connection_file())?;
+        let mut waiting = Vec::new();
+        for survivor in survivors.list()? {
+            let (row, replicates) = (survivor.row, survivor.replicates);
+            match self.take_up(survivor) {
+                Ok(id) if replicates => waiting.push(id),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!("The connection kept as number {row} cannot be taken up again: {error}");
+                }
+            }
+        }
+        // Nobody else can have called.
+        let _ = self.survivors.set(survivors);
+        if !waiting.is_empty() {
+            let engine = Arc::downgrade(self);
+            let work = inherit(move || resume_all(&engine, waiting));
+            std::thread::Builder::new()
+                .name("resume".to_owned())
+                .spawn(work)
+                .map_err(|error| ApiError::no_thread(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Makes a connection of before, at rest.
+    fn take_up(&self, survivor: Survivor) -> Result<ConnectionId, ApiError> {
+        let Survivor { row, spec, replicates, established_ms } = survivor;
+        let spec = spec.ok_or_else(|| {
+            ApiError::new(Code::UnknownError, "what is kept of it cannot be read")
+                .help("DISCONNECT is not possible: connect anew")
+        })?;
+        let (target, far) = match &spec.target {
+            ConnectTarget::Far { machine, granted } => {
+                let far = Far::of(machine, granted, self.machine_key()?)?;
+                (machine.clone(), Some(Arc::new(far)))
+            }
+            ConnectTarget::Machine(name) => (name.clone(), None),
+            ConnectTarget::Tdu { .. } => return Err(ApiError::bare(Code::OperationOrCommandIsNotSupported)),
+        };
+        let repset = self.spelled(&spec.repset)?;
+        // Without its rules it can still be disconnected.
+        let rules = self.kept.store.rules_in_force(&repset).unwrap_or_else(|error| {
+            tracing::error!("{error}");
+            Arc::new(RuleSet::new(Vec::new()))
+        });
+        let handle = self.handle()?;
+        let id = self.take_id()?;
+        let kept_row = OnceLock::new();
+        let _ = kept_row.set(row);
+        let address = match &far {
+            // Looked for when it is dialled.
+            Some(_) => target.clone(),
+            None => own_target_address(),
+        };
+        let info = Info {
+            id,
+            repset: repset.clone(),
+            target,
+            target_address: address,
+            source: self.source.clone(),
+            established_ms,
+            log_dir: shown(self.log_dir()),
+            map: spec.map.clone(),
+            far: far.clone(),
+            null: false,
+            row: kept_row,
+            statistics: None,
+        };
+        let (forbidden, own) = (self.forbidden(), self.own_directories());
+        let ground = Ground { data_root: self.home.data_root(), source: &self.source, repset: &repset };
+        let around = Circumstances { ground, forbidden: &forbidden, own: &own, to: info.to() };
+        let route = Arc::new(Route::dormant(rules, &spec.map, around));
+        tracing::info!("Connection {id} of {repset} to {} is there again", info.target);
+        let connection = Connection::open(info, route, self.means(far), &handle);
+        if replicates {
+            connection.resumes(Some("it begins".to_owned()));
+        }
+        self.keep(connection)?;
+        Ok(id)
+    }
+
+    /// Keeps a connection for the next start.
+    pub(super) fn keep_for_later(
+        &self,
+        info: &Info,
+        spec: &ConnectSpec,
+        replicates: bool,
+    ) -> Result<(), ApiError> {
+        let Some(survivors) = self.survivors.get().filter(|_| !matches!(info.to(), To::Null)) else {
+            return Ok(());
+        };
+        let row = survivors.add(spec, replicates, info.established_ms)?;
+        // A connection is kept once.
+        let _ = info.row.set(row);
+        Ok(())
+    }
+
+    /// Replication was begun or ended by a person.
+    pub(super) fn keeps_replicating(&self, info: &Info, replicates: bool) {
+        self.kept_row(info, |survivors, row| survivors.set_replicates(row, replicates));
+    }
+
+    /// The connection has ended for good.
+    pub(super) fn forget_for_later(&self, info: &Info) {
+        self.kept_row(info, Survivors::remove);
+    }
+
+    fn kept_row(&self, info: &Info, work: impl FnOnce(&Survivors, i64) -> Result<(), ApiError>) {
+        if let (Some(survivors), Some(row)) = (self.survivors.get(), info.row.get())
+            && let Err(error) = work(survivors, *row)
+        {
+            tracing::error!("What is kept of connection {} could not be changed: {error}", info.id);
+        }
+    }
+
+    /// Lets a connection go on as before, unless a person has done so or ended it.
+    fn resume(&self, id: ConnectionId) -> Result<(), ApiError> {
+        let Ok(connection) = self.connection(id) else { return Ok(()) };
+        if !matches!(connection.view().state.stage, Stage::Off) {
+            return Ok(());
+        }
+        let automatic = (self.automatic(connection.info.far.clone()))();
+        if !automatic.reconnect {
+            connection.resumes(None);
+            tracing::warn!("Connection {id} does not go on by itself: AutoReconnect is 0");
+            return Ok(());
+        }
+        let turn = lock(&self.connecting);
+        let (mut plan, route) = self.way(&connection)?;
+        let then = automatic.remirror.map(|(mirror, checksum_all)| {
+            plan.settings.checksum_all = checksum_all;
+            Order {
+                kind: JobKind::Mirror(mirror),
+                plan: plan.clone(),
+                route: Arc::clone(&route),
+                calculate: false,
+                shared: JobShared::new(),
+            }
+        });
+        let begun = connection.replicate(Capture { plan, route, then })?;
+        drop(turn);
+        if let Begun::Starting(begun) = begun {
+            connection.captures(begun, &())?;
+        }
+        Ok(())
+    }
+}
+
+/// Tries until each of them goes on.
+fn resume_all(engine: &Weak<Engine>, mut waiting: Vec<ConnectionId>) {
+    while !waiting.is_empty() {
+        let Some(engine_now) = engine.upgrade() else { return };
+        let mut again = Vec::new();
+        for id in waiting {
+            if engine_now.is_closed() {
+                return;
+            }
+            let Err(error) = engine_now.resume(id) else { continue };
+            tracing::warn!("Connection {id} cannot go on yet: {error}");
+            if let Ok(connection) = engine_now.connection(id) {
+                connection.resumes(Some(error.message));
+                again.push(id);
+            }
+        }
+        waiting = again;
+        let retry = engine_now.kept.settings.auto_remirror().retry;
+        let until = engine_now.clock.now() + retry;
+        drop(engine_now);
+        while !waiting.is_empty() {
+            let Some(engine) = engine.upgrade().filter(|engine| !engine.is_closed()) else { return };
+            if engine.clock.now() >= until {
+                break;
+            }
+            drop(engine);
+            std::thread::sleep(LOOK.min(retry));
+        }
+    }
+}
