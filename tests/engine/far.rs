@@ -45,29 +45,29 @@ fn random_operations_arrive_while_the_line_is_cut() {
 #[test]
 fn a_mirror_that_is_stopped_leaves_a_line_that_ends() {
     let bed = Bed::far();
-    for number in 0..70 {
-        let dir = bed.target().join(format!("a directory with many entries {number}"));
-        fs::create_dir(&dir).unwrap();
-        for number in 0..1000 {
-            fs::write(
-                dir.join(format!("an entry whose name is not that short, with the number {number}")),
-                b"",
-            )
-            .unwrap();
-        }
+    // More than a window of descriptions.
+    let long = "l".repeat(4000);
+    for number in 0..3000 {
+        std::os::unix::fs::symlink(&long, bed.target().join(format!("a long link {number}"))).unwrap();
     }
-    fs::write(bed.source().join("zz"), vec![7; 1 << 20]).unwrap();
+    // What comes before them in the order of names.
+    for number in 0..3000 {
+        fs::write(bed.source().join(format!("a file {number}")), b"x").unwrap();
+    }
     let shared = JobShared::new();
     let plan = bed.plan();
     std::thread::scope(|scope| {
         let job = scope.spawn(|| source::run(&plan, JobKind::Mirror(DIFFERENT), &shared, None));
+        while shared.counters.files.load(Relaxed) == 0 {
+            std::thread::yield_now();
+        }
         shared.stop();
         let outcome = job.join().unwrap();
         assert!(outcome.stopped && !outcome.complete, "{outcome:?}");
     });
     // The same again, and nobody is left who has the place.
     bed.mirror(DIFFERENT);
-    bed.same_names_at_least(&["zz"]);
+    bed.same_names_at_least(&["a file 7"]);
 }
 
 /// The target's service is stopped and started again while the source changes, and in the midst of a mirror.
