@@ -150,6 +150,81 @@ fn a_dry_run_and_what_is_refused_leave_no_grant() {
     none();
 }
 
+/// CNX-01, FBK-03: killed at any moment, connections are there again, numbered from 1 in the order in which they were made, and those
+/// that replicated go on by themselves.
+#[test]
+fn connections_survive_the_death_of_their_services() {
+    const NAME: &str = "connections_survive_the_death_of_their_services";
+    if !have("rsync") {
+        return skip(NAME, "rsync is not installed");
+    }
+    let three = Three::new();
+    tree::random(&three.source(), 11, 100);
+    let (mut alpha, mut beta) =
+        (Served::at(&three.alpha, "127.0.0.2:0"), Served::at(&three.beta, "127.0.0.3:0"));
+    let (a, b) = (alpha.address(), beta.address());
+    let here = |text: &str| three.alpha.dtcl().text(text).run();
+    let (other, copy) = (three.alpha.dir("other"), three.alpha.path("copy"));
+    here(&format!(
+        "repset create t; repset rule add {other} include, recursive to t; repset save t\n\
+         $con = connect t to localhost map {other} to {copy} noreplicate; waitonmirror $con timeout = 60",
+        other = q(&other),
+        copy = q(&copy)
+    ))
+    .ok();
+    three.connects(three.gamma.dtcl(), &a, &b, "", WAIT).ok();
+    here("set AutoRemirrorRetry = 1").ok();
+    three.alpha.file("other/f", "x");
+    here("$con = connect t to localhost map base \"/tmp/dtcl never made\" nomirror noreplicate").ok();
+    here("conid t to localhost").status(1).says("several times");
+    here("disconnect 1").ok();
+    // Both die; the target is back later.
+    alpha.signal(Signal::SIGKILL);
+    beta.signal(Signal::SIGKILL);
+    drop((alpha, beta));
+    three.alpha.file("source/while nobody was there", "x");
+    std::fs::remove_file(three.source().join("nothing")).unwrap_or_default();
+    let mut alpha = Served::at(&three.alpha, &a);
+    here("status con 1").ok().prints("Replication set:                  s").prints(&b);
+    here("status con 2").ok().prints("Replication set:                  t");
+    here("status con 3").status(1).says("error -107");
+    let waits = here("barrier 1 timeout = 0");
+    assert_ne!(waits.status, 0, "{}", waits.report());
+    let beta = Served::at(&three.beta, &b);
+    here("barrier 1 timeout = 60").ok();
+    three.same();
+    here("status con 1").ok().prints("Target state:                     OK");
+    // What was disconnected and what was never to replicate stay so.
+    here("barrier 2 timeout = 1").status(1);
+    three.alpha.dtcl().arg("shutdown").run().ok();
+    let (status, said) = alpha.ended_after_address();
+    assert_eq!(status, Some(0));
+    assert!(said.contains("all changes were sent, to be resumed"), "{said}");
+    // Moved away: nothing goes on by itself.
+    let file = three.alpha.home().join("lib/connect.sts");
+    std::fs::rename(&file, file.with_extension("old")).unwrap();
+    alpha = Served::at(&three.alpha, &a);
+    here("status con 1").status(1).says("error -107");
+    // The place on the target is that source's still; it may have it anew.
+    three.beta.dtcl().text("status target localhost").run().ok().prints("not connected");
+    let again = format!(
+        "login \"{b}\" admin\n$con = connect s to \"{b}\" map {} to {}\n{WAIT}",
+        q(&three.source()),
+        q(&three.target())
+    );
+    let secret = three.gamma.file("password", "a secret\n");
+    let connected = three.alpha.dtcl().env("DTCL_PASSWORD_FILE", secret).script(again).run();
+    connected.ok().says("its grant is taken back");
+    three.same();
+    let listed = three.beta.dtcl().args(["grant", "list"]).run();
+    let id = listed.ok().out.split('\t').next().unwrap().to_owned();
+    assert_eq!(listed.out.lines().count(), 2, "{}", listed.report());
+    three.beta.dtcl().args(["grant", "remove", &id]).run().ok();
+    three.beta.dtcl().args(["grant", "remove", &id]).run().status(1).says("there is no grant");
+    assert_eq!(three.beta.dtcl().args(["grant", "list"]).run().ok().out, "");
+    drop((alpha, beta));
+}
+
 /// Network namespaces, gone with the test.
 struct Net(Vec<String>);
 

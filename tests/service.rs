@@ -118,7 +118,10 @@ fn sigterm_ends_it_in_good_order_and_what_it_closed_is_named() {
     served.expect("STOPPING=1");
     let (status, said) = served.ended();
     assert_eq!(status, Some(0), "{said}");
-    assert_eq!(said, "connection 1 of s to localhost: the mirror is complete, all changes were sent\n");
+    assert_eq!(
+        said,
+        "connection 1 of s to localhost: the mirror is complete, all changes were sent, to be resumed\n"
+    );
     assert!(home.path("target/last").exists());
 }
 

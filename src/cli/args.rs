@@ -39,6 +39,8 @@ pub enum Form {
     Serve(Listen),
     /// `user ...`
     User(UserAct),
+    /// `grant ...`
+    Grant(GrantAct),
     Help,
     Version,
 }
@@ -50,6 +52,13 @@ pub enum UserAct {
     Password { name: String },
     Remove { name: String },
     List,
+}
+
+/// What is to be done with what sources on other machines were granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GrantAct {
+    List,
+    Remove { id: String },
 }
 
 /// Where a script is read from.
@@ -106,6 +115,8 @@ pub enum UsageError {
     Listen(String),
     #[error("user takes add NAME GROUP, passwd NAME, remove NAME, or list")]
     User,
+    #[error("grant takes list, or remove ID")]
+    Grant,
     #[error("--dry-run for scripts is not yet available in this version")]
     DryRun,
 }
@@ -121,6 +132,7 @@ impl UsageError {
                 "DTCL user add anna dtadmin reads her password from standard input; the groups are dtadmin and dtmon"
                     .into()
             }
+            UsageError::Grant => "DTCL grant list shows the IDs, and whose they are".into(),
             UsageError::DryRun => {
                 "CONNECT, MIRROR START and VERIFY show with DRYRUN what they would send".into()
             }
@@ -187,6 +199,9 @@ fn form(args: impl IntoIterator<Item = OsString>, options: &mut Options) -> Resu
                 if words[0].eq_ignore_ascii_case("user") {
                     return user(&words[1..]);
                 }
+                if words[0].eq_ignore_ascii_case("grant") {
+                    return grant(&words[1..]);
+                }
                 return Ok(Form::Words(words));
             }
             arg => return Err(unknown(&arg)),
@@ -221,6 +236,16 @@ fn user(words: &[String]) -> Result<Form, UsageError> {
         ["remove", name] => UserAct::Remove { name: named(name) },
         ["list"] => UserAct::List,
         _ => return Err(UsageError::User),
+    }))
+}
+
+/// What stands behind `grant`.
+fn grant(words: &[String]) -> Result<Form, UsageError> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Ok(Form::Grant(match words[..] {
+        ["list"] => GrantAct::List,
+        ["remove", id] => GrantAct::Remove { id: id.to_owned() },
+        _ => return Err(UsageError::Grant),
     }))
 }
 
@@ -371,6 +396,16 @@ mod tests {
             [&["user"][..], &["user", "add", "anna"], &["user", "list", "x"], &["user", "drop", "anna"]]
         {
             assert_eq!(parsed(bad), Err(UsageError::User), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn grants_are_listed_and_taken_back() {
+        assert_eq!(parsed(&["grant", "list"]), Ok(Form::Grant(GrantAct::List)));
+        let remove = GrantAct::Remove { id: "ab".into() };
+        assert_eq!(parsed(&["grant", "remove", "ab"]), Ok(Form::Grant(remove)));
+        for bad in [&["grant"][..], &["grant", "remove"], &["grant", "list", "x"], &["grant", "drop", "x"]] {
+            assert_eq!(parsed(bad), Err(UsageError::Grant), "{bad:?}");
         }
     }
 

@@ -3,6 +3,7 @@
 //! A run that only prints starts nothing: no runtime, no threads, no engine, no home.
 
 pub mod args;
+mod grant;
 mod help;
 mod meter;
 mod output;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::args::{Form, Input, Options};
 use super::output::Output;
 use super::stdin::Stdin;
-use super::{help, ui, user};
+use super::{grant, help, ui, user};
 use crate::api::{ApiError, Reply, Request};
 use crate::commands::{Mode, Session};
 use crate::engine::home::Home;
@@ -34,6 +34,13 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
         _ => {}
     }
     let (connector, home) = connector();
+    if let Form::Grant(act) = &form {
+        let status = match connector.open("localhost") {
+            Ok(machine) => grant::run(act, &machine, output),
+            Err(error) => failed(&error),
+        };
+        return status;
+    }
     let mut session = Session::new(connector, ui::console(output, shell));
     if options.json {
         session.set_mode(Mode::Json);
@@ -50,7 +57,7 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
         Form::Text(text) => interpreter.run_script("-c", text.as_bytes(), Vec::new()),
         Form::Words(words) => interpreter.run_words(&words),
         Form::Check(files) => check(&mut interpreter, &files, options),
-        Form::Serve(_) | Form::User(_) | Form::Help | Form::Version => USAGE,
+        Form::Serve(_) | Form::User(_) | Form::Grant(_) | Form::Help | Form::Version => USAGE,
     };
     close(&mut interpreter, options.drain);
     status

@@ -68,6 +68,12 @@ impl Served {
         pty::kill(self.pid(), signal);
     }
 
+    /// Its exit status and what it said, once it has ended; the line of its address is left out.
+    pub fn ended_after_address(self) -> (Option<i32>, String) {
+        let (status, said) = self.ended();
+        (status, said.split_once('\n').map(|(_, rest)| rest.to_owned()).unwrap_or_default())
+    }
+
     /// Its exit status and what it said, once it has ended.
     pub fn ended(mut self) -> (Option<i32>, String) {
         let output = self.child.take().unwrap().wait_with_output().unwrap();
