@@ -137,6 +137,8 @@ impl Drop for Taken {
 pub struct Admitted {
     grant: Grant,
     taken: Taken,
+    /// The source's process.
+    process: u32,
 }
 
 impl Engine {
@@ -424,7 +426,7 @@ impl Engine {
         })?;
         // It may have been taken back while dead lines were waited for.
         known()?.ok_or_else(unknown)?;
-        Ok(Some(Admitted { grant, taken }))
+        Ok(Some(Admitted { grant, taken, process: present.process }))
     }
 
     /// What a source that was admitted is told.
@@ -445,7 +447,7 @@ impl Engine {
         tls: ServerConnection,
         socket: TcpStream,
     ) -> std::io::Result<()> {
-        let Admitted { grant, taken } = admitted;
+        let Admitted { grant, taken, process } = admitted;
         let line = Arc::new(Line::new(tls.into(), socket)?);
         let spill = format!("target-{}-{:x}", grant.id, taken.number);
         let policy = target::Policy {
@@ -460,6 +462,7 @@ impl Engine {
                     })
                     .collect(),
             ),
+            source: Some(process),
             ..target::Policy::of(&self.mirror_settings(), self.forbidden(), &spill)
         };
         let log = self.kept.log.enter();

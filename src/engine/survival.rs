@@ -13,7 +13,7 @@ use super::log::inherit;
 use super::repset::RuleSet;
 use super::store::{Survivor, Survivors};
 use super::{Engine, lock};
-use crate::api::{ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId};
+use crate::api::{ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, MirrorSpec};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -90,6 +90,7 @@ impl Engine {
             log_dir: shown(self.log_dir()),
             map: spec.map.clone(),
             far: far.clone(),
+            orphans: spec.orphans == Some(true),
             null: false,
             row: kept_row,
             statistics: None,
@@ -157,6 +158,8 @@ impl Engine {
         let (mut plan, route) = self.way(&connection)?;
         let then = automatic.remirror.map(|(mirror, checksum_all)| {
             plan.settings.checksum_all = checksum_all;
+            // What was removed while nobody saw it is an orphan now.
+            let mirror = MirrorSpec { orphans: mirror.orphans || connection.info.orphans, ..mirror };
             Order {
                 kind: JobKind::Mirror(mirror),
                 plan: plan.clone(),

@@ -92,6 +92,8 @@ pub struct Welcome {
 pub struct Present {
     /// What it was granted.
     pub grant: String,
+    /// The source's process: what it has begun on the target is told apart by it from what was left by one that was killed.
+    pub process: u32,
     /// This line's number, and those of its lines of the same grant that still stand: others are dead, and what they have brought is
     /// not to be applied any more when this one begins.
     pub line: u64,

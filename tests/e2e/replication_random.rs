@@ -7,6 +7,7 @@ use crate::needs;
 use crate::replication::{Following, content};
 use crate::support::random::Random;
 use crate::support::{is_root, oracle, skip, tree};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -136,7 +137,6 @@ fn killed_under_load_and_started_again() {
         tree::random(&m.source, seed, 120);
         let mut f = Following::of(m, &[]);
         let root = f.m.source.clone();
-        let killed = f.engine.process();
         writing(&root, seed, || {
             for _ in 0..2 + seed {
                 f.barrier();
@@ -144,6 +144,8 @@ fn killed_under_load_and_started_again() {
             f.engine.kill();
         });
         let Following { m, .. } = f;
+        let mut killed = BTreeSet::new();
+        unfinished(&m.target, &mut killed);
         let mut engine = crate::support::engine::Engine::start(&m.home, &[]);
         let c = engine.ok(&format!(
             "connect t to localhost map {} to {} mirror different checksum orphans",
@@ -153,21 +155,34 @@ fn killed_under_load_and_started_again() {
         engine.ok(&format!("waitonmirror {c}"));
         let mut f = Following { m, engine, connection: c };
         tree::change(&f.m.source, &mut Random::new(seed), 25);
-        forget_unfinished(&f.m.target, killed);
+        forget_unfinished(&f.m.target, &killed);
         f.assert_same();
     }
 }
 
-/// Removes what a killed engine had under way; a mirror does so only when nobody has touched it for a minute.
-fn forget_unfinished(dir: &Path, process: u32) {
-    let own = format!(".dtcl-unfinished-{process}-");
+/// The processes whose unfinished work lies there, as their names have it.
+fn unfinished(dir: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
-        let path = entry.path();
+        let name = entry.file_name();
+        match name.to_str().and_then(|name| name.strip_prefix(".dtcl-unfinished-")?.split_once('-')) {
+            Some((process, _)) => drop(found.insert(process.to_owned())),
+            None if entry.file_type().unwrap().is_dir() => unfinished(&entry.path(), found),
+            None => {}
+        }
+    }
+}
+
+/// Removes what killed engines had under way; a mirror does so only when nobody has touched it for a minute.
+fn forget_unfinished(dir: &Path, processes: &BTreeSet<String>) {
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), entry.file_name());
         let directory = entry.file_type().unwrap().is_dir();
-        if entry.file_name().as_encoded_bytes().starts_with(own.as_bytes()) {
-            if directory { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
-        } else if directory {
-            forget_unfinished(&path, process);
+        match name.to_str().and_then(|name| name.strip_prefix(".dtcl-unfinished-")?.split_once('-')) {
+            Some((process, _)) if processes.contains(process) => {
+                if directory { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+            }
+            None if directory => forget_unfinished(&path, processes),
+            _ => {}
         }
     }
 }

@@ -31,6 +31,28 @@ fn every_kind_of_file_arrives_and_a_second_mirror_sends_nothing() {
     bed.same();
 }
 
+/// A granted place has one source, so what neither it nor the target has under way is nobody's.
+#[test]
+fn what_a_killed_source_left_goes_at_once() {
+    let bed = Bed::far();
+    let own = format!(".dtcl-unfinished-{}-7", dtcl::engine::target::incarnation());
+    let other = format!(".dtcl-unfinished-{}-7", dtcl::engine::target::incarnation() ^ 1);
+    fs::write(bed.source().join("f"), "content").unwrap();
+    for name in [&own, &other] {
+        fs::create_dir(bed.target().join(name)).unwrap();
+        fs::write(bed.target().join(name).join("f"), "parked").unwrap();
+    }
+    bed.mirror(DIFFERENT);
+    assert!(bed.target().join(&own).exists() && !bed.target().join(other).exists());
+    // That it went is no change of the copy.
+    fs::rename(bed.target().join(own), bed.dir.path().join("own")).unwrap();
+    bed.mirror(DIFFERENT);
+    fs::create_dir(bed.target().join(".dtcl-unfinished-1-1")).unwrap();
+    tree::restore_times(&bed.target(), &fs::metadata(bed.source()).unwrap());
+    bed.mirror(DIFFERENT);
+    bed.same();
+}
+
 #[test]
 fn random_operations_of_several_threads_arrive() {
     of_several_threads(Bed::far());

@@ -3,7 +3,7 @@
 use crate::bed::{Bed, CHECKSUM, FULL};
 use dtcl::api::VerifySpec;
 use dtcl::engine::job::{JobKind, JobPlan, JobShared, Sink};
-use dtcl::engine::source;
+use dtcl::engine::{source, target};
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -123,7 +123,7 @@ fn a_large_file_that_somebody_holds_open_and_that_rests_arrives() {
 #[test]
 fn what_a_killed_mirror_left_is_not_sent_on_and_goes_only_when_nobody_works_on_it() {
     let bed = Bed::new();
-    let own = format!(".dtcl-unfinished-{}-7", std::process::id());
+    let own = format!(".dtcl-unfinished-{}-7", target::incarnation());
     fs::write(bed.source().join(".dtcl-unfinished-1-7"), "half").unwrap();
     fs::write(bed.source().join(".dtcl-unfinished-notes"), "a name of the user's").unwrap();
     fs::write(bed.target().join(&own), "under way").unwrap();

@@ -3,6 +3,7 @@
 use super::address::Address;
 use crate::api::{ApiError, Code, Granted};
 use crate::engine::job::Mapping;
+use crate::engine::target::incarnation;
 use crate::sys;
 use crate::wire::control::{Admit, ControlError, Incoming, Present, Purpose, STRANGER_MAX, frame, greet};
 use crate::wire::data::Line;
@@ -140,7 +141,8 @@ impl Far {
         // One after the other: the target ends the lines that it is not told of.
         let _turn = self.presenting.lock().unwrap_or_else(PoisonError::into_inner);
         let (stands, standing) = self.take_number()?;
-        let present = Present { grant: self.grant.clone(), line: stands.number, standing, ends: false };
+        let (grant, process) = (self.grant.clone(), incarnation());
+        let present = Present { grant, process, line: stands.number, standing, ends: false };
         let (tls, socket, admit) = self.present(&present, ADMIT)?;
         match admit {
             Admit::Admitted { orphans, aside } => {
@@ -155,7 +157,8 @@ impl Far {
 
     /// Gives the grant back, if the target can be told in a short time.
     pub fn withdraw(&self) -> Result<(), ApiError> {
-        let present = Present { grant: self.grant.clone(), line: 0, standing: Vec::new(), ends: true };
+        let (grant, process) = (self.grant.clone(), incarnation());
+        let present = Present { grant, process, line: 0, standing: Vec::new(), ends: true };
         match self.present(&present, FAREWELL)?.2 {
             Admit::Admitted { .. } => Ok(()),
             Admit::Refused(error) => Err(error),

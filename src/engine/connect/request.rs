@@ -84,6 +84,7 @@ impl Engine {
             log_dir: shown(self.log_dir()),
             map: spec.map.clone(),
             far: far.clone(),
+            orphans: spec.orphans == Some(true),
             null: matches!(to, To::Null),
             row: OnceLock::new(),
             statistics,

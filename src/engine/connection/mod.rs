@@ -48,6 +48,8 @@ pub struct Info {
     pub map: MapSpec,
     /// None: the target is on this machine.
     pub far: Option<Arc<Far>>,
+    /// CONNECT asked for orphans to be removed: a mirror that begins by itself after a restart of the service does so.
+    pub orphans: bool,
     /// It leads to the null target.
     pub null: bool,
     /// Where it is kept for the next start of the service, once it is.

@@ -5,11 +5,12 @@ use super::meta::{Fresh, PRIVATE, Wanted};
 use super::place::Place;
 use crate::sys::{self, FileKind, Meta, Stat, Xattrs};
 use crate::wire::{FileMode, Patch};
+use ring::rand::{SecureRandom, SystemRandom};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// A file that has no name yet, or one that nobody looks for.
 pub(super) struct Aside {
@@ -22,10 +23,23 @@ pub(super) struct Aside {
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
+/// A number of this process that another, also on another machine, does not have.
+pub fn incarnation() -> u32 {
+    static OWN: OnceLock<u32> = OnceLock::new();
+    *OWN.get_or_init(|| {
+        let mut bytes = [0; 4];
+        // Without random numbers two processes of one machine are still told apart.
+        match SystemRandom::new().fill(&mut bytes) {
+            Ok(()) => u32::from_le_bytes(bytes),
+            Err(_) => std::process::id(),
+        }
+    })
+}
+
 /// A name that no source's tree has, for what is on its way: never described, and not removed while this process lives.
 pub fn unfinished_name() -> CString {
     let number = COUNTER.fetch_add(1, Relaxed);
-    let text = format!("{}{}-{number}", String::from_utf8_lossy(UNFINISHED), std::process::id());
+    let text = format!("{}{}-{number}", String::from_utf8_lossy(UNFINISHED), incarnation());
     CString::new(text).unwrap_or_default()
 }
 

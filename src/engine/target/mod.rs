@@ -22,7 +22,7 @@ mod sums;
 mod tests;
 
 pub use apply::serve;
-pub use file::unfinished_name;
+pub use file::{incarnation, unfinished_name};
 pub use remove::remove_tree;
 
 use super::queue::{Disk, SegmentFs};
@@ -40,6 +40,9 @@ pub struct Policy {
     pub base: PathBuf,
     /// The only roots that a source may name, of one on another machine; None: any.
     pub confined: Option<Vec<Confined>>,
+    /// The process ([`incarnation`]) of a source on another machine, whose places are its alone: what any but it and this one has left
+    /// unfinished there is nobody's any more.
+    pub source: Option<u32>,
     /// Directories (device, inode) that are neither described nor removed: the engine's own home.
     pub forbidden: Vec<(u64, u64)>,
     /// Where `MoveAside` moves to.
@@ -110,6 +113,7 @@ impl Default for Policy {
         Self {
             base: PathBuf::from("/"),
             confined: None,
+            source: None,
             forbidden: Vec::new(),
             aside: None,
             close_delay: Duration::from_secs(1),
@@ -122,7 +126,7 @@ impl Default for Policy {
     }
 }
 
-/// Beginning of the names that files have until they are whole, then the process and a number. Never described to a source, nor
+/// Beginning of the names that files have until they are whole, then the process ([`incarnation`]) and a number. Never described to a source, nor
 /// sent by one; left-overs of a killed process are removed when they are met.
 const UNFINISHED: &[u8] = b".dtcl-unfinished-";
 

@@ -2,7 +2,7 @@
 //! walks its own trees in the same order at the same time.
 
 use super::place::{Root, leads_into};
-use super::{Policy, remove_tree, unfinished_by};
+use super::{Policy, incarnation, remove_tree, unfinished_by};
 use crate::engine::link::{Frame, FramePool};
 use crate::sys::{self, Dir, FileKind, Names, Stat};
 use crate::wire::{Answer, Described, FRAME_FULL, FailureKind, PATH_MAX};
@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, SystemTime};
 
-/// A left-over of a killed process is removed when it is at least so old; a younger one may be another's work.
+/// A left-over of a killed process is removed when it is at least so old, where a younger one may be another's work.
 const STALE: Duration = Duration::from_secs(60);
 
 /// What a description holds beyond `statx`.
@@ -230,16 +230,27 @@ impl Scan<'_> {
     /// True for a name of ours that is no entry of the copy; an old one is removed.
     fn is_left_over(&self, dir: &Dir, name: &CStr) -> bool {
         let Some(process) = unfinished_by(name.to_bytes()) else { return false };
-        // One of this process's own may belong to a mirror that pauses.
-        let old = process != std::process::id()
-            && dir.stat(name).is_ok_and(|stat| {
+        let is_old = || {
+            dir.stat(name).is_ok_and(|stat| {
                 let changed =
                     SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(stat.ctime.0).unwrap_or(0));
                 changed.elapsed().is_ok_and(|age| age >= STALE)
-            });
-        if old {
-            // A directory was parked by replication; its source has what belongs in it.
+            })
+        };
+        // One of this process's own may belong to a mirror that pauses.
+        let dead = process != incarnation()
+            && match self.policy.source {
+                Some(source) => process != source,
+                None => is_old(),
+            };
+        if dead {
+            // A directory was parked by replication; its source has what belongs in it. That something of ours was in it is no change
+            // of the copy.
+            let before = Stat::of(dir);
             let _ = remove_tree(dir, name, &self.policy.forbidden);
+            if let Ok(before) = before {
+                let _ = sys::set_times(dir, before.meta.mtime);
+            }
         }
         true
     }
