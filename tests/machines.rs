@@ -237,24 +237,27 @@ impl Net {
             ip(&["-n", name, "link", "set", "lo", "up"]).then_some(())?;
         }
         let first = net.0[0].as_str();
-        ip(&["-n", first, "link", "add", "br", "type", "bridge"]).then_some(())?;
-        ip(&["-n", first, "addr", "add", "10.177.0.1/24", "dev", "br"]).then_some(())?;
-        ip(&["-n", first, "link", "set", "br", "up"]).then_some(())?;
+        ip(&["-n", first, "link", "add", "name", "bridge0", "type", "bridge"]).then_some(())?;
+        ip(&["-n", first, "addr", "add", "10.177.0.1/24", "dev", "bridge0"]).then_some(())?;
+        ip(&["-n", first, "link", "set", "dev", "bridge0", "up"]).then_some(())?;
         for (number, name) in net.0.iter().enumerate().skip(1) {
-            let port = format!("p{number}");
+            let port = format!("port{number}");
             let address = format!("10.177.0.{}/24", number + 1);
-            ip(&["-n", first, "link", "add", &port, "type", "veth", "peer", "name", "e", "netns", name])
-                .then_some(())?;
-            ip(&["-n", first, "link", "set", &port, "master", "br", "up"]).then_some(())?;
-            ip(&["-n", name, "addr", "add", &address, "dev", "e"]).then_some(())?;
-            ip(&["-n", name, "link", "set", "e", "up"]).then_some(())?;
+            ip(&[
+                "-n", first, "link", "add", "name", &port, "type", "veth", "peer", "name", "veth0", "netns",
+                name,
+            ])
+            .then_some(())?;
+            ip(&["-n", first, "link", "set", "dev", &port, "master", "bridge0", "up"]).then_some(())?;
+            ip(&["-n", name, "addr", "add", &address, "dev", "veth0"]).then_some(())?;
+            ip(&["-n", name, "link", "set", "dev", "veth0", "up"]).then_some(())?;
         }
         Some(net)
     }
 
     /// Cuts the cable of a machine, or mends it.
     fn cable(&self, number: usize, state: &str) {
-        assert!(ip(&["-n", &self.0[0], "link", "set", &format!("p{number}"), state]));
+        assert!(ip(&["-n", &self.0[0], "link", "set", "dev", &format!("port{number}"), state]));
     }
 }
 

@@ -355,6 +355,8 @@ fn a_number_of_before_a_restart_is_never_another_connection() {
     let client = stage.client();
     let Ok(Reply::Connected(id)) = client.call(connect("one"), &mut ()) else { panic!("not connected") };
     client.call(Request::Status { connection: id }, &mut ()).unwrap();
+    let Ok(Reply::Connected(second)) = client.call(connect("two"), &mut ()) else { panic!("not connected") };
+    stage.ask(Request::Disconnect { connection: id, discard: true }).unwrap();
     stage.end();
     assert_eq!(
         client.call(Request::StatusAll, &mut ()).unwrap_err().code,
@@ -362,12 +364,13 @@ fn a_number_of_before_a_restart_is_never_another_connection() {
         "nobody is there"
     );
     stage.service = Some(Service::start_with(stage.home(), full, &Listen::Nowhere).unwrap());
-    let other = stage.client();
-    let Ok(Reply::Connected(again)) = other.call(connect("two"), &mut ()) else { panic!("not connected") };
-    assert_eq!(again, id, "the number is another connection's now");
-    let refused = client.call(Request::Disconnect { connection: id, discard: true }, &mut ()).unwrap_err();
-    assert_eq!(refused.code, Code::ConnectionIDSpecifiedIsInvalid);
-    assert!(refused.help.unwrap().contains("CONID"));
+    let find = Request::ConnectionIdOf { repset: "s".into(), target: None };
+    assert_eq!(stage.ask(find).unwrap(), Reply::Connected(id), "the number is another connection's now");
+    for connection in [id, second] {
+        let refused = client.call(Request::Disconnect { connection, discard: true }, &mut ()).unwrap_err();
+        assert_eq!(refused.code, Code::ConnectionIDSpecifiedIsInvalid);
+        assert!(refused.help.unwrap().contains("CONID"));
+    }
     // Once it was told the numbers of now they count.
     client.call(Request::StatusAll, &mut ()).unwrap();
     client.call(Request::Disconnect { connection: id, discard: true }, &mut ()).unwrap();
