@@ -7,7 +7,7 @@ use crate::operations::Operations;
 use crate::remirrors::{lost, mend, random_cuts};
 use crate::support::random::Random;
 use crate::support::tree;
-use dtcl::api::VerifySpec;
+use dtcl::api::{MirrorSpec, VerifySpec};
 use dtcl::engine::job::{JobKind, JobShared};
 use dtcl::engine::source;
 use std::fs;
@@ -123,6 +123,6 @@ fn random_operations_arrive_though_the_target_is_started_anew() {
         lost(&followed);
         followed.bed.start_target();
         println!("round {round}");
-        mend(&followed, CHECKSUM);
+        mend(&followed, MirrorSpec { orphans: true, ..CHECKSUM });
     }
 }
