@@ -56,7 +56,13 @@ impl Session {
                 let request = Request::Login { user: own_user(), password: None, domain: None };
                 let mut listener =
                     Listener { out: &mut self.out, hear: &mut |_, _| {}, shows_progress: false };
-                let access = match machine.call(request, &mut listener)? {
+                let answer = machine.call(request, &mut listener);
+                // Which of several machines it is that asks.
+                let named = |error: ApiError| match machine.is_far() {
+                    true => ApiError { message: format!("{}: {}", machine.name(), error.message), ..error },
+                    false => error,
+                };
+                let access = match answer.map_err(named)? {
                     Reply::Access(access) => access,
                     _ => Access::None,
                 };
