@@ -35,11 +35,10 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
     }
     let (connector, home) = connector();
     if let Form::Grant(act) = &form {
-        let status = match connector.open("localhost") {
+        return match connector.open("localhost") {
             Ok(machine) => grant::run(act, &machine, output),
             Err(error) => failed(&error),
         };
-        return status;
     }
     let mut session = Session::new(connector, ui::console(output, shell));
     if options.json {

@@ -1,4 +1,4 @@
-//! What sources on other machines may send here, and the lines over which they do.
+//! What sources on other machines may send here; over which [`lines`](super::lines), stands there.
 //!
 //! A grant is given by an administrator's client and bound to the source's key. Invariants: nobody else's line is served; a
 //! target path has one source at a time; before a new line of a source is served, those that it calls dead have ended, so that
@@ -7,10 +7,12 @@
 use super::connect::mapping::{Ground, absolute, map, shown};
 use super::connect::mounts::Mounts;
 use super::connect::overlap::Tree;
-use super::connect::route::look_at_target;
+use super::connect::route::{look_at_target, mounts, refuse_no_roots};
 use super::job::Mapping;
-use super::link::{Cut, far};
+use super::lines::{ENDING, Taken};
+use super::link::far;
 use super::log::{escape, inherit};
+use super::random::random;
 pub use super::store::{Grant, GrantedPlace};
 use super::target::{self, Confined};
 use super::{Engine, lock};
@@ -18,121 +20,14 @@ use crate::api::{ApiError, Code, GrantLine, GrantSpec, Granted, Introduction, Ma
 use crate::wire::control::{Admit, Present};
 use crate::wire::data::Line;
 use crate::wire::tls::Fingerprint;
-use ring::rand::{SecureRandom, SystemRandom};
 use rustls::ServerConnection;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-/// Most lines of one grant: replication's, and those of jobs beside it.
-const OF_ONE: usize = 8;
-/// Most lines.
-const ALL: usize = 1024;
 /// Most grants.
 const GRANTS: usize = 4096;
-/// How long a line that is cut may take to end: an operation that is being carried out is brought to its end.
-const ENDING: Duration = Duration::from_secs(10);
-
-/// The lines that stand. Cheap to clone.
-#[derive(Clone, Default)]
-pub(super) struct Lines {
-    shared: Arc<Shared>,
-}
-
-#[derive(Default)]
-struct Shared {
-    standing: Mutex<Vec<Standing>>,
-    ended: Condvar,
-    /// No line begins any more.
-    closed: AtomicBool,
-}
-
-/// One line.
-#[derive(Clone)]
-struct Standing {
-    grant: String,
-    number: u64,
-    from: SocketAddr,
-    cut: Arc<Cut>,
-}
-
-impl Lines {
-    fn is_standing(&self, grant: &str) -> bool {
-        lock(&self.shared.standing).iter().any(|standing| standing.grant == grant)
-    }
-
-    /// Where lines of the grant come from.
-    fn from(&self, grant: &str) -> Vec<SocketAddr> {
-        let standing = lock(&self.shared.standing);
-        standing.iter().filter(|standing| standing.grant == grant).map(|standing| standing.from).collect()
-    }
-
-    /// Ends those that `which` names, and waits for it. False: some have not ended in time.
-    fn end(&self, which: impl Fn(&str, u64) -> bool) -> bool {
-        let mut standing = lock(&self.shared.standing);
-        let deadline = Instant::now() + ENDING;
-        loop {
-            let dead: Vec<&Standing> =
-                standing.iter().filter(|standing| which(&standing.grant, standing.number)).collect();
-            if dead.is_empty() {
-                return true;
-            }
-            dead.iter().for_each(|standing| standing.cut.cut());
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            let waited = self.shared.ended.wait_timeout(standing, left);
-            standing = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// Takes a place for a line. None: there are too many, or the number is taken.
-    fn begin(&self, grant: &str, number: u64, from: SocketAddr) -> Option<Taken> {
-        let mut standing = lock(&self.shared.standing);
-        let of_one = standing.iter().filter(|standing| standing.grant == grant);
-        let (count, taken) = of_one
-            .fold((0, false), |(count, taken), standing| (count + 1, taken || standing.number == number));
-        let closed = self.shared.closed.load(Relaxed);
-        if closed || taken || count >= OF_ONE || standing.len() >= ALL {
-            return None;
-        }
-        let cut = Arc::new(Cut::default());
-        standing.push(Standing { grant: grant.to_owned(), number, from, cut: Arc::clone(&cut) });
-        Some(Taken { lines: self.clone(), grant: grant.to_owned(), number, cut })
-    }
-
-    /// Ends all, and waits for it a while.
-    pub(super) fn close(&self) {
-        // Under the lock, so that none begins behind it.
-        let standing = lock(&self.shared.standing);
-        self.shared.closed.store(true, Relaxed);
-        drop(standing);
-        if !self.end(|_, _| true) {
-            tracing::warn!("Lines of sources did not end in {} s", ENDING.as_secs());
-        }
-    }
-}
-
-/// The place of a line; given back when it is dropped.
-struct Taken {
-    lines: Lines,
-    grant: String,
-    number: u64,
-    cut: Arc<Cut>,
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        let Taken { lines, grant, number, .. } = self;
-        let mut standing = lock(&lines.shared.standing);
-        standing.retain(|standing| (&standing.grant, standing.number) != (grant, *number));
-        lines.shared.ended.notify_all();
-    }
-}
-
 /// A line that will be served.
 pub struct Admitted {
     grant: Grant,
@@ -156,13 +51,7 @@ impl Engine {
             let text = root.into_os_string().into_string();
             roots.push((text.map_err(|_| invalid("a path of the set is not UTF-8".to_owned()))?, kind));
         }
-        if roots.is_empty() {
-            return Err(ApiError::new(
-                Code::SourcePathIsInvalid,
-                format!("the set {repset} has no rule that includes anything"),
-            )
-            .help(format!("REPSET RULE ADD <path> INCLUDE TO {repset}, then REPSET SAVE {repset}")));
-        }
+        refuse_no_roots(&roots, repset)?;
         Ok(Reply::Introduction(Introduction { machine, key, repset: self.spelled(repset)?, roots }))
     }
 
@@ -376,11 +265,13 @@ impl Engine {
         }
         let mounts = mounts()?;
         for grant in grants {
+            let theirs: Vec<_> =
+                grant.places.iter().map(|place| (&place.real, Tree::look(&place.real, &mounts))).collect();
             let shares = |tree: &Tree| {
-                grant.places.iter().any(|place| {
-                    tree.real.starts_with(&place.real)
-                        || place.real.starts_with(&tree.real)
-                        || Tree::look(&place.real, &mounts).map_or(true, |other| !tree.to(&other).is_empty())
+                theirs.iter().any(|(real, found)| {
+                    tree.real.starts_with(real)
+                        || real.starts_with(&tree.real)
+                        || found.as_ref().map_or(true, |other| !tree.to(other).is_empty())
                 })
             };
             if let Some((mapping, _)) = places.iter().find(|(_, tree)| shares(tree)) {
@@ -529,19 +420,8 @@ fn taken(mapping: &Mapping, by: &str, remedy: &str) -> ApiError {
     .help(format!("MAP the set to another path, or {remedy} first"))
 }
 
-fn mounts() -> Result<Mounts, ApiError> {
-    Mounts::read().map_err(|error| {
-        ApiError::new(Code::UnknownError, format!("the mount table cannot be read: {error}"))
-            .help("mount /proc; without it overlapping paths cannot be told")
-    })
-}
-
 fn new_id() -> Result<String, ApiError> {
-    let mut bytes = [0; 16];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| ApiError::new(Code::UnknownError, "the system gives no random numbers"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn invalid(message: String) -> ApiError {

@@ -12,11 +12,13 @@ pub mod grants;
 pub mod home;
 pub mod job;
 mod kept;
+mod lines;
 pub mod link;
 pub mod log;
 mod machine_key;
 mod own_file;
 pub mod queue;
+mod random;
 pub mod replication;
 pub mod repset;
 pub mod settings;
@@ -57,7 +59,7 @@ pub struct Engine {
     /// Known once it was needed.
     key: OnceLock<Arc<MachineKey>>,
     /// What other machines may send here, and do.
-    lines: grants::Lines,
+    lines: lines::Lines,
     /// This target's one switch for removing orphans (ORP-03), off by default (ORP-07) and after each start.
     orphans: Arc<AtomicBool>,
 }
@@ -89,7 +91,7 @@ impl Engine {
             connecting: Mutex::default(),
             survivors: OnceLock::new(),
             key: OnceLock::new(),
-            lines: grants::Lines::default(),
+            lines: lines::Lines::default(),
             orphans: Arc::default(),
         }))
     }

@@ -150,18 +150,13 @@ impl Line {
 
     /// Ends the line in the midst of what is under way, on this end and, soon, on the other. Does not block.
     pub fn break_off(&self) {
-        self.is_over_now();
-        // One that is gone already is no error.
-        let _ = self.socket.shutdown(Shutdown::Both);
-    }
-
-    /// Frees who waits for the other end.
-    fn is_over_now(&self) {
         // Under the lock, so that no waiting thread can miss it.
         let windows = lock(&self.windows);
         self.over.store(true, Relaxed);
         self.changed.notify_all();
         drop(windows);
+        // One that is gone already is no error.
+        let _ = self.socket.shutdown(Shutdown::Both);
     }
 
     /// Nothing more is said from here; the other end closes the line when it has heard all.

@@ -189,12 +189,11 @@ impl ServerCertVerifier for Expected {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let spki = SubjectPublicKeyInfoDer::from(cert.as_ref());
-        verify_tls13_signature_with_raw_key(message, &spki, dss, &self.schemes)
+        proven(message, cert, dss, &self.schemes)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
+        SCHEMES.to_vec()
     }
 
     fn requires_raw_public_keys(&self) -> bool {
@@ -235,17 +234,30 @@ impl ClientCertVerifier for AnyKey {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let spki = SubjectPublicKeyInfoDer::from(cert.as_ref());
-        verify_tls13_signature_with_raw_key(message, &spki, dss, &self.0)
+        proven(message, cert, dss, &self.0)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
+        SCHEMES.to_vec()
     }
 
     fn requires_raw_public_keys(&self) -> bool {
         true
     }
+}
+
+/// How either end signs.
+const SCHEMES: [SignatureScheme; 1] = [SignatureScheme::ED25519];
+
+/// Has the end that shows this raw key signed the handshake with it?
+fn proven(
+    message: &[u8],
+    key: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+    schemes: &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let spki = SubjectPublicKeyInfoDer::from(key.as_ref());
+    verify_tls13_signature_with_raw_key(message, &spki, signed, schemes)
 }
 
 fn only_tls13() -> rustls::Error {
@@ -275,7 +287,7 @@ mod tests {
     use rustls::{CipherSuite, ClientConnection, ServerConnection};
 
     fn key() -> MachineKey {
-        MachineKey::read(&MachineKey::generate().unwrap()).unwrap()
+        MachineKey::passing().unwrap()
     }
 
     /// The handshake of two ends in memory; both connections, or the first error.

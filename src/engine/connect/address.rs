@@ -14,9 +14,9 @@ pub const DEFAULT_PORT: u16 = 1500;
 /// How long a name server may take.
 const LOOKUP: Duration = Duration::from_secs(5);
 /// How long one address may take to answer.
-const DIAL: Duration = Duration::from_secs(3);
+pub(super) const DIAL: Duration = Duration::from_secs(3);
 /// At most so many of a name's addresses are tried.
-const ADDRESSES: usize = 4;
+pub(super) const ADDRESSES: usize = 4;
 
 /// `<address>` of the syntax lines: `name`, `name:port`, `192.0.2.7:1500`, `[2001:db8::7]:1500`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,14 +1,14 @@
 //! A target on another machine, as a connection of this one knows it: how it is called, its key, and what it has granted.
 
-use super::address::Address;
+use super::address::{ADDRESSES, Address, DIAL};
 use crate::api::{ApiError, Code, Granted};
 use crate::engine::job::Mapping;
+use crate::engine::random::random;
 use crate::engine::target::incarnation;
 use crate::sys;
 use crate::wire::control::{Admit, ControlError, Incoming, Present, Purpose, STRANGER_MAX, frame, greet};
 use crate::wire::data::Line;
 use crate::wire::tls::{self, Expected, Fingerprint, MachineKey};
-use ring::rand::{SecureRandom, SystemRandom};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use std::collections::BTreeSet;
@@ -24,14 +24,10 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// How long the target may take to answer at one of its addresses.
-const DIAL: Duration = Duration::from_secs(3);
 /// How long it may take to admit a line. It may have to wait for an earlier one to end.
 const ADMIT: Duration = Duration::from_secs(15);
 /// How long the end of a connection waits for the target to take the grant back.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// At most so many of a name's addresses are tried.
-const ADDRESSES: usize = 4;
 
 /// See the module.
 pub struct Far {
@@ -171,13 +167,7 @@ impl Far {
         let last = match numbers.last {
             Some(last) => last,
             // Those of an engine that was killed are not met again.
-            None => {
-                let mut bytes = [0; 8];
-                SystemRandom::new()
-                    .fill(&mut bytes)
-                    .map_err(|_| ApiError::new(Code::UnknownError, "the system gives no random numbers"))?;
-                u64::from_le_bytes(bytes)
-            }
+            None => u64::from_le_bytes(random()?),
         };
         let number = last.wrapping_add(1);
         numbers.last = Some(number);

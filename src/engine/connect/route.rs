@@ -62,17 +62,11 @@ impl Route {
     /// Finds the way. -140 when the set names nothing that exists, -101 for what `mapping` refuses and for overlaps,
     /// -234 for a file where a directory must be, -142 for a path that cannot be looked at.
     pub fn find(rules: Arc<RuleSet>, spec: &MapSpec, around: Circumstances<'_>) -> Result<Route, ApiError> {
-        let mounts = Mounts::read().map_err(|error| {
-            ApiError::new(Code::UnknownError, format!("the mount table cannot be read: {error}"))
-                .help("mount /proc; without it overlapping paths cannot be told")
-        })?;
+        let mounts = mounts()?;
         let roots = rules.roots();
         let mut notices = Vec::new();
         let sources = look_at_sources(&roots, &mounts, around.ground.repset, &mut notices)?;
-        let paths = match around.to {
-            To::Far(far) => granted_ways(&roots, &far.paths, around.ground.repset)?,
-            To::Here | To::Null => map(spec, &roots, around.ground)?,
-        };
+        let paths = ways(&roots, spec, around)?;
         let mut targets = Vec::new();
         if let To::Here = around.to {
             for mapping in &paths {
@@ -87,12 +81,7 @@ impl Route {
 
     /// A way as far as it is known while it cannot be gone: of a connection that is to go on later.
     pub fn dormant(rules: Arc<RuleSet>, spec: &MapSpec, around: Circumstances<'_>) -> Route {
-        let roots = rules.roots();
-        let paths = match around.to {
-            To::Far(far) => granted_ways(&roots, &far.paths, around.ground.repset),
-            To::Here | To::Null => map(spec, &roots, around.ground),
-        };
-        let paths = paths.unwrap_or_default();
+        let paths = ways(&rules.roots(), spec, around).unwrap_or_default();
         let mut targets = Vec::new();
         if let (To::Here, Ok(mounts)) = (around.to, Mounts::read()) {
             // Its places stay its own.
@@ -237,10 +226,7 @@ fn look_at_sources(
     notices: &mut Vec<String>,
 ) -> Result<Vec<Tree>, ApiError> {
     let nothing = |message: String| ApiError::new(Code::SourcePathIsInvalid, message);
-    if roots.is_empty() {
-        return Err(nothing(format!("the set {repset} has no rule that includes anything"))
-            .help(format!("REPSET RULE ADD <path> INCLUDE TO {repset}, then REPSET SAVE {repset}")));
-    }
+    refuse_no_roots(roots, repset)?;
     let mut trees = Vec::new();
     let mut missing = Vec::new();
     let mut pseudo = 0;
@@ -291,6 +277,32 @@ fn look_at_sources(
         notices.push(format!("of the set {repset} this does not exist now: {names}"));
     }
     Ok(trees)
+}
+
+/// The mount table.
+pub(in crate::engine) fn mounts() -> Result<Mounts, ApiError> {
+    Mounts::read().map_err(|error| {
+        ApiError::new(Code::UnknownError, format!("the mount table cannot be read: {error}"))
+            .help("mount /proc; without it overlapping paths cannot be told")
+    })
+}
+
+/// -140 for a set without a root.
+pub(in crate::engine) fn refuse_no_roots<T>(roots: &[T], repset: &str) -> Result<(), ApiError> {
+    if roots.is_empty() {
+        let message = format!("the set {repset} has no rule that includes anything");
+        return Err(ApiError::new(Code::SourcePathIsInvalid, message)
+            .help(format!("REPSET RULE ADD <path> INCLUDE TO {repset}, then REPSET SAVE {repset}")));
+    }
+    Ok(())
+}
+
+/// Where each root comes to lie.
+fn ways(roots: &[PathBuf], spec: &MapSpec, around: Circumstances<'_>) -> Result<Vec<Mapping>, ApiError> {
+    match around.to {
+        To::Far(far) => granted_ways(roots, &far.paths, around.ground.repset),
+        To::Here | To::Null => map(spec, roots, around.ground),
+    }
 }
 
 /// The granted place of each root. -101 for a root that came to the set later: it needs a grant, too.

@@ -3,9 +3,9 @@
 use super::UNFINISHED;
 use super::meta::{Fresh, PRIVATE, Wanted};
 use super::place::Place;
+use crate::engine::random::random;
 use crate::sys::{self, FileKind, Meta, Stat, Xattrs};
 use crate::wire::{FileMode, Patch};
-use ring::rand::{SecureRandom, SystemRandom};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
@@ -27,12 +27,8 @@ static COUNTER: AtomicU64 = AtomicU64::new(0);
 pub fn incarnation() -> u32 {
     static OWN: OnceLock<u32> = OnceLock::new();
     *OWN.get_or_init(|| {
-        let mut bytes = [0; 4];
         // Without random numbers two processes of one machine are still told apart.
-        match SystemRandom::new().fill(&mut bytes) {
-            Ok(()) => u32::from_le_bytes(bytes),
-            Err(_) => std::process::id(),
-        }
+        random().map_or_else(|_| std::process::id(), u32::from_le_bytes)
     })
 }
 

@@ -1,0 +1,112 @@
+//! The lines over which sources on other machines send to this one: how many, whose, and their end.
+
+use super::link::Cut;
+use super::lock;
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Most lines of one grant: replication's, and those of jobs beside it.
+const OF_ONE: usize = 8;
+/// Most lines.
+const ALL: usize = 1024;
+/// How long a line that is cut may take to end: an operation that is being carried out is brought to its end.
+pub(super) const ENDING: Duration = Duration::from_secs(10);
+
+/// The lines that stand. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Lines {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    open: Mutex<Open>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct Open {
+    standing: Vec<Standing>,
+    /// No line begins any more.
+    closed: bool,
+}
+
+/// One line.
+#[derive(Clone)]
+struct Standing {
+    grant: String,
+    number: u64,
+    from: SocketAddr,
+    cut: Arc<Cut>,
+}
+
+impl Lines {
+    pub(super) fn is_standing(&self, grant: &str) -> bool {
+        lock(&self.shared.open).standing.iter().any(|standing| standing.grant == grant)
+    }
+
+    /// Where lines of the grant come from.
+    pub(super) fn from(&self, grant: &str) -> Vec<SocketAddr> {
+        let open = lock(&self.shared.open);
+        open.standing.iter().filter(|line| line.grant == grant).map(|line| line.from).collect()
+    }
+
+    /// Ends those that `which` names, and waits for it. False: some have not ended in time.
+    pub(super) fn end(&self, which: impl Fn(&str, u64) -> bool) -> bool {
+        let mut open = lock(&self.shared.open);
+        let deadline = Instant::now() + ENDING;
+        loop {
+            let dead: Vec<&Standing> =
+                open.standing.iter().filter(|line| which(&line.grant, line.number)).collect();
+            if dead.is_empty() {
+                return true;
+            }
+            dead.iter().for_each(|line| line.cut.cut());
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.shared.ended.wait_timeout(open, left);
+            open = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Takes a place for a line. None: there are too many, or the number is taken.
+    pub(super) fn begin(&self, grant: &str, number: u64, from: SocketAddr) -> Option<Taken> {
+        let mut open = lock(&self.shared.open);
+        let of_one = open.standing.iter().filter(|line| line.grant == grant);
+        let (count, taken) =
+            of_one.fold((0, false), |(count, taken), line| (count + 1, taken || line.number == number));
+        if open.closed || taken || count >= OF_ONE || open.standing.len() >= ALL {
+            return None;
+        }
+        let cut = Arc::new(Cut::default());
+        open.standing.push(Standing { grant: grant.to_owned(), number, from, cut: Arc::clone(&cut) });
+        Some(Taken { lines: self.clone(), grant: grant.to_owned(), number, cut })
+    }
+
+    /// Ends all, and waits for it a while.
+    pub(super) fn close(&self) {
+        lock(&self.shared.open).closed = true;
+        if !self.end(|_, _| true) {
+            tracing::warn!("Lines of sources did not end in {} s", ENDING.as_secs());
+        }
+    }
+}
+
+/// The place of a line; given back when it is dropped.
+pub(super) struct Taken {
+    lines: Lines,
+    grant: String,
+    pub(super) number: u64,
+    pub(super) cut: Arc<Cut>,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let Taken { lines, grant, number, .. } = self;
+        lock(&lines.shared.open).standing.retain(|line| (&line.grant, line.number) != (grant, *number));
+        lines.shared.ended.notify_all();
+    }
+}
