@@ -4,6 +4,7 @@
 mod support;
 
 use nix::sys::signal::Signal;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 use support::served::Served;
@@ -160,6 +161,7 @@ fn connections_survive_the_death_of_their_services() {
     }
     let three = Three::new();
     tree::random(&three.source(), 11, 100);
+    three.alpha.file("source/same size, same time", "x");
     let (mut alpha, mut beta) =
         (Served::at(&three.alpha, "127.0.0.2:0"), Served::at(&three.beta, "127.0.0.3:0"));
     let (a, b) = (alpha.address(), beta.address());
@@ -183,6 +185,12 @@ fn connections_survive_the_death_of_their_services() {
     beta.signal(Signal::SIGKILL);
     drop((alpha, beta));
     three.alpha.file("source/while nobody was there", "x");
+    // What two writes within one tick of the clock do.
+    let file =
+        std::fs::File::options().write(true).open(three.source().join("same size, same time")).unwrap();
+    let before = file.metadata().unwrap().modified().unwrap();
+    file.write_all_at(b"Y", 0).unwrap();
+    file.set_modified(before).unwrap();
     std::fs::remove_file(three.source().join("nothing")).unwrap_or_default();
     let mut alpha = Served::at(&three.alpha, &a);
     here("status con 1").ok().prints("Replication set:                  s").prints(&b);

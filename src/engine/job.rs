@@ -7,6 +7,7 @@ use super::connect::far::Far;
 use super::link::Cut;
 use super::repset::{DirDecision, RuleSet};
 use super::settings::{MirrorSettings, VerifyLogSettings};
+use super::settled::Settled;
 use crate::api::{ConnectionId, MirrorReason, MirrorSpec, Phase, VerifySpec};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -32,6 +33,8 @@ pub struct JobPlan {
     pub source_name: String,
     pub target_name: String,
     pub target_address: String,
+    /// Up to when the target is known to have what changed.
+    pub settled: Arc<Settled>,
 }
 
 impl JobPlan {

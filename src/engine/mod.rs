@@ -22,6 +22,7 @@ mod random;
 pub mod replication;
 pub mod repset;
 pub mod settings;
+pub mod settled;
 pub mod source;
 pub mod store;
 mod survival;
@@ -55,7 +56,7 @@ pub struct Engine {
     /// Held while a way is looked for and taken.
     connecting: Mutex<()>,
     /// Of a service: connections that are to go on when it is started again.
-    survivors: OnceLock<store::Survivors>,
+    survivors: OnceLock<survival::Keeper>,
     /// Known once it was needed.
     key: OnceLock<Arc<MachineKey>>,
     /// What other machines may send here, and do.

@@ -81,6 +81,15 @@ impl Hold {
     }
 }
 
+/// What a connection's replication has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Counts that move when anything is sent or applied.
+    pub counts: [u64; 5],
+    /// Its target has something to apply, and is not trying it again.
+    pub has_work: bool,
+}
+
 /// How changes of one file system are captured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
@@ -117,6 +126,8 @@ pub struct ReplicationShared {
     /// The target has tried an operation again so often that people are told (`TGWriteFailureBeforeNotification`).
     pub retrying: AtomicBool,
     words: Mutex<Words>,
+    /// Mirrors that were required so far.
+    required: AtomicU64,
     listener: OnceLock<Listener>,
 }
 
@@ -144,6 +155,19 @@ struct Words {
 }
 
 impl ReplicationShared {
+    /// For the service's watchdog.
+    pub fn progress(&self) -> Progress {
+        let counts = [
+            &self.ops_transmitted,
+            &self.bytes_transmitted,
+            &self.bytes_applied,
+            &self.target_ops,
+            &self.target_memory,
+        ];
+        let has_work = self.target_ops.load(Relaxed) > 0 && !self.retrying.load(Relaxed);
+        Progress { counts: counts.map(|count| count.load(Relaxed)), has_work }
+    }
+
     pub fn activity(&self) -> Activity {
         self.words().activity
     }
@@ -188,6 +212,11 @@ impl ReplicationShared {
     }
 
     /// Why the target's data cannot be trusted without a mirror; None while it can.
+    /// How often a mirror was required so far.
+    pub fn required(&self) -> u64 {
+        self.required.load(Relaxed)
+    }
+
     pub fn mirror_required(&self) -> Option<String> {
         self.words().mirror_required.clone()
     }
@@ -195,6 +224,7 @@ impl ReplicationShared {
     /// Changes were lost (Some), or it turned out that none were; a person has to start the mirror. The connection itself
     /// takes it back when a mirror begins: see [`begin_mirror`](Self::begin_mirror).
     pub fn require_mirror(&self, why: Option<String>) {
+        self.required.fetch_add(u64::from(why.is_some()), Relaxed);
         self.change(
             |words| words.mirror_required != why || words.remirror_due,
             |words| {
@@ -207,6 +237,7 @@ impl ReplicationShared {
     /// As `require_mirror`, and it is known what is dirty: a mirror of that alone puts it right, so the connection begins one
     /// by itself where `AutoRemirror` says so.
     pub fn require_remirror(&self, why: String) {
+        self.required.fetch_add(1, Relaxed);
         self.change(
             |words| !words.remirror_due || words.mirror_required.as_ref() != Some(&why),
             |words| {

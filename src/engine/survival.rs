@@ -11,25 +11,57 @@ use super::connection::{Begun, Capture, Connection, Info, Order, Stage};
 use super::job::{JobKind, JobShared};
 use super::log::inherit;
 use super::repset::RuleSet;
+use super::settled::{Kept, Settled};
 use super::store::{Survivor, Survivors};
 use super::{Engine, lock};
 use crate::api::{ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, MirrorSpec};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 /// How often who waits to try again looks whether the engine is still there.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// What keeps the connections of a service, and what their targets are known to have.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    survivors: Arc<Survivors>,
+    settled: Sender<Kept>,
+}
+
+impl Keeper {
+    /// Its thread ends when nobody has anything to keep any more.
+    fn start(survivors: Survivors) -> Result<Keeper, ApiError> {
+        let survivors = Arc::new(survivors);
+        let (settled, told) = channel();
+        let keep = Arc::clone(&survivors);
+        let work = inherit(move || {
+            for (row, at) in told {
+                if let Err(error) = keep.set_settled(row, at) {
+                    tracing::warn!(
+                        "What the target of a connection is known to have could not be kept: {error}"
+                    );
+                }
+            }
+        });
+        std::thread::Builder::new()
+            .name("keep".to_owned())
+            .spawn(work)
+            .map_err(|error| ApiError::no_thread(&error))?;
+        Ok(Keeper { survivors, settled })
+    }
+}
+
 impl Engine {
     /// For a service: connections are kept from now on, and those of before are there again. Once. An error for a file of
     /// connections that cannot be used; it is left as it is.
     pub fn resume_connections(self: &Arc<Self>) -> Result<(), ApiError> {
         let _entered = self.kept.log.enter();
-        let survivors = Survivors::open(&self.kept.settings.connection_file())?;
+        let keeper = Keeper::start(Survivors::open(&self.kept.settings.connection_file())?)?;
         let mut waiting = Vec::new();
-        for survivor in survivors.list()? {
+        for survivor in keeper.survivors.list()? {
             let (row, replicates) = (survivor.row, survivor.replicates);
-            match self.take_up(survivor) {
+            match self.take_up(survivor, &keeper) {
                 Ok(id) if replicates => waiting.push(id),
                 Ok(_) => {}
                 Err(error) => {
@@ -38,7 +70,7 @@ impl Engine {
             }
         }
         // Nobody else can have called.
-        let _ = self.survivors.set(survivors);
+        let _ = self.survivors.set(keeper);
         if !waiting.is_empty() {
             let engine = Arc::downgrade(self);
             let work = inherit(move || resume_all(&engine, waiting));
@@ -51,8 +83,8 @@ impl Engine {
     }
 
     /// Makes a connection of before, at rest.
-    fn take_up(&self, survivor: Survivor) -> Result<ConnectionId, ApiError> {
-        let Survivor { row, spec, replicates, established_ms } = survivor;
+    fn take_up(&self, survivor: Survivor, keeper: &Keeper) -> Result<ConnectionId, ApiError> {
+        let Survivor { row, spec, replicates, established_ms, settled } = survivor;
         let spec = spec.ok_or_else(|| {
             ApiError::new(Code::UnknownError, "what is kept of it cannot be read")
                 .help("DISCONNECT is not possible: connect anew")
@@ -93,8 +125,10 @@ impl Engine {
             orphans: spec.orphans == Some(true),
             null: false,
             row: kept_row,
+            settled: Arc::new(Settled::of(established_ms, settled)),
             statistics: None,
         };
+        info.settled.keep(row, keeper.settled.clone());
         let (forbidden, own) = (self.forbidden(), self.own_directories());
         let ground = Ground { data_root: self.home.data_root(), source: &self.source, repset: &repset };
         let around = Circumstances { ground, forbidden: &forbidden, own: &own, to: info.to() };
@@ -115,12 +149,13 @@ impl Engine {
         spec: &ConnectSpec,
         replicates: bool,
     ) -> Result<(), ApiError> {
-        let Some(survivors) = self.survivors.get().filter(|_| !matches!(info.to(), To::Null)) else {
+        let Some(keeper) = self.survivors.get().filter(|_| !matches!(info.to(), To::Null)) else {
             return Ok(());
         };
-        let row = survivors.add(spec, replicates, info.established_ms)?;
+        let row = keeper.survivors.add(spec, replicates, info.established_ms)?;
         // A connection is kept once.
         let _ = info.row.set(row);
+        info.settled.keep(row, keeper.settled.clone());
         Ok(())
     }
 
@@ -135,8 +170,8 @@ impl Engine {
     }
 
     fn kept_row(&self, info: &Info, work: impl FnOnce(&Survivors, i64) -> Result<(), ApiError>) {
-        if let (Some(survivors), Some(row)) = (self.survivors.get(), info.row.get())
-            && let Err(error) = work(survivors, *row)
+        if let (Some(keeper), Some(row)) = (self.survivors.get(), info.row.get())
+            && let Err(error) = work(&keeper.survivors, *row)
         {
             tracing::error!("What is kept of connection {} could not be changed: {error}", info.id);
         }

@@ -1,6 +1,7 @@
 //! The connections of an engine, their numbers, the runtime they live on, and their end.
 
 use super::connection::{BEAT, Connection, DataState, Ended, Stage};
+use super::replication::Progress;
 use super::{Engine, lock};
 use crate::api::{ApiError, Code, ConnectionId, Event, Watch};
 use std::collections::BTreeMap;
@@ -28,6 +29,15 @@ impl Engine {
         let mut table = lock(&self.table);
         table.open.retain(|_, connection| !connection.is_gone());
         table.open.values().cloned().collect()
+    }
+
+    /// What the connections that replicate have done, for the service's watchdog.
+    pub fn progress(&self) -> Vec<(ConnectionId, Progress)> {
+        let progress = |connection: &Connection| {
+            let view = connection.view();
+            view.state.stage.shared().map(|shared| (connection.info.id, shared.progress()))
+        };
+        self.connections().iter().filter_map(progress).collect()
     }
 
     /// The runtime, started if need be.

@@ -10,6 +10,7 @@ use dtcl::engine::home::Home;
 use dtcl::engine::job::{JobKind, JobOutcome, JobPlan, JobShared, Mapping, Sink};
 use dtcl::engine::repset::RuleSet;
 use dtcl::engine::settings::{MirrorSettings, VerifyLogSettings};
+use dtcl::engine::settled::Settled;
 use dtcl::engine::{link, source, target};
 use dtcl::machine::Machines;
 use dtcl::service::{Listen, Service};
@@ -36,6 +37,8 @@ pub const CHECKSUM: MirrorSpec = MirrorSpec { checksum: true, ..DIFFERENT };
 pub struct Bed {
     pub dir: tempfile::TempDir,
     pub settings: MirrorSettings,
+    /// Up to when the target is known to have what changed.
+    pub settled: Arc<Settled>,
     /// Another place for the source.
     pub from: Option<PathBuf>,
     /// The target is another machine's.
@@ -78,6 +81,11 @@ impl TargetMachine {
     }
 }
 
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
 impl Bed {
     pub fn new() -> Self {
         // Beside the build, as the usual /tmp may be a tmpfs without user attributes.
@@ -88,6 +96,8 @@ impl Bed {
         Self {
             dir,
             settings: MirrorSettings { remap_link: false, retry_delay_s: 0, ..MirrorSettings::default() },
+            // As of a connection that is made now.
+            settled: Arc::new(Settled::of(now_ms(), 0)),
             from: None,
             // For a run of all tests over a line; some look at what only a target of the same process has.
             is_far: std::env::var_os("DTCL_TARGET").is_some_and(|target| target == "far"),
@@ -213,6 +223,7 @@ impl Bed {
             source_name: "alpha".to_string(),
             target_name: "alpha".to_string(),
             target_address: "ip://127.0.0.1 : 1500".to_string(),
+            settled: Arc::clone(&self.settled),
         }
     }
 

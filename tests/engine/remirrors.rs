@@ -10,7 +10,7 @@ use dtcl::api::MirrorSpec;
 use dtcl::engine::job::{JobKind, JobShared};
 use dtcl::engine::source;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -124,6 +124,51 @@ fn a_directory_that_moved_is_compared_with_all_below_it_and_its_neighbours_are_n
     // The root, `far` with what it had, and `moved` with what that had.
     assert!(looked.directories <= 5, "{looked:?}");
     assert!(!followed.bed.target().join("d3").exists() && !followed.bed.target().join("d4").exists());
+}
+
+/// Two writes within one tick of the clock leave the same time; which of them the target has is not told by that.
+#[test]
+fn content_that_was_missed_is_compared_though_size_and_time_are_the_same() {
+    let followed = Followed::new(twenty);
+    for spec in [DIFFERENT, CHECKSUM] {
+        cut_and_change(&followed, || {
+            for (name, content) in [("d3/a", "3 A"), ("d5/below/f", "5 BELOW")] {
+                let file = fs::File::options().write(true).open(followed.at(name)).unwrap();
+                let before = file.metadata().unwrap().modified().unwrap();
+                let content = if spec == DIFFERENT { content.to_owned() } else { content.to_lowercase() };
+                file.write_all_at(content.as_bytes(), 0).unwrap();
+                file.set_modified(before).unwrap();
+            }
+        });
+        let looked = remirror(&followed, spec);
+        followed.same();
+        assert!(looked.directories <= 2, "{looked:?}");
+    }
+    assert_eq!(fs::read(followed.bed.target().join("d3/a")).unwrap(), b"3 a");
+}
+
+/// Names that the mirror has not come to are no names to link to: the target has there what was before.
+#[test]
+fn names_that_became_links_of_one_file_are_linked_to_what_the_mirror_has_passed() {
+    let names: Vec<String> = (0..10).map(|number| format!("d{number}/linked")).collect();
+    let followed = Followed::new(|bed| {
+        twenty(bed);
+        names[1..].iter().for_each(|name| fs::write(bed.source().join(name), name).unwrap());
+        std::os::unix::fs::symlink("somewhere", bed.source().join(&names[0])).unwrap();
+    });
+    cut_and_change(&followed, || {
+        // Its own name is the last that the mirror comes to; the first is on the target as it was.
+        let [first, others @ .., last] = names.as_slice() else { unreachable!() };
+        fs::rename(followed.at(first), followed.at(last)).unwrap();
+        followed.replication.barrier(Some(Duration::from_secs(1)), &mut ()).unwrap_err();
+        fs::hard_link(followed.at(last), followed.at(first)).unwrap();
+        for name in others {
+            fs::remove_file(followed.at(name)).unwrap();
+            fs::hard_link(followed.at(last), followed.at(name)).unwrap();
+        }
+    });
+    remirror(&followed, CHECKSUM);
+    followed.same();
 }
 
 #[test]
@@ -313,5 +358,57 @@ pub fn random_cuts(bed: Bed, meanwhile: bool) {
         });
         println!("round {round}");
         mend(&followed, spec);
+    }
+}
+
+/// The source's engine was killed: what it knew is gone, the source has changed meanwhile, and changes while the mirror runs that removes
+/// what only the target has.
+#[test]
+fn random_operations_arrive_at_a_new_engine_that_removes_orphans() {
+    after_a_death(Bed::new());
+}
+
+pub fn after_a_death(mut bed: Bed) {
+    bed.settings.orphans.guard_percent = 100;
+    let seed = seed();
+    let mut followed = Followed::with_queue(bed, |bed| tree::random(&bed.source(), seed, 60));
+    let operations = Operations::new(followed.bed.source(), followed.outside(""));
+    let mut random = Random::new(seed);
+    for round in 0..rounds(6) {
+        println!("round {round}");
+        at_once(&operations, &mut random, 20);
+        followed.replication.stop(true, PATIENCE);
+        forget_unfinished(&followed.bed);
+        at_once(&operations, &mut random, 20);
+        let shared = Arc::new(dtcl::engine::replication::ReplicationShared::default());
+        std::thread::scope(|scope| {
+            let mut others = Random::new(random.next());
+            let operations = &operations;
+            scope.spawn(move || at_once(operations, &mut others, 40));
+            followed.replication = source::replicate(&followed.bed.plan(), shared).unwrap();
+            let jobs = JobShared::new();
+            let spec = MirrorSpec { orphans: true, ..CHECKSUM };
+            let outcome =
+                source::run(&followed.bed.plan(), JobKind::Mirror(spec), &jobs, Some(&followed.replication));
+            assert!(outcome.fatal.is_none(), "{outcome:?}");
+        });
+        followed.barrier();
+        followed.bed.same();
+    }
+}
+
+/// What a killed engine leaves unfinished goes with the first description, if its process was another.
+fn forget_unfinished(bed: &Bed) {
+    let mut directories = vec![bed.target()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            let is_directory = entry.file_type().unwrap().is_dir();
+            match (entry.file_name().as_encoded_bytes().starts_with(b".dtcl-unfinished"), is_directory) {
+                (true, true) => fs::remove_dir_all(entry.path()).unwrap(),
+                (true, false) => fs::remove_file(entry.path()).unwrap(),
+                (false, true) => directories.push(entry.path()),
+                (false, false) => {}
+            }
+        }
     }
 }

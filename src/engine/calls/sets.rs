@@ -83,6 +83,7 @@ impl Engine {
             source_name: self.source.clone(),
             target_name: String::new(),
             target_address: String::new(),
+            settled: Arc::default(),
         }
     }
 

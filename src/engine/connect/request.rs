@@ -13,6 +13,7 @@ use crate::engine::connection::{Automatic, Begun, Capture, Connection, Info, Mea
 use crate::engine::job::{JobKind, JobPlan, JobShared, Sink};
 use crate::engine::repset::RuleSet;
 use crate::engine::settings::RemirrorKind;
+use crate::engine::settled::Settled;
 use crate::engine::{Engine, lock};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -73,6 +74,7 @@ impl Engine {
             ConnectTarget::Tdu { file } if !spec.dry_run => Some(self.statistics_file(file.as_deref())?),
             _ => None,
         };
+        let established_ms = self.clock.wall_ms();
         let info = Info {
             // Taken when nothing else can be refused; the log of a dry run shows the number that comes next.
             id: self.next_id(),
@@ -80,13 +82,14 @@ impl Engine {
             target: target.clone(),
             target_address: target_address(to)?,
             source: self.source.clone(),
-            established_ms: self.clock.wall_ms(),
+            established_ms,
             log_dir: shown(self.log_dir()),
             map: spec.map.clone(),
             far: far.clone(),
             orphans: spec.orphans == Some(true),
             null: matches!(to, To::Null),
             row: OnceLock::new(),
+            settled: Arc::new(Settled::of(established_ms, 0)),
             statistics,
         };
         if spec.dry_run {
@@ -289,6 +292,7 @@ impl Engine {
             source_name: self.source.clone(),
             target_name: info.target.clone(),
             target_address: crate::engine::connection::ip_words(&info.target_address),
+            settled: Arc::clone(&info.settled),
         }
     }
 

@@ -18,6 +18,7 @@ use super::connect::far::Far;
 use super::connect::route::{Route, To};
 use super::job::{JobKind, JobPlan, JobShared};
 use super::log::inherit_task;
+use super::settled::Settled;
 use crate::api::{ApiError, Code, ConnectionId, MapSpec, SetSize, Watch};
 use runner::JobRunner;
 use std::sync::{Arc, OnceLock};
@@ -54,6 +55,8 @@ pub struct Info {
     pub null: bool,
     /// Where it is kept for the next start of the service, once it is.
     pub row: OnceLock<i64>,
+    /// Up to when the target is known to have what changed.
+    pub settled: Arc<Settled>,
     /// The null target's statistics (JOB-15).
     pub statistics: Option<super::connect::tdu::StatisticsFile>,
 }

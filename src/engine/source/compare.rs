@@ -40,6 +40,8 @@ pub(super) struct Compare {
     pub act: Act,
     /// Owner, mode, times or extended attributes differ, or may.
     pub meta_differs: bool,
+    /// As it was met, if it has several names: others may have been linked to this one since.
+    pub linked: Option<Box<Stat>>,
     /// What a verification says of it afterwards.
     pub finding: Option<Box<super::verify::Finding>>,
 }
@@ -102,7 +104,7 @@ pub(super) struct Comparer<'a> {
     pub gate: &'a Gate,
     pub report: &'a Report,
     pub shared: &'a JobShared,
-    pub sums: Sums,
+    pub sums: &'a mut Sums,
     pub verify: Option<&'a super::verify::Findings>,
 }
 
@@ -129,6 +131,11 @@ impl From<io::Error> for Failed {
     }
 }
 
+/// The target has something else, or nothing, under the name.
+fn is_another(errno: i32) -> bool {
+    [libc::ENOENT, libc::ENOTDIR, libc::EISDIR, libc::ELOOP, libc::ESTALE].contains(&errno)
+}
+
 impl Comparer<'_> {
     /// Works until the queue ends, a stop is asked for, or the target ends. False: it has ended.
     pub(super) fn run(mut self, queue: &Receiver<Compare>) -> bool {
@@ -147,6 +154,9 @@ impl Comparer<'_> {
                 path: item.folder.path.clone(),
                 name: item.name.to_bytes().to_vec(),
             };
+            if let (Err(_), Some(stat)) = (&result, &item.linked) {
+                self.gate.regroup(&item.folder, stat);
+            }
             match result {
                 Ok(found) => {
                     counters.files.fetch_add(1, Relaxed);
@@ -162,11 +172,16 @@ impl Comparer<'_> {
                     }
                 }
                 Err(Failed::Gone) => return !self.shared.go_on(),
-                Err(Failed::Source(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(Failed::Source(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    self.gate.vanished(&item.folder, item.name.to_bytes());
+                }
                 Err(Failed::Source(error)) => {
                     let errno = error.raw_os_error().unwrap_or(libc::EIO);
                     self.report.errno(counters, spot(), errno, "read the file", false);
                 }
+                // Replication has moved or removed what the target had there since it described itself.
+                Err(Failed::Target(errno))
+                    if is_another(errno) && self.gate.mends(&item.folder, &item.name) => {}
                 Err(Failed::Target(errno)) => {
                     self.report.errno(counters, spot(), errno, "read the file", true);
                 }

@@ -30,6 +30,8 @@ pub struct Facts {
     pub newer: bool,
     /// The target's is earlier than the source's (for MirrorOverwrite 2 the same question).
     pub target_older: bool,
+    /// Size and time are the same, and prove nothing: the content may be of another write within one tick of the clock.
+    pub doubtful: bool,
     /// Owner, mode or extended attributes differ.
     pub attributes_differ: bool,
 }
@@ -66,7 +68,7 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
     }
     let differs = if facts.size_differs {
         Some(MirrorReason::Size)
-    } else if facts.time_differs {
+    } else if facts.time_differs || facts.doubtful {
         Some(MirrorReason::Time)
     } else {
         None
@@ -75,12 +77,12 @@ pub fn decide(policy: &Policy, facts: &Facts) -> Decision {
     match (policy.kind, policy.newer, policy.checksum) {
         (MirrorKind::Full, _, _) => Whole(MirrorReason::Full),
         (MirrorKind::Different, false, false) => differs.map_or(unflagged, Whole),
-        (MirrorKind::Different, true, false) if facts.newer => Whole(MirrorReason::Newer),
+        (MirrorKind::Different, true, false) if facts.newer || facts.doubtful => Whole(MirrorReason::Newer),
         (MirrorKind::Different, false, true) if policy.checksum_all => {
             Blocks(differs.unwrap_or(MirrorReason::Checksum))
         }
         (MirrorKind::Different, false, true) => differs.map_or(unflagged, Blocks),
-        (MirrorKind::Different, true, true) if facts.newer => Blocks(MirrorReason::Newer),
+        (MirrorKind::Different, true, true) if facts.newer || facts.doubtful => Blocks(MirrorReason::Newer),
         (MirrorKind::Different, true, _) => unflagged,
     }
 }
@@ -105,12 +107,25 @@ mod tests {
         time_differs: false,
         newer: false,
         target_older: false,
+        doubtful: false,
         attributes_differ: false,
     };
     const OLDER_SOURCE: Facts = Facts { time_differs: true, ..SAME };
     const NEWER_SOURCE: Facts = Facts { time_differs: true, newer: true, target_older: true, ..SAME };
     const OTHER_SIZE: Facts = Facts { size_differs: true, ..SAME };
     const MISSING: Facts = Facts { on_target: false, ..SAME };
+
+    #[test]
+    fn stamps_that_prove_nothing_are_no_sameness() {
+        let doubtful = Facts { doubtful: true, ..SAME };
+        assert_eq!(decide(&DIFFERENT, &doubtful), Decision::Whole(MirrorReason::Time));
+        let checksum = Policy { checksum: true, ..DIFFERENT };
+        assert_eq!(decide(&checksum, &doubtful), Decision::Blocks(MirrorReason::Time));
+        let newer = Policy { newer: true, ..DIFFERENT };
+        assert_eq!(decide(&newer, &doubtful), Decision::Whole(MirrorReason::Newer));
+        let older = Policy { overwrite: Overwrite::Older, ..DIFFERENT };
+        assert_eq!(decide(&older, &doubtful), Decision::Nothing);
+    }
 
     #[test]
     fn row_1_full_sends_every_file_whole() {

@@ -101,6 +101,14 @@ impl Listing {
         }
     }
 
+    /// Another description follows.
+    pub(super) fn again(&mut self) {
+        self.state = if self.frames_in.is_some() { State::Between(None) } else { State::Ended };
+        self.have_entry = false;
+        self.orphaned.clear();
+        (self.entries, self.below_orphans) = (0, 0);
+    }
+
     /// Goes to a directory of the target, if it has it. Directories must be asked for in walk order.
     pub(super) fn enter(&mut self, root: u16, path: &[u8]) -> Result<Option<TargetFolder>, WireError> {
         loop {

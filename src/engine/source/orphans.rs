@@ -41,6 +41,9 @@ pub(super) struct Orphans {
     pub wanted: bool,
     /// Only entries that were not modified since then (ORP-09).
     pub before: Option<SystemTime>,
+    /// Removed, and below what was, in earlier passes; and all that the target's copy had at the first.
+    removed: u64,
+    pub entries: u64,
     /// Directories that stay because rules exclude something that may be in them.
     kept: u64,
 }
@@ -52,7 +55,7 @@ impl Orphans {
             plan.settings.orphans.min_age_minutes.and_then(|minutes| {
                 SystemTime::now().checked_sub(Duration::from_secs(60 * u64::from(minutes)))
             });
-        Self { list: Vec::new(), left: 0, wanted, before, kept: 0 }
+        Self { list: Vec::new(), left: 0, wanted, before, removed: 0, entries: 0, kept: 0 }
     }
 
     /// An entry that only the target has. True: it is an orphan. What a rule excludes is none (ORP-11).
@@ -141,7 +144,10 @@ impl Orphans {
                 self.kept
             );
         }
-        if let Some(refusal) = guard(plan, self.len() - self.left + below, entries) {
+        (self.removed, self.entries) =
+            (self.removed + self.len() - self.left + below, self.entries.max(entries));
+        (self.left, self.kept) = (0, 0);
+        if let Some(refusal) = guard(plan, self.removed, self.entries) {
             report.fatal(refusal);
             return Ok(());
         }
@@ -158,6 +164,8 @@ impl Orphans {
             // What has come since is none.
             let turn = if replaced { gate.clears(&folder, &name) } else { gate.lacks(&folder, &name) };
             if turn.is_none() {
+                // Or the folder has moved, and this with it.
+                gate.vanished(&folder, &name);
                 continue;
             }
             emitter.send(&folder, &op)?;
@@ -184,7 +192,7 @@ impl Orphans {
 /// The mass-deletion guard (X): more than the set share of the target's copy is not removed without a person.
 pub(super) fn guard(plan: &JobPlan, removed: u64, entries: u64) -> Option<ApiError> {
     let percent = u64::from(plan.settings.orphans.guard_percent);
-    if removed < GUARD_FLOOR || removed * 100 <= entries * percent {
+    if removed < GUARD_FLOOR || percent >= 100 || removed * 100 <= entries * percent {
         return None;
     }
     let message = format!(

@@ -1,6 +1,7 @@
 //! The beginning of a job: roots opened, the stream begun, the comparing thread started.
 
 use super::decide::Policy;
+use super::emit::{Emitter, TargetGone};
 use super::{Way, broken};
 use crate::api::{ApiError, Code, MirrorSpec};
 use crate::engine::job::{JobPlan, JobShared, Sink};
@@ -84,6 +85,19 @@ pub(super) fn begin(
         roots: paths.iter().map(|(path, only)| (path.as_os_str().as_bytes(), only.as_deref())).collect(),
     };
     // Replication has begun the stream already.
+    let sent = if way.is_own() { send(&way.emitter, &begin) } else { ask_for(&way.emitter, &roots, parts) };
+    sent.map_err(|_| broken("the target has ended"))?;
+    Ok(Start { started, roots, report })
+}
+
+fn send(emitter: &Emitter, op: &Op<'_>) -> Result<(), TargetGone> {
+    let mut emit = emitter.lock();
+    emit.push(op)?;
+    emit.flush()
+}
+
+/// Asks the target to describe itself. `parts`: all that is wanted; None: everything.
+pub(super) fn ask_for(emitter: &Emitter, roots: &[Root], parts: Option<&Parts>) -> Result<(), TargetGone> {
     let mut parts = parts.map(Parts::list);
     if let (Some(parts), Some(root)) = (&mut parts, roots.first())
         && parts.is_empty()
@@ -93,14 +107,7 @@ pub(super) fn begin(
     }
     let parts = parts.unwrap_or_default();
     let parts = parts.iter().map(|(root, path, deep)| (*root, path.as_slice(), *deep)).collect();
-    let op = if way.is_own() { begin } else { Op::Scan { parts } };
-    let mut emit = way.emitter.lock();
-    let sent = emit.push(&op).and_then(|()| emit.flush());
-    drop(emit);
-    if sent.is_err() {
-        return Err(broken("the target has ended"));
-    }
-    Ok(Start { started, roots, report })
+    send(emitter, &Op::Scan { parts })
 }
 
 pub(super) fn policy(plan: &JobPlan, spec: MirrorSpec) -> Policy {

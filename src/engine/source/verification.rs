@@ -42,8 +42,8 @@ pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way
     let log = VerifyLog::begin(plan, &policy);
     let findings = Findings::new(plan, spec, log, Arc::clone(&report));
     let (compare, queue) = sync_channel::<Compare>(plan.settings.mirror_queue_limit.clamp(1, COMPARISONS));
+    let sums = &mut Sums::new(sums, frames.clone());
     let walked = std::thread::scope(|scope| {
-        let sums = Sums::new(sums, frames.clone());
         let comparer =
             Comparer { emitter, gate: &gate, report: &report, shared, sums, verify: Some(&findings) };
         let comparing = spawn_comparer(scope, comparer, queue)?;
@@ -89,6 +89,7 @@ pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way
             roots: &roots,
             parts: None,
             vacated: Vacated::default(),
+            doubtful: None,
             listing,
             results,
             compare: None,

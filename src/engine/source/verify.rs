@@ -411,6 +411,7 @@ impl Verify<'_> {
             block: self.plan.settings.chunk_size.clamp(4096, CONTENT_MAX),
             act: if send { Act::Send } else { Act::Count },
             meta_differs: finding.attributes_differ || finding.flagged,
+            linked: None,
             finding: Some(Box::new(finding)),
         };
         // A verification compares sums, whatever else would be possible here.

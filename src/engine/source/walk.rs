@@ -62,6 +62,10 @@ pub(super) trait Visitor {
     fn directory(&mut self, visit: &Visit<'_>) -> bool;
     /// All below the directory was visited. False ends the walk.
     fn leave(&mut self, folder: &Arc<Folder>) -> bool;
+    /// A directory of the folder is passed over, as it is not in the part that is walked.
+    fn passes(&mut self, _folder: &Folder, _name: &[u8]) {}
+    /// A directory that its folder had when that was listed is gone.
+    fn vanished(&mut self, _folder: &Folder, _name: &[u8]) {}
     /// Something that belongs could not be read.
     fn unreadable(&mut self, root: u16, path: &[u8], error: &io::Error, what: &str);
     /// Something is left out on purpose; a sentence for the log.
@@ -250,7 +254,10 @@ impl Walk<'_> {
         let (stat, dir) = match opened {
             Ok(opened) => opened,
             // Gone since its parent was read: nothing to mirror, and no failure.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && parent.is_some() => return Step::Over,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && parent.is_some() => {
+                parent.iter().for_each(|parent| visitor.vanished(parent, &name));
+                return Step::Over;
+            }
             Err(error) => {
                 visitor.unreadable(number, &path, &error, "open the directory");
                 return Step::Over;
@@ -264,11 +271,14 @@ impl Walk<'_> {
             visitor.left_out(number, &path, &why);
             return Step::Over;
         }
-        let xattrs = match self.xattrs(&dir) {
-            Ok(xattrs) => xattrs,
+        // None: it was told why.
+        let look = |visitor: &mut dyn Visitor| match Stat::of(&dir)
+            .and_then(|stat| Ok((stat, self.xattrs(&dir)?)))
+        {
+            Ok(looked) => Some(looked),
             Err(error) => {
-                visitor.unreadable(number, &path, &error, "read the directory's extended attributes");
-                return Step::Over;
+                visitor.unreadable(number, &path, &error, "read the directory's attributes");
+                None
             }
         };
         let own = match (included, self.root.only.is_some()) {
@@ -277,6 +287,7 @@ impl Walk<'_> {
             (false, true) => OwnMeta::Never,
         };
         if let Some(part) = part.filter(|part| part.looks == Looks::Past) {
+            let Some((stat, xattrs)) = look(visitor) else { return Step::Over };
             let folder = Folder::new(number, path, &stat, xattrs, parent.cloned(), own);
             // Nobody is asked: had it not been made, it would be looked at.
             folder.found();
@@ -285,6 +296,8 @@ impl Walk<'_> {
         if !visitor.enters((number, &path), &dir, &stat, included, rules.as_ref()) {
             return Step::Over;
         }
+        // From here on its events count: what it was before is not enough.
+        let Some((stat, xattrs)) = look(visitor) else { return Step::Over };
         if let Err(error) = sys::list_dir(&dir, &mut self.names, &mut self.buffer) {
             visitor.unreadable(number, &path, &error, "read the directory");
             return Step::Over;
@@ -301,6 +314,9 @@ impl Walk<'_> {
         if let Some(part) = part.filter(|part| part.looks == Looks::Here) {
             below.retain_mut(|next| {
                 next.part = part.below.get(&next.name);
+                if next.part.is_none() {
+                    visitor.passes(&folder, &next.name);
+                }
                 next.part.is_some()
             });
         }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Statements that lead from format n to n + 1. Never change one that was published.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE connection (
         -- Rises with each connection and is never given twice: the order in which they were made (CNX-01).
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -21,7 +22,12 @@ const MIGRATIONS: &[&str] = &["
         -- Milliseconds since 1970.
         established INTEGER NOT NULL
     ) STRICT;
-"];
+",
+    "
+    -- Up to when its target is known to have what changed, nanoseconds since 1970; 0: nothing is known.
+    ALTER TABLE connection ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;
+",
+];
 
 /// The file.
 #[derive(Debug)]
@@ -38,6 +44,8 @@ pub struct Survivor {
     pub spec: Option<ConnectSpec>,
     pub replicates: bool,
     pub established_ms: i64,
+    /// See [`Settled`](crate::engine::settled::Settled).
+    pub settled: i64,
 }
 
 impl Survivors {
@@ -50,8 +58,9 @@ impl Survivors {
     /// All, in the order in which they were made.
     pub fn list(&self) -> Result<Vec<Survivor>, ApiError> {
         let read = |connection: &Connection| {
-            let mut statement = connection
-                .prepare_cached("SELECT id, spec, replicates, established FROM connection ORDER BY id")?;
+            let mut statement = connection.prepare_cached(
+                "SELECT id, spec, replicates, established, settled FROM connection ORDER BY id",
+            )?;
             let rows = statement.query_map([], |row| {
                 let spec: String = row.get(1)?;
                 Ok(Survivor {
@@ -59,6 +68,7 @@ impl Survivors {
                     spec: serde_json::from_str(&spec).ok(),
                     replicates: row.get(2)?,
                     established_ms: row.get(3)?,
+                    settled: row.get(4)?,
                 })
             })?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -85,6 +95,14 @@ impl Survivors {
         self.with(|connection| {
             connection
                 .execute("UPDATE connection SET replicates = ?2 WHERE id = ?1", params![row, replicates])
+                .map(drop)
+        })
+    }
+
+    pub fn set_settled(&self, row: i64, settled: i64) -> Result<(), ApiError> {
+        self.with(|connection| {
+            connection
+                .execute("UPDATE connection SET settled = ?2 WHERE id = ?1", params![row, settled])
                 .map(drop)
         })
     }
@@ -135,6 +153,7 @@ mod tests {
         let third = survivors.add(&spec("u"), true, 6).unwrap();
         assert!(third > rows[1]);
         survivors.set_replicates(third, false).unwrap();
+        survivors.set_settled(third, 77).unwrap();
         drop(survivors);
         let survivors = Survivors::open(&path).unwrap();
         let kept = |row, name, replicates, established_ms| Survivor {
@@ -142,6 +161,7 @@ mod tests {
             spec: Some(spec(name)),
             replicates,
             established_ms,
+            settled: if row == third { 77 } else { 0 },
         };
         assert_eq!(survivors.list().unwrap(), [kept(rows[0], "s", true, 5), kept(third, "u", false, 6)]);
         survivors.with(|c| c.execute("UPDATE connection SET spec = '{}' WHERE id = 1", [])).unwrap();

@@ -30,7 +30,9 @@ impl Mirror<'_> {
                     self.gone = true;
                     return false;
                 }
-                Err(Failed::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(Failed::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    self.gate.vanished_at(spot.root, &spot.path);
+                }
                 Err(Failed::Io(error)) => {
                     let errno = error.raw_os_error().unwrap_or(libc::EIO);
                     self.report.errno(&self.shared.counters, spot, errno, "read", false);
@@ -67,7 +69,9 @@ impl Mirror<'_> {
                             self.gone = true;
                             return false;
                         }
-                        Failed::Io(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        Failed::Io(error) if error.kind() == io::ErrorKind::NotFound => {
+                            self.gate.vanished_at(spot.root, &spot.path);
+                        }
                         Failed::Io(_) => self.report.retry(&self.shared.counters, spot, reason),
                     }
                 }
@@ -154,8 +158,13 @@ impl Mirror<'_> {
         };
         if let Some((root, dir, from)) = good {
             folder.touch();
-            let op = Op::Link { name: name.to_bytes(), root, dir: &dir, from: &from };
             let Some(sending) = self.gate.sends(folder, name, stat) else { return Ok(()) };
+            let Some((root, dir, from)) = sending.name_of(stat, (root, &dir, &from)) else {
+                drop(sending);
+                self.gate.regroup(folder, stat);
+                return Ok(());
+            };
+            let op = Op::Link { name: name.to_bytes(), root, dir: &dir, from: &from };
             self.emitter.send(folder, &op)?;
             sending.done(stat);
             return Ok(());

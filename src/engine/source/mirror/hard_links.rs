@@ -108,6 +108,8 @@ impl Mirror<'_> {
         let Some(sending) = self.gate.sends(folder, name, stat) else { return Ok(()) };
         // Its first name may have moved since it was met.
         let Some((root, dir, from)) = sending.name_of(stat, (group.root, &group.path, &group.name)) else {
+            drop(sending);
+            self.gate.regroup(folder, stat);
             return Ok(());
         };
         self.emitter.send(folder, &Op::Link { name: name.to_bytes(), root, dir: &dir, from: &from })?;

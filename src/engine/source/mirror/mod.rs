@@ -18,7 +18,7 @@ use super::links::Links;
 use super::listing::{Listing, TargetEntry};
 use super::orphans::Orphans;
 use super::parts::{Parts, Vacated};
-use super::replicate::Gate;
+use super::replicate::{Gate, nanoseconds};
 use super::report::{Report, Spot};
 use super::walk::{Root, Visit, Visitor};
 use crate::api::MirrorReason;
@@ -54,8 +54,10 @@ pub(super) struct Mirror<'a> {
     pub report: &'a Report,
     pub roots: &'a [Root],
     /// All that is compared. None: everything.
-    pub parts: Option<&'a Parts>,
+    pub parts: Option<Arc<Parts>>,
     pub vacated: Vacated,
+    /// Files whose inode has changed since (nanoseconds since 1970) are compared whatever size and time tell.
+    pub doubtful: Option<i64>,
     pub listing: Listing,
     pub results: Inlet,
     /// To the comparing thread; none when no checksums are asked for.
@@ -141,6 +143,14 @@ impl Visitor for Mirror<'_> {
         !folder.leave() || self.dry.is_some() || self.send_folder_meta(folder).is_ok()
     }
 
+    fn passes(&mut self, folder: &Folder, name: &[u8]) {
+        self.gate.passes(folder, name);
+    }
+
+    fn vanished(&mut self, folder: &Folder, name: &[u8]) {
+        self.gate.vanished(folder, name);
+    }
+
     fn unreadable(&mut self, root: u16, path: &[u8], error: &io::Error, what: &str) {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
         let spot = Spot { root, path: path.to_vec(), name: Vec::new() };
@@ -217,6 +227,9 @@ impl Mirror<'_> {
             have = self.listing.next_into(&mut theirs)?;
         }
         self.entry = theirs;
+        if self.dry.is_none() {
+            self.gate.compared(folder);
+        }
         Ok(())
     }
 
@@ -237,7 +250,12 @@ impl Mirror<'_> {
             _ => self.look(visit, name, theirs),
         };
         match result {
-            Err(Failed::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(Failed::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                if theirs.is_some() {
+                    self.gate.vanished(visit.folder, name.to_bytes());
+                }
+                Ok(())
+            }
             Err(Failed::Io(error)) => {
                 self.failed(visit.folder, name, &error);
                 Ok(())
@@ -351,6 +369,8 @@ impl Mirror<'_> {
             time_differs: stat.meta.mtime != theirs.meta.mtime,
             newer: stat.meta.mtime > theirs.meta.mtime,
             target_older: theirs.meta.mtime < stat.meta.mtime,
+            doubtful: self.doubtful.is_some_and(|since| nanoseconds(stat.ctime) >= since)
+                || self.vacated.has(folder.root, &folder.path, name.to_bytes()),
             attributes_differ: self.attributes_differ(&stat.meta, &theirs.meta, &xattrs, &theirs.xattrs),
         };
         if self.is_left(stat, &facts) {
@@ -403,7 +423,7 @@ impl Mirror<'_> {
                     return Ok(());
                 }
                 let meta_differs = facts.attributes_differ || facts.time_differs;
-                self.ask(folder, visit.dir, name, xattrs, meta_differs, stat.size)
+                self.ask(folder, visit.dir, name, xattrs, meta_differs, stat)
             }
         }
     }
@@ -433,7 +453,7 @@ impl Mirror<'_> {
         name: &CStr,
         xattrs: Xattrs,
         meta_differs: bool,
-        size_on_disk: u64,
+        stat: &Stat,
     ) -> Result<(), Failed> {
         let item = Compare {
             question: 0,
@@ -444,10 +464,11 @@ impl Mirror<'_> {
             block: self.plan.settings.chunk_size.clamp(4096, CONTENT_MAX),
             act: Act::Send,
             meta_differs,
+            linked: (stat.links > 1).then(|| Box::new(*stat)),
             finding: None,
         };
-        let here = self.emitter.local.is_some() && size_on_disk >= BESIDE;
-        ask(self.compare.as_ref(), (self.emitter, self.gate), &mut self.asked, item, size_on_disk, here)
+        let here = self.emitter.local.is_some() && stat.size >= BESIDE;
+        ask(self.compare.as_ref(), (self.emitter, self.gate), &mut self.asked, item, stat.size, here)
             .map_err(Failed::from)
     }
 

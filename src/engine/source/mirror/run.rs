@@ -1,6 +1,6 @@
 //! A mirror from its first line in the log to its last.
 
-use crate::api::{MirrorKind, MirrorSpec, Phase};
+use crate::api::{ApiError, MirrorKind, MirrorSpec, Phase};
 use crate::engine::job::{DryRunSink, JobOutcome, JobPlan, JobShared, Sink};
 use crate::engine::log::escape;
 use crate::engine::source::compare::{Compare, Comparer};
@@ -8,19 +8,26 @@ use crate::engine::source::links::Links;
 use crate::engine::source::listing::{Listing, TargetEntry};
 use crate::engine::source::mirror::Mirror;
 use crate::engine::source::orphans::Orphans;
-use crate::engine::source::refused;
-use crate::engine::source::replicate::Begun;
+use crate::engine::source::replicate::{Begun, Stirred};
 use crate::engine::source::report::Spot;
-use crate::engine::source::start::{Start, begin, policy, root_is_gone, spawn_comparer};
+use crate::engine::source::start::{Start, ask_for, begin, policy, root_is_gone, spawn_comparer};
 use crate::engine::source::sums::Sums;
 use crate::engine::source::walk::{Root, walk};
-use crate::engine::source::{COMPARISONS, Way};
+use crate::engine::source::{COMPARISONS, Way, refused};
 use crate::sys;
 use crate::wire::Op;
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+/// Passes of a mirror that removes orphans after which nothing may move while one is made, and after which no more are made.
+const LOOSE: u32 = 2;
+const PASSES: u32 = 40;
+/// What is waited at first for directories that are on their way.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A mirror, or what one would send. `clean`: afterwards, what the target has is removed instead (see [`survey`]).
 pub(in crate::engine::source) fn run(
@@ -31,7 +38,7 @@ pub(in crate::engine::source) fn run(
     mut dry: Option<DryRunSink<'_>>,
     clean: bool,
 ) -> JobOutcome {
-    let begun = if dry.is_none() { way.gate.mirror_begins() } else { Begun::default() };
+    let begun = if dry.is_none() { way.gate.mirror_begins(spec.orphans) } else { Begun::default() };
     let Start { started, roots, report } = match begin(plan, shared, &way, begun.parts.as_ref()) {
         Ok(start) => start,
         Err(error) => return refused(error),
@@ -49,81 +56,39 @@ pub(in crate::engine::source) fn run(
         shared.set_phase(Phase::Mirroring);
         log_start(plan, &spec);
     }
-    let limit = plan.settings.mirror_queue_limit.clamp(1, COMPARISONS);
-    let (compare, queue) = sync_channel::<Compare>(limit);
+    let listings = (plan.sink != Sink::Null).then_some(listings);
+    let mut mirror = Mirror {
+        plan,
+        shared,
+        policy: policy(plan, spec),
+        emitter,
+        gate: &gate,
+        report: &report,
+        roots: &roots,
+        parts: begun.parts.map(Arc::new),
+        vacated: begun.vacated,
+        doubtful: begun.doubtful,
+        listing: Listing::new(listings, frames.clone()),
+        results,
+        compare: None,
+        links: Links::default(),
+        orphans: Orphans::new(plan, spec.orphans || clean || begun.unseen),
+        dry: if is_dry { Some(&mut tell) } else { None },
+        under_way: HashMap::new(),
+        reached: 0,
+        gone: false,
+        as_root: sys::is_root(),
+        asked: 0,
+        top_entries: Vec::new(),
+        replacing: Vec::new(),
+        resent: HashMap::new(),
+        looked: 0,
+        entry: TargetEntry::empty(),
+        chunk: Vec::new(),
+    };
     let compares = !is_dry && spec.kind == MirrorKind::Different && spec.checksum;
-    let complete = std::thread::scope(|scope| {
-        let comparer = Comparer {
-            emitter,
-            gate: &gate,
-            report: &report,
-            shared,
-            sums: Sums::new(sums, frames.clone()),
-            verify: None,
-        };
-        let comparing = compares.then(|| spawn_comparer(scope, comparer, queue)).transpose();
-        let comparing = match comparing {
-            Ok(comparing) => comparing,
-            Err(error) => return Err(error),
-        };
-        let listings = (plan.sink != Sink::Null).then_some(listings);
-        let mut mirror = Mirror {
-            plan,
-            shared,
-            policy: policy(plan, spec),
-            emitter,
-            gate: &gate,
-            report: &report,
-            roots: &roots,
-            parts: begun.parts.as_ref(),
-            vacated: begun.vacated,
-            listing: Listing::new(listings, frames.clone()),
-            results,
-            compare: compares.then_some(compare),
-            links: Links::default(),
-            orphans: Orphans::new(plan, spec.orphans || clean || begun.unseen),
-            dry: if is_dry { Some(&mut tell) } else { None },
-            under_way: HashMap::new(),
-            reached: 0,
-            gone: false,
-            as_root: sys::is_root(),
-            asked: 0,
-            top_entries: Vec::new(),
-            replacing: Vec::new(),
-            resent: HashMap::new(),
-            looked: 0,
-            entry: TargetEntry::empty(),
-            chunk: Vec::new(),
-        };
-        let mut walked = walk_all(plan, &roots, shared, &mut mirror);
-        // The comparing thread ends when its queue does; what it still finds is sent before what follows.
-        mirror.compare = None;
-        walked &= mirror.flush().is_ok();
-        if let Some(comparing) = comparing {
-            walked &= comparing.join().unwrap_or(false);
-        }
-        let listed = mirror.finish_listing();
-        if is_dry && !clean {
-            return Ok(walked && listed && !mirror.gone);
-        }
-        shared.set_phase(Phase::Waiting);
-        let mut alive = mirror.settle_all();
-        if alive && walked && !shared.stopped() && !report.is_fatal() {
-            alive = mirror.retry();
-        }
-        if alive && walked && listed && !shared.stopped() && !report.is_fatal() && !mirror.orphans.is_empty()
-        {
-            alive = mirror.remove_orphans();
-        }
-        // A mirror that would not bring everything back must not empty the target.
-        let sound = || shared.counters.errors.load(Relaxed) == 0 && !shared.stopped() && !report.is_fatal();
-        if alive && walked && listed && clean && sound() {
-            alive = mirror.clean();
-        }
-        let _ = mirror.drain();
-        mirror.fail_retries();
-        Ok(walked && listed && alive && !mirror.gone)
-    });
+    let complete = mirror.passes(compares.then(|| Sums::new(sums, frames)), spec.orphans || clean, clean);
+    drop(mirror);
     if own {
         emitter.lock().close();
     }
@@ -163,7 +128,8 @@ pub(in crate::engine::source) fn survey(
 /// Walks all roots in their order. A root that is not there, but is on the target, is a failure: its copy is kept.
 fn walk_all(plan: &JobPlan, roots: &[Root], shared: &JobShared, mirror: &mut Mirror<'_>) -> bool {
     for number in 0..plan.paths.len() {
-        let parts = mirror.parts.map(|parts| parts.root(u16::try_from(number).unwrap_or(u16::MAX)));
+        let parts = mirror.parts.clone();
+        let parts = parts.as_ref().map(|parts| parts.root(u16::try_from(number).unwrap_or(u16::MAX)));
         match roots.iter().find(|root| usize::from(root.number) == number) {
             // Nothing in it is to be compared.
             Some(_) if parts.is_some_and(|part| part.is_none()) => {}
@@ -182,6 +148,133 @@ fn walk_all(plan: &JobPlan, roots: &[Root], shared: &JobShared, mirror: &mut Mir
 }
 
 impl Mirror<'_> {
+    /// All passes of the mirror. False: it did not come to its end. `sums`: checksums are compared; `asked`: a person has asked that what
+    /// only the target has be removed.
+    fn passes(&mut self, mut sums: Option<Sums>, asked: bool, clean: bool) -> Result<bool, ApiError> {
+        let is_survey = self.dry.is_some() && !clean;
+        let mut whole = self.pass(sums.as_mut(), is_survey)?;
+        if is_survey {
+            return Ok(whole);
+        }
+        self.orphans.entries = self.entries();
+        if asked && self.dry.is_none() {
+            let (mut pass, counters) = (1, &self.shared.counters);
+            while whole && self.is_sound() && self.stirs_again(pass) {
+                // What is compared once more is counted once.
+                let counts = [
+                    &counters.directories,
+                    &counters.files,
+                    &counters.bytes_skipped,
+                    &counters.files_checksummed,
+                ];
+                let before = counts.map(|count| count.load(Relaxed));
+                whole = self.pass(sums.as_mut(), false)?;
+                self.gate.calm(false);
+                counts.iter().zip(before).for_each(|(count, before)| count.store(before, Relaxed));
+                pass += 1;
+            }
+            self.gate.calm(false);
+        }
+        // A mirror that would not bring everything back must not empty the target.
+        if whole && clean && self.is_sound() && self.shared.counters.errors.load(Relaxed) == 0 {
+            whole = self.clean();
+        }
+        let _ = self.drain();
+        self.fail_retries();
+        Ok(whole && !self.gone)
+    }
+
+    fn is_sound(&self) -> bool {
+        !self.shared.stopped() && !self.report.is_fatal()
+    }
+
+    /// What has moved during this pass, or could not be compared, may have on the target what the source has not: is it to be
+    /// compared in another? The later ones are short, and nothing moves in them.
+    fn stirs_again(&mut self, pass: u32) -> bool {
+        if pass > LOOSE && !self.shared.sleep(PAUSE * pass) {
+            // The looker has its turn between two of them.
+            return false;
+        }
+        let mut waits = 0;
+        loop {
+            self.gate.calm(pass >= LOOSE);
+            let stirred = self.gate.stirred();
+            let is_endless =
+                pass + waits >= PASSES || pass > LOOSE && matches!(stirred, Stirred::Parts(None, _));
+            let (parts, vacated) = match stirred {
+                Stirred::Nothing => return false,
+                Stirred::Gone => {
+                    self.gone = true;
+                    return false;
+                }
+                _ if is_endless => {
+                    tracing::warn!(
+                        "Directories kept moving on the source: what only the target has may be left in them; \
+                         MIRROR START {} DIFFERENT ORPHANS when fewer do",
+                        self.plan.connection
+                    );
+                    return false;
+                }
+                Stirred::Parts(parts, vacated) => (parts.map(Arc::new), vacated),
+                Stirred::Later => {
+                    // The looker finds them.
+                    self.gate.calm(false);
+                    waits += 1;
+                    if !self.shared.sleep(PAUSE * waits) {
+                        return false;
+                    }
+                    continue;
+                }
+            };
+            if ask_for(self.emitter, self.roots, parts.as_deref()).is_err() {
+                self.gone = true;
+                return false;
+            }
+            (self.parts, self.vacated) = (parts, vacated);
+            // Content was sent once.
+            self.policy.kind = MirrorKind::Different;
+            self.listing.again();
+            self.links = Links::default();
+            return true;
+        }
+    }
+
+    /// Compares everything, or the parts, once. False: it did not come to its end. `only_look`: nothing is sent.
+    fn pass(&mut self, sums: Option<&mut Sums>, only_look: bool) -> Result<bool, ApiError> {
+        let (plan, shared, report) = (self.plan, self.shared, self.report);
+        let limit = plan.settings.mirror_queue_limit.clamp(1, COMPARISONS);
+        let (emitter, gate) = (self.emitter, self.gate);
+        let mut walked = std::thread::scope(|scope| {
+            let comparing = sums
+                .map(|sums| {
+                    let (compare, queue) = sync_channel::<Compare>(limit);
+                    self.compare = Some(compare);
+                    let comparer = Comparer { emitter, gate, report, shared, sums, verify: None };
+                    spawn_comparer(scope, comparer, queue)
+                })
+                .transpose()?;
+            let walked = walk_all(plan, self.roots, shared, self);
+            // The comparing thread ends when its queue does; what it still finds is sent before what follows.
+            self.compare = None;
+            let flushed = self.flush().is_ok();
+            let compared = comparing.is_none_or(|comparing| comparing.join().unwrap_or(false));
+            Ok::<_, ApiError>(walked && flushed && compared)
+        })?;
+        walked &= self.finish_listing();
+        if only_look {
+            return Ok(walked && !self.gone);
+        }
+        shared.set_phase(Phase::Waiting);
+        let mut alive = self.settle_all();
+        if alive && walked && self.is_sound() {
+            alive = self.retry();
+        }
+        if alive && walked && self.is_sound() && !self.orphans.is_empty() {
+            alive = self.remove_orphans();
+        }
+        Ok(walked && alive && !self.gone)
+    }
+
     /// Reads the rest of the target's description, and reports what it could not describe.
     pub(in crate::engine::source) fn finish_listing(&mut self) -> bool {
         if self.shared.stopped() || self.report.is_fatal() {

@@ -347,7 +347,9 @@ impl Mirror<'_> {
                     (Arc::clone(&done.folder), Arc::clone(&done.dir), done.name.clone());
                 let id = done.before.id();
                 match self.whole(&folder, &dir, &name, Some(id), done.tries + 1) {
-                    Err(Failed::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(Failed::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                        self.gate.vanished(&folder, name.to_bytes());
+                    }
                     Err(Failed::Io(error)) => self.failed(&folder, &name, &error),
                     other => other?,
                 }

@@ -101,6 +101,10 @@ impl Marks {
         self.everything = true;
     }
 
+    fn is_empty(&self) -> bool {
+        !self.everything && self.inodes.is_empty() && self.nodes.len() == 0
+    }
+
     fn clear(&mut self) {
         self.nodes.clear();
         self.deep.clear();
@@ -131,6 +135,10 @@ pub(super) struct Dirty {
     question: Option<u64>,
     /// The log is lost: nothing is forgotten until a mirror begins.
     lost: bool,
+    /// A mirror has come to its end.
+    mirrored: bool,
+    /// All that changed before these times (nanoseconds since 1970) is of an older generation, or of the older or younger one.
+    looked: i64,
 }
 
 impl Dirty {
@@ -162,14 +170,28 @@ impl Dirty {
         }
     }
 
-    /// The target has applied everything before this question.
-    pub(super) fn applied(&mut self, question: u64) {
+    /// The target has applied everything before this question. `looked`: what changed before that time (nanoseconds since 1970) is
+    /// logged. Some: the target has all that changed before this time.
+    pub(super) fn applied(&mut self, question: u64, looked: i64) -> Option<i64> {
         if self.lost || self.question.is_none_or(|asked| asked > question) {
-            return;
+            return None;
         }
         self.older.clear();
         std::mem::swap(&mut self.older, &mut self.younger);
         (self.upto, self.question) = (self.last, None);
+        let settled = std::mem::replace(&mut self.looked, looked);
+        (self.mirrored && self.kept.is_empty()).then_some(settled)
+    }
+
+    /// A mirror has compared all that it was to compare.
+    pub(super) fn is_mirrored(&mut self) {
+        self.mirrored = true;
+    }
+
+    /// May the target have something else than what it was sent, as no mirror has compared it since the start, or since the log was
+    /// lost?
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.lost || !self.mirrored || !self.kept.is_empty()
     }
 
     /// The log is lost.
@@ -319,17 +341,41 @@ mod tests {
         };
         log(&mut dirty, 1, 70);
         dirty.asks(1, 1);
-        dirty.applied(1);
+        dirty.applied(1, 0);
         log(&mut dirty, 2, 3);
         // Not all of the older generation is sent.
         dirty.asks(2, 0);
-        dirty.applied(2);
+        dirty.applied(2, 0);
         dirty.asks(3, 1);
         log(&mut dirty, 3, 4);
-        dirty.applied(3);
+        dirty.applied(3, 0);
         dirty.lose();
         assert_eq!(ids(&dirty.take()), [3, 4]);
         assert!(ids(&dirty.take()).is_empty());
+    }
+
+    #[test]
+    fn the_target_has_what_changed_before_the_generation_of_which_it_has_applied_all_that_is_older() {
+        let mut dirty = Dirty::default();
+        let apply = |dirty: &mut Dirty, number, looked| {
+            dirty.logged(number);
+            dirty.asks(number, number);
+            dirty.applied(number, looked)
+        };
+        assert_eq!(apply(&mut dirty, 1, 100), None, "no mirror has compared what was there before");
+        assert!(dirty.is_doubtful());
+        dirty.is_mirrored();
+        assert!(!dirty.is_doubtful());
+        assert_eq!(apply(&mut dirty, 2, 200), Some(100));
+        assert_eq!(apply(&mut dirty, 3, 300), Some(200));
+        let mut marks = Marks::default();
+        marks.node(1, false);
+        dirty.keep(&marks);
+        assert_eq!((apply(&mut dirty, 4, 400), dirty.is_doubtful()), (None, true));
+        dirty.take();
+        assert_eq!(apply(&mut dirty, 5, 500), Some(400));
+        dirty.lose();
+        assert_eq!((apply(&mut dirty, 6, 600), dirty.is_doubtful()), (None, true));
     }
 
     #[test]
@@ -339,9 +385,9 @@ mod tests {
         dirty.node(1, true);
         dirty.asks(1, 1);
         dirty.lose();
-        dirty.applied(1);
+        dirty.applied(1, 0);
         dirty.asks(2, 1);
-        dirty.applied(2);
+        dirty.applied(2, 0);
         let marks = dirty.take();
         assert_eq!(ids(&marks), [1]);
         // The mirror was cut.

@@ -4,8 +4,8 @@
 //! place as the job sees it; else replication knows better, and its events bring what the job leaves out. What was sent, or
 //! found to be the same, is entered into the model at the same moment. Without replication everything passes.
 
-use super::super::folder::Folder;
-use super::common::{Begun, Common};
+use super::super::folder::{Folder, split};
+use super::common::{Begun, Common, Stirred};
 use super::model::{Belongs, Entry, Identity, Model, NodeId, Scope, flag};
 use crate::engine::repset::DirRules;
 use crate::engine::target::unfinished_by;
@@ -35,10 +35,11 @@ type Place = (u16, Vec<u8>, Vec<u8>);
 
 impl Gate {
     /// A mirror begins: what replication finds from now on is its own.
-    pub(in crate::engine::source) fn mirror_begins(&self) -> Begun {
+    /// `removes`: a person has asked it to remove what only the target has.
+    pub(in crate::engine::source) fn mirror_begins(&self, removes: bool) -> Begun {
         match self {
             Gate::Open => Begun::default(),
-            Gate::Follow(common) => common.mirror_begins(),
+            Gate::Follow(common) => common.mirror_begins(removes),
         }
     }
 
@@ -70,33 +71,37 @@ impl Gate {
         let Gate::Follow(common) = self else { return true };
         let Some(mut model) = common.mirror_turn() else { return false };
         let id = Identity::of(stat);
+        let (above, name) = split(path);
         let node = match model.at(root, path) {
             Some(node) if model.entry(node).id == id => node,
             // Another directory has the name now; its event tells.
-            Some(_) => return false,
+            Some(_) => {
+                stir_at(&mut model, root, above);
+                return false;
+            }
             None => {
-                let (above, name) = match path.iter().rposition(|byte| *byte == b'/') {
-                    Some(at) => (&path[..at], &path[at + 1..]),
-                    None => (&path[..0], path),
-                };
                 let Some(parent) = model.at(root, above) else { return false };
                 let holder = model.entry(parent).id;
                 if model.names_of(&id).any(|node| model.has(node, flag::DISPLACED)) {
                     // It has come from there: replication moves it, with what the target has of it.
                     common.ask_rescan((holder.dev, holder.ino));
+                    model.set(parent, flag::STIRRED);
                     return false;
                 }
-                if let Some(known) = model.names_of(&id).next() {
+                let known = model.names_of(&id).next();
+                if let Some(known) = known {
                     // It is mounted twice, and replication follows one of them; or it was moved.
                     let (old_root, old_path, old_name) = model.place(known);
                     if !common.stands_at(&id, old_root, &old_path, &old_name) {
                         // Where each directory is watched by itself, nothing tells of its new place if that was not watched yet.
                         common.ask_rescan((holder.dev, holder.ino));
+                        model.set(parent, flag::STIRRED);
                     }
                     return true;
                 }
                 if !common.stands_at(&id, root, above, name) {
                     // The event that told so may have been looked at before the model had the name.
+                    model.set(parent, flag::STIRRED);
                     return false;
                 }
                 model.insert(parent, name, &Entry::of(stat), 0)
@@ -138,19 +143,26 @@ impl Gate {
         let Gate::Follow(common) = self else {
             return Some(Sending { turn: None, folder: 0, name, linked: Cell::default() });
         };
-        let model = common.mirror_turn()?;
-        let node = place_of(&model, folder)?;
+        let mut model = common.mirror_turn()?;
+        let Some(node) = place_of(&model, folder) else {
+            stir(&mut model, folder, name);
+            return None;
+        };
         let id = Identity::of(stat);
         let ours = model.child(node, name);
         if ours.is_none() {
             if !common.stands_at(&id, folder.root, &folder.path, name) {
                 // Its removal may have been looked at already, and would not be again.
+                stir(&mut model, folder, name);
                 return None;
             }
-            let moved = stat.links == 1 && model.names_of(&id).next().is_some();
+            // Of a file with several names replication may have brought one that the mirror knows nothing of.
+            let follows = |name| model.has(name, flag::FOLLOWED) || has_moved(&model, name);
+            let moved = model.names_of(&id).any(|name| stat.links == 1 || follows(name));
             if moved || has_moved(&model, node) {
                 // Its event may not have been looked at yet.
                 common.ask_rescan(folder.id);
+                stir(&mut model, folder, name);
                 return None;
             }
         }
@@ -173,6 +185,67 @@ impl Gate {
             }
         }
         Some(Sending { turn: Some((&**common, model)), folder: node, name, linked: Cell::default() })
+    }
+
+    /// The source had this name when the folder was listed, and has it no more: the target may have it, and the model never had.
+    pub(in crate::engine::source) fn vanished(&self, folder: &Folder, name: &[u8]) {
+        if let Gate::Follow(common) = self {
+            stir(&mut common.model(), folder, name);
+        }
+    }
+
+    /// A directory of the folder is not gone into, as it is none of those that are compared. One that is not known yet may have to be.
+    pub(in crate::engine::source) fn passes(&self, folder: &Folder, name: &[u8]) {
+        let Gate::Follow(common) = self else { return };
+        let mut model = common.model();
+        for node in model.names_of_number(folder.id.0, folder.id.1).collect::<Vec<_>>() {
+            if model.child(node, name).is_none() && !matches!(model.belongs(node, name, true), Belongs::No) {
+                model.set(node, flag::STIRRED);
+                common.ask_rescan(folder.id);
+            }
+        }
+    }
+
+    /// The folder's names were compared with those that the target told of: in it is nothing that the job does not know, if it has
+    /// stood where it is all the while.
+    pub(in crate::engine::source) fn compared(&self, folder: &Folder) {
+        if let Gate::Follow(common) = self {
+            let mut model = common.model();
+            if let Some(node) = place_of(&model, folder).filter(|node| !has_moved(&model, *node)) {
+                model.set(node, flag::SWEPT);
+            }
+        }
+    }
+
+    /// A name of a file with several was left out, or what others were linked to is not what it was to be: it is sent anew with all its
+    /// names, among them those that its folder has now.
+    pub(in crate::engine::source) fn regroup(&self, folder: &Folder, stat: &Stat) {
+        if let Gate::Follow(common) = self {
+            common.ask_rescan(folder.id);
+            common.ask_regroup(Identity::of(stat));
+        }
+    }
+
+    /// The same of a place that was to be sent anew.
+    pub(in crate::engine::source) fn vanished_at(&self, root: u16, path: &[u8]) {
+        if let Gate::Follow(common) = self {
+            stir_at(&mut common.model(), root, path);
+        }
+    }
+
+    /// A pass of a mirror that removes what only the target has is over: what has to be compared once more.
+    pub(in crate::engine::source) fn stirred(&self) -> Stirred {
+        match self {
+            Gate::Open => Stirred::default(),
+            Gate::Follow(common) => common.stirred(),
+        }
+    }
+
+    /// For a short pass of a mirror nothing moves, or may move again.
+    pub(in crate::engine::source) fn calm(&self, calm: bool) {
+        if let Gate::Follow(common) = self {
+            common.calm(calm);
+        }
     }
 
     /// A turn to send something about the folder itself, if it is where it was.
@@ -257,6 +330,12 @@ impl Gate {
         }
     }
 
+    /// The target has not what it had described under this name. True: replication sends what the source has there.
+    pub(in crate::engine::source) fn mends(&self, folder: &Folder, name: &CStr) -> bool {
+        // One that the model has not is found by listing.
+        self.hand_over(folder, name, (0, 0)) && self.heals(folder.root, &folder.path, name.to_bytes())
+    }
+
     /// What the job sent of a file is not all, or not of one time: replication sees to it.
     pub(in crate::engine::source) fn leave_content(&self, id: (u64, u64)) {
         if let Gate::Follow(common) = self {
@@ -270,8 +349,8 @@ impl Gate {
         if id != (0, 0) {
             common.ask_content(id);
         }
-        // A name that the model does not have yet is found by listing its directory.
-        let _ = name;
+        // A name that the model does not have yet is found by listing its directory, unless it is gone by then.
+        stir(&mut common.model(), folder, name.to_bytes());
         common.ask_rescan(folder.id);
         true
     }
@@ -282,6 +361,32 @@ fn place_of(model: &Model, folder: &Folder) -> Option<NodeId> {
     let node = model.at(folder.root, &folder.path)?;
     let id = model.entry(node).id;
     ((id.dev, id.ino) == folder.id && !model.has(node, flag::DISPLACED)).then_some(node)
+}
+
+/// A name of the folder, wherever that is by now, may be on the target alone.
+fn stir(model: &mut Model, folder: &Folder, name: &[u8]) {
+    for node in model.names_of_number(folder.id.0, folder.id.1).collect::<Vec<_>>() {
+        if model.child(node, name).is_none() {
+            model.set(node, flag::STIRRED);
+        }
+    }
+}
+
+fn stir_at(model: &mut Model, root: u16, path: &[u8]) {
+    if let Some(node) = model.at(root, path) {
+        model.set(node, flag::STIRRED);
+    }
+}
+
+/// Is it, or one above it, about to be found elsewhere, or gone?
+pub(super) fn is_displaced(model: &Model, mut node: NodeId) -> bool {
+    while node != super::model::NONE {
+        if model.has(node, flag::DISPLACED | flag::PARKED) {
+            return true;
+        }
+        node = model.parent(node);
+    }
+    false
 }
 
 /// Was the directory, or one above it, made or moved by replication since the job began?
@@ -337,7 +442,8 @@ impl Sending<'_> {
         }
     }
 
-    /// A name under which the target has this inode already. None: it has none any more.
+    /// A name under which the target has this inode, as the job has passed it or replication has sent it since the job began: what it
+    /// has under others may be from before. `known`: the first that the job has met. None: there is none any more.
     pub(in crate::engine::source) fn name_of(
         &self,
         stat: &Stat,
@@ -347,19 +453,19 @@ impl Sending<'_> {
             return Some((known.0, known.1.to_vec(), known.2.to_vec()));
         };
         let id = Identity::of(stat);
-        let found = model
-            .names_of(&id)
-            .filter(|node| {
-                let own = model.parent(*node) == self.folder && model.name(*node) == self.name;
-                !own && model.has(*node, flag::MADE) && !model.has(*node, flag::SEPARATE)
-            })
-            .map(|node| model.place(node))
-            .next();
+        let first = model.at(known.0, &super::super::folder::join(known.1, known.2));
+        if first.is_none() {
+            // One that is being compared is entered when that is done.
+            return Some((known.0, known.1.to_vec(), known.2.to_vec()));
+        }
+        let is_good = |node: &NodeId| {
+            let own = model.parent(*node) == self.folder && model.name(*node) == self.name;
+            let sent = Some(*node) == first || model.has(*node, flag::PASSED | flag::FOLLOWED);
+            !own && sent && model.has(*node, flag::MADE) && !model.has(*node, flag::SEPARATE)
+        };
+        let names: Vec<NodeId> = model.names_of(&id).filter(is_good).collect();
+        let found = names.iter().find(|node| Some(**node) == first).or(names.first());
         self.linked.set(found.is_some());
-        // One that is being compared is entered when that is done.
-        found.or_else(|| {
-            let whole = super::super::folder::join(known.1, known.2);
-            model.at(known.0, &whole).is_none().then(|| (known.0, known.1.to_vec(), known.2.to_vec()))
-        })
+        found.map(|node| model.place(*node))
     }
 }

@@ -27,9 +27,9 @@ mod start;
 mod tests;
 mod transmit;
 
-pub(super) use common::Begun;
+pub(super) use common::{Begun, Stirred};
 pub(super) use gate::Gate;
 pub(super) use line::JobEnd;
-pub(super) use model::Identity;
+pub(super) use model::{Identity, nanoseconds};
 pub(super) use run::Follow;
 pub use start::replicate;

@@ -62,7 +62,7 @@ pub(super) fn stamps(stat: &Stat) -> Stamps {
     (nanoseconds(stat.ctime), nanoseconds(stat.meta.mtime))
 }
 
-pub(super) fn nanoseconds((seconds, nanoseconds): (i64, u32)) -> i64 {
+pub(in crate::engine::source) fn nanoseconds((seconds, nanoseconds): (i64, u32)) -> i64 {
     seconds.wrapping_mul(1_000_000_000).wrapping_add(i64::from(nanoseconds))
 }
 
@@ -97,6 +97,11 @@ pub(super) mod flag {
     /// Another entry has left its place, and the target could not be told: until a mirror is through, it may have there what
     /// the model has not.
     pub(in super::super) const VACATED: u16 = 8192;
+    /// A directory that the present mirror could not compare as it is now: the target may have in it what the model has not.
+    pub(in super::super) const STIRRED: u16 = 16384;
+    /// A directory that the present mirror has compared where it stood all the while: the target has nothing of its own in it any more,
+    /// wherever it moves.
+    pub(in super::super) const SWEPT: u16 = 32768;
 }
 
 #[derive(Debug)]

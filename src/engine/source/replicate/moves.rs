@@ -60,9 +60,12 @@ impl Moves {
 }
 
 impl Moves {
-    /// From where what is at a place now was moved to it, by the renames that are remembered and were not applied before.
+    /// From where what is at a place now was moved to it, by the renames that are remembered and were not applied before: each place,
+    /// and those to which it may have been moved since with what it is in.
     pub(super) fn origins(&self, (place, applied): &Failing) -> Vec<Place> {
-        self.behind(*applied).filter(|(.., to)| *to == place).map(|(_, from, _)| from.clone()).collect()
+        let behind = self.renames.partition_point(|(at, ..)| at <= applied);
+        let renames = self.renames.range(behind..).filter(|(.., to)| to == place);
+        renames.flat_map(|(at, _, from, _)| self.since(&(from.clone(), *at))).collect()
     }
 
     /// What these renames were to bring there.
@@ -111,6 +114,14 @@ mod tests {
         moves.note(None, ID, place("x"), place("c"));
         assert_eq!(moves.origins(&(place("c"), 0)), [place("b"), place("x")]);
         assert!(moves.origins(&(place("a"), 0)).is_empty());
+    }
+
+    #[test]
+    fn where_it_was_moved_from_may_have_moved_itself() {
+        let mut moves = Moves::default();
+        moves.note(Some(1), ID, place("d/a"), place("b"));
+        moves.note(Some(2), OTHER, place("d"), place("e"));
+        assert_eq!(moves.origins(&(place("b"), 0)), [place("d/a"), place("e/a")]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often a barrier's caller is asked whether it still waits.
 const BEAT: Duration = Duration::from_millis(100);
@@ -399,7 +399,7 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
             continue;
         }
         let released = common.is_released();
-        let now = Instant::now();
+        let (now, began) = (Instant::now(), now_ns());
         if now >= next {
             if let Some(alert) = common.queue.alert() {
                 tracing::warn!("{alert}");
@@ -408,6 +408,7 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
                 return common.give_up(&format!("changes are captured no longer: {why}"));
             }
             looker.look_for_silent(false);
+            common.plan.settled.tick();
             next = now + TICK;
         }
         let ending = common.is_mirror_ending();
@@ -448,12 +449,21 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         }
         looker.forget_left();
         looker.end_batch();
+        if common.looked.swap(began, Relaxed) > began {
+            common.plan.settled.rewind(began);
+        }
         common.set_busy_looking(false);
         let wait = next.saturating_duration_since(Instant::now());
         if common.capture.looks().is_empty() && !common.has_new_marks() {
             common.capture.looks().wait(Some(wait));
         }
     }
+}
+
+/// Nanoseconds since 1970.
+fn now_ns() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
 }
 
 impl Common {
@@ -480,7 +490,8 @@ impl Common {
         if stale || matches!(kind, FailureKind::Missing | FailureKind::Mismatch) {
             tracing::debug!("{shown}: cannot {what} on the target: {error}; it is compared");
             let place = (root, super::super::folder::join(path, name));
-            if matches!(errno, libc::EISDIR | libc::ENOTEMPTY | libc::EEXIST) && !name.is_empty() {
+            let blocked = [libc::EISDIR, libc::ENOTDIR, libc::ENOTEMPTY, libc::EEXIST].contains(&errno);
+            if blocked && !name.is_empty() {
                 self.ask_room(place.clone());
             }
             let there = self.now_at(&self.failing(place.clone()));

@@ -64,6 +64,7 @@ impl Bed {
             source_name: String::new(),
             target_name: String::new(),
             target_address: String::new(),
+            settled: Arc::default(),
         };
         let capture = Driven::new();
         prepare(&source, &capture);

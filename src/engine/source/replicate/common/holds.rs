@@ -106,6 +106,6 @@ impl Common {
     /// Waits until a person releases what is held, or the end.
     pub(in super::super) fn wait_release(&self) {
         let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.turned.wait_while(turns, |()| self.is_held() && !self.is_stopping()));
+        drop(self.turned.wait_while(turns, |_| self.is_held() && !self.is_stopping()));
     }
 }

@@ -2,11 +2,13 @@
 
 use super::super::desk::Lost;
 use super::super::dirty::{Area, Marks, Nodes};
+use super::super::gate::is_displaced;
 use super::super::model::{Model, flag};
 use super::super::record::{At, Record};
 use super::{Common, follow};
 use crate::engine::source::folder::join;
 use crate::engine::source::parts::{Parts, Vacated};
+use crate::sys::FileKind;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
 
@@ -19,6 +21,10 @@ pub(super) struct Comparing {
     unseen: bool,
     /// It has come to its end.
     complete: bool,
+    /// Mirrors that were required before it began.
+    required: u64,
+    /// A person has asked it to remove what only the target has.
+    removes: bool,
     /// None: everything.
     directories: Option<Arc<Nodes>>,
 }
@@ -31,13 +37,67 @@ pub(in crate::engine::source) struct Begun {
     /// All that is to be compared. None: everything.
     pub parts: Option<Parts>,
     pub vacated: Vacated,
+    /// Files whose inode has changed since (nanoseconds since 1970) may have other content on the target than size and time tell.
+    pub doubtful: Option<i64>,
+}
+
+/// What a mirror that removes what only the target has compares once more.
+#[derive(Debug, Default)]
+pub(in crate::engine::source) enum Stirred {
+    /// Nothing is left.
+    #[default]
+    Nothing,
+    /// These directories (None: all), and places of the target that something has left unseen.
+    Parts(Option<Parts>, Vacated),
+    /// What has to be is on its way.
+    Later,
+    /// The replication is ending, or the target has.
+    Gone,
 }
 
 impl Common {
+    /// Directories that the present mirror could not compare as they are now. They are compared in another pass, for which what replication
+    /// has sent until now counts as passed: it is on its way to the target before that is asked to describe itself.
+    pub(in super::super) fn stirred(&self) -> Stirred {
+        let Some(mut model) = self.mirror_turn() else { return Stirred::Gone };
+        let (mut marks, mut found, mut away) = (Marks::default(), Vec::new(), false);
+        for root in model.roots().to_vec() {
+            for node in model.all_below(root) {
+                let is_directory = model.entry(node).kind == FileKind::Directory;
+                if !is_directory || model.has(node, flag::SWEPT) && !model.has(node, flag::STIRRED) {
+                    continue;
+                }
+                if is_displaced(&model, node) {
+                    model.set(node, flag::STIRRED);
+                    away = true;
+                } else {
+                    marks.node(node, false);
+                    found.push(node);
+                }
+            }
+        }
+        if found.is_empty() {
+            return if away { Stirred::Later } else { Stirred::Nothing };
+        }
+        // One that cannot be opened is not asked for for ever.
+        found.into_iter().for_each(|node| model.clear(node, flag::STIRRED));
+        let area = marks.area(&model, &[], &[]);
+        self.begin_job(&mut model);
+        let vacated = Vacated::new(model.flagged(flag::VACATED).into_iter().map(|node| model.path(node)));
+        let (directories, parts) =
+            area.map_or((None, None), |area| (Some(Arc::new(area.directories)), Some(area.parts)));
+        self.comparing().directories = directories;
+        Stirred::Parts(parts, vacated)
+    }
+
     /// A job has ended. What a mirror that did not come to its end was to compare is dirty still.
     pub(in super::super) fn job_ends(&self, complete: bool) {
         let mut comparing = self.comparing();
         comparing.complete = complete && comparing.marks.is_some();
+        if comparing.complete {
+            self.covered.store(comparing.required, Relaxed);
+            self.dirty().is_mirrored();
+        }
         let (marks, unseen) = (if complete { None } else { comparing.marks.take() }, comparing.unseen);
         drop(comparing);
         if let Some(mut marks) = marks {
@@ -81,6 +141,11 @@ impl Common {
         self.comparing().directories.clone()
     }
 
+    /// Was the present mirror, or the last one, to remove what only the target has?
+    pub(in super::super) fn sweeps(&self) -> bool {
+        self.comparing().removes
+    }
+
     /// A mirror is on its way: what the target has may not be what the model says.
     pub(in super::super) fn is_mirroring(&self) -> bool {
         self.mirroring.load(Relaxed)
@@ -93,7 +158,7 @@ impl Common {
 
     /// A mirror begins: it compares everything, or what is dirty, so what was dropped is made good by it. Names that left the
     /// source while the log was lost are removed first.
-    pub(in super::super) fn mirror_begins(&self) -> Begun {
+    pub(in super::super) fn mirror_begins(&self, removes: bool) -> Begun {
         self.active.store(true, Relaxed);
         {
             let mut comparing = self.comparing();
@@ -106,6 +171,10 @@ impl Common {
         }
         // Held until the names that have left are in the log: what comes behind them may need their places.
         let mut model = self.model();
+        model.clear_all(flag::STIRRED | flag::SWEPT);
+        let required = self.shared.required();
+        let is_doubtful = self.dirty().is_doubtful() || required != self.covered.load(Relaxed);
+        let doubtful = self.plan.settled.doubtful_since().filter(|_| is_doubtful);
         let mut marks = self.begin_log(&mut model);
         self.begin_job(&mut model);
         let (left, unseen) = self.take_lost();
@@ -124,18 +193,27 @@ impl Common {
         if area.is_none() {
             marks.everything();
         }
-        let removes = !left.is_empty();
+        if let Some(area) = &area {
+            // What is not compared is as it should be.
+            for root in model.roots().to_vec() {
+                for node in model.all_below(root).into_iter().filter(|node| !area.directories.has(*node)) {
+                    model.set(node, flag::SWEPT);
+                }
+            }
+        }
+        let (sweeps, removes) = (removes, !left.is_empty());
         self.remove_left(&model, &left);
         let (directories, parts) =
             area.map_or((None, None), |area| (Some(Arc::new(area.directories)), Some(area.parts)));
         let vacated = Vacated::new(vacated.into_iter().map(|node| model.path(node)));
-        *self.comparing() = Comparing { marks: Some(marks), unseen, complete: false, directories };
+        *self.comparing() =
+            Comparing { marks: Some(marks), unseen, complete: false, directories, required, removes: sweeps };
         drop(model);
         if removes {
             // The target describes itself without them.
             drop(self.mirror_turn());
         }
-        Begun { unseen, parts, vacated }
+        Begun { unseen, parts, vacated, doubtful }
     }
 
     /// From now on records are logged. What has to be compared.

@@ -9,7 +9,7 @@ mod holds;
 mod mirrors;
 
 pub(super) use found::ByKey;
-pub(in crate::engine::source) use mirrors::Begun;
+pub(in crate::engine::source) use mirrors::{Begun, Stirred};
 
 use super::super::capture::{Capture, Key};
 use super::bulk::Bulk;
@@ -25,12 +25,15 @@ use holds::Guard;
 use mirrors::Comparing;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A waiting mirror gets its turn after so long, whatever the ratio.
 const TURN: Duration = Duration::from_millis(20);
+
+/// The looker waits so long at most while a mirror has it wait.
+const CALM: Duration = Duration::from_secs(1);
 
 /// Records in the log above which nothing more is looked at while it is being sent: what is looked at later is sent as it is
 /// then, once, however often it changes until then.
@@ -59,8 +62,10 @@ pub(in crate::engine::source) struct Common {
     pub(super) ignore_deletes: bool,
     model: Mutex<Model>,
     share: Share,
-    turns: Mutex<()>,
+    /// Until when the looker has no turn at all, while `calm`.
+    turns: Mutex<Option<Instant>>,
     turned: Condvar,
+    calm: AtomicBool,
     stopping: AtomicBool,
     held: AtomicBool,
     released: AtomicBool,
@@ -90,6 +95,10 @@ pub(in crate::engine::source) struct Common {
     mirrored: AtomicBool,
     /// See [`Common::note_key`].
     recent: Mutex<HashMap<Identity, Key>>,
+    /// What changed before this time (nanoseconds since 1970) was looked at and logged.
+    pub(super) looked: AtomicI64,
+    /// Mirrors that were required before the last one that came to its end began.
+    covered: AtomicU64,
     /// Questions for what is applied that were sent.
     pub(super) asked: AtomicU64,
     bulk: Mutex<Weak<Bulk>>,
@@ -124,6 +133,7 @@ impl Common {
             share,
             turns: Mutex::default(),
             turned: Condvar::new(),
+            calm: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             held: AtomicBool::new(false),
             released: AtomicBool::new(false),
@@ -142,6 +152,8 @@ impl Common {
             mirroring: AtomicBool::new(false),
             mirrored: AtomicBool::new(false),
             recent: Mutex::default(),
+            looked: AtomicI64::new(0),
+            covered: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             bulk: Mutex::default(),
         }
@@ -168,9 +180,31 @@ impl Common {
     pub(super) fn turn(&self) -> MutexGuard<'_, Model> {
         if self.share.is_spent() {
             let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(self.turned.wait_timeout_while(turns, TURN, |()| self.share.is_spent()));
+            drop(self.turned.wait_timeout_while(turns, TURN, |_| self.share.is_spent()));
+        }
+        if self.calm.load(Relaxed) {
+            self.wait_for_calm_to_end();
         }
         self.model()
+    }
+
+    fn wait_for_calm_to_end(&self) {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(left) = turns.and_then(|until| until.checked_duration_since(Instant::now()))
+            && !self.is_stopping()
+        {
+            let waited = self.turned.wait_timeout(turns, left);
+            turns = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// A mirror makes a short pass over the target during which nothing may move, or has made it. The looker waits, for a while at most:
+    /// the mirror may be paused.
+    pub(super) fn calm(&self, calm: bool) {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        *turns = if calm { Instant::now().checked_add(CALM) } else { None };
+        self.calm.store(calm, Relaxed);
+        self.turned.notify_all();
     }
 
     /// A mirror's turn: everything that was logged has been sent. None: the replication is ending, or the target has.
@@ -324,7 +358,20 @@ impl Common {
     pub(super) fn is_applied(&self, all: bool) {
         self.show_queue();
         if all && self.is_quiet() {
+            let looked = self.looked.load(Relaxed);
+            if !self.dirty().is_doubtful() {
+                self.settle(looked);
+            }
             self.show(Activity::Ready);
+        }
+    }
+
+    /// The target has all that changed before this time, as far as answers tell: unless something is known to be missed, is owed, is
+    /// being sent by a job, or is dropped as the replication ends.
+    pub(super) fn settle(&self, at: i64) {
+        let missed = self.shared.required() != self.covered.load(Relaxed);
+        if !missed && !self.is_mirroring() && !self.is_stopping() && !self.owes() {
+            self.plan.settled.advance(at);
         }
     }
 

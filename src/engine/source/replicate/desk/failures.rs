@@ -208,6 +208,10 @@ impl Common {
     }
 
     /// From where what is at a place was moved to it.
+    pub(in super::super) fn moved_since(&self, place: &Failing) -> Vec<Place> {
+        self.desk().failures.moves.since(place)
+    }
+
     pub(in super::super) fn origins(&self, place: &Failing) -> Vec<Place> {
         self.desk().failures.moves.origins(place)
     }

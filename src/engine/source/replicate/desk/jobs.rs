@@ -95,7 +95,9 @@ impl Common {
     pub(in super::super) fn clear_requests(&self) {
         let mut desk = self.desk();
         desk.jobs.regrouped.clear();
-        desk.jobs.requests.times.clear();
+        // Whether replication has sent something of them since is forgotten now.
+        let links = std::mem::take(&mut desk.jobs.requests.links);
+        desk.jobs.requests.regroups.extend(links.into_iter().map(|(_, id)| id));
         desk.sent.began = desk.sent.upto;
     }
 
@@ -112,6 +114,12 @@ impl Common {
             }
             desk.barriers.unpark();
         });
+    }
+
+    /// Is something to be sent anew, or sent by a job at the moment?
+    pub(in super::super) fn owes(&self) -> bool {
+        let desk = self.desk();
+        !desk.owing.is_paid() || !desk.jobs.busy.is_empty() || !desk.jobs.requests.is_empty()
     }
 
     /// The mirror has ended, wherever it was.

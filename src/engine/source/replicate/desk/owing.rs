@@ -71,6 +71,11 @@ impl Owing {
         self.owed.is_empty()
     }
 
+    /// Nothing is owed, and nothing has to be sent anew.
+    pub(super) fn is_paid(&self) -> bool {
+        self.owed.is_empty() && self.lacking.is_empty() && self.missed.is_empty()
+    }
+
     fn is_full(&self) -> bool {
         self.owed.len().max(self.lacking.len()) >= MOST.max(self.most)
     }

@@ -159,7 +159,11 @@ impl Common {
             return self.mark_reached(number);
         }
         let number = number & !ASK;
-        self.dirty().applied(number);
+        let settled = self.dirty().applied(number, self.looked.load(Relaxed));
+        // The records of a large file count as sent when it has begun.
+        if let Some(settled) = settled.filter(|_| idle) {
+            self.settle(settled);
+        }
         let mut desk = self.desk();
         if let Some(bytes) = desk.sent.answer(number) {
             self.shared.bytes_applied.store(bytes, Relaxed);

@@ -4,7 +4,7 @@ use super::super::super::capture::Batch;
 use super::super::super::folder::split;
 use super::super::common::follow;
 use super::super::desk::{Debts, Requests};
-use super::super::model::{Entry, Identity, Model, NONE, NodeId, flag};
+use super::super::model::{Belongs, Entry, Identity, Model, NONE, NodeId, flag};
 use super::super::moves::Failing;
 use super::super::record::{At, Record, State};
 use super::{CERTAIN, Looker, Standing};
@@ -196,27 +196,41 @@ impl Looker {
         self.flush_touched(&mut common.turn());
     }
 
-    /// A directory stood in the way of an operation on the target. It goes where the source has something else; what was to be
-    /// moved there, and is nowhere on the source any more, goes, too.
+    /// Something stood in the way of an operation on the target. A directory goes where the source has something else; what was to
+    /// be moved there, and is nowhere on the source any more, goes, too.
     fn make_room_at(&mut self, failing: &Failing) {
         let common = Arc::clone(&self.common);
-        let model = common.turn();
+        let mut model = common.turn();
         let mut removes = common.origins(failing);
+        if common.sweeps() {
+            // What was removed on the source was a file; of what the target has there a person has said that it is to go.
+            removes.extend(common.moved_since(failing));
+        }
         let (place, _) = failing;
         let concerned = removes.iter().chain([place]).filter_map(|(root, path)| model.at(*root, path));
         let ids: Vec<Identity> = concerned.map(|node| model.entry(node).id).collect();
         common.found_failing(place, &ids);
         removes.retain(|(root, path)| model.at(*root, path).is_none());
-        if model.at(place.0, &place.1).is_some_and(|node| model.entry(node).kind != FileKind::Directory) {
+        let is_other = |node: &NodeId| model.entry(*node).kind != FileKind::Directory;
+        let other = model.at(place.0, &place.1).filter(is_other);
+        if other.is_some() {
             removes.push(place.clone());
         }
         for (root, path) in removes {
             let (above, name) = split(&path);
             // Where no directory is any more there is nothing in it, and a removal would make it.
             let Some(parent) = model.directory_at(root, above) else { continue };
+            let belongs = |directory| !matches!(model.belongs(parent, name, directory), Belongs::No);
+            if !belongs(true) && !belongs(false) {
+                continue;
+            }
             self.touched.insert(parent);
             let at = At { root, path: above, name };
             self.log_of(&Record::Remove { at, directory: true }, 0, &[(parent, false)]);
+        }
+        // It may be there by now, and went with what stood in its way.
+        if let Some(other) = other.filter(|node| model.has(*node, flag::MADE)) {
+            self.heal_one(&mut model, other);
         }
     }
 

@@ -1,6 +1,7 @@
 //! One name compared with the model, and what follows from the difference.
 
 use super::super::super::capture::{Change, Key, Look, Place};
+use super::super::common::follow;
 use super::super::model::{Belongs, Entry, Identity, Model, NONE, NodeId, Scope, flag, nanoseconds, stamps};
 use super::super::record::{At, Record, State};
 use super::{Late, Looker, Standing, TRIES, Told, Unreachable, unnamed_inode};
@@ -484,6 +485,7 @@ impl Looker {
     fn compare_below(&mut self, model: &mut Model, node: NodeId, old_parent: NodeId) {
         let compared = self.common.compared();
         let is_compared = |node| compared.as_ref().is_none_or(|compared| compared.has(node));
+        let mut parted = Vec::new();
         for below in model.all_below(node) {
             let Entry { id, kind, size, .. } = model.entry(below);
             let parent = if below == node { old_parent } else { model.parent(below) };
@@ -496,9 +498,17 @@ impl Looker {
                     self.scans.push((below, id));
                 }
                 _ if model.has(below, flag::PASSED) || below != node && model.has(below, flag::FOLLOWED) => {}
+                // Whether the target's names are one file is not known, and one of them alone would be sent.
+                _ if model.group(below).len() > 1 => parted.push(id),
                 FileKind::File => self.queue_content(model, &id, size),
                 _ => self.queue_meta(model, below),
             }
+        }
+        parted.sort_unstable_by_key(|id| (id.dev, id.ino, id.born));
+        parted.dedup();
+        for id in parted {
+            self.send_names(model, &id);
+            follow(model, &id);
         }
     }
 

@@ -256,7 +256,8 @@ impl Looker {
                     self.shown_node(model, node)
                 );
             } else {
-                let directory = entry.kind == FileKind::Directory || self.is_doubtful(model, node);
+                // What the target had in its place was parked, which need not have been a file.
+                let directory = entry.kind == FileKind::Directory || parked || self.is_doubtful(model, node);
                 let at = At { root, path: &path, name: &name };
                 self.log_of(&Record::Remove { at, directory }, 0, &[(parent, false)]);
             }
