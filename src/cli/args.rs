@@ -41,6 +41,8 @@ pub enum Form {
     User(UserAct),
     /// `grant ...`
     Grant(GrantAct),
+    /// `--complete TEXT`: what could stand at the end of a command's text, for the completion of the user's own shell.
+    Complete(String),
     Help,
     Version,
 }
@@ -84,6 +86,7 @@ const DRAIN_MAX: u64 = 31_536_000;
 const LONG: &[&str] = &[
     "--check",
     "--command",
+    "--complete",
     "--drain-timeout",
     "--dry-run",
     "--file",
@@ -188,6 +191,7 @@ fn form(args: impl IntoIterator<Item = OsString>, options: &mut Options) -> Resu
                     Some(given) => Err(UsageError::Extra { form: "-c TEXT", given }),
                 };
             }
+            Arg::Long("complete") => return Ok(Form::Complete(text(value(&mut parser, "a text")?)?)),
             Arg::Long("check") => return check(&mut parser, options),
             Arg::Value(word) => {
                 let word = text(word)?;

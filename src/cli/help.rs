@@ -23,6 +23,7 @@ Options:
   -f, --file FILE              the script; all that follows is the script's ($1, $2, ...)
   -c, --command TEXT           the script's text
       --check                  report every error and warning of the files
+      --complete TEXT          what could follow in a command, one a line, for the completion of your shell
       --json                   results as one JSON document per command, messages as JSON
       --drain-timeout SECONDS  how long connections of this run may go on at its end (60)
   -h, --help                   this page

@@ -16,6 +16,7 @@ mod user;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use crate::shell;
 use crate::sys::signal::{self, Manner};
 use args::Form;
 
@@ -32,6 +33,12 @@ pub fn main() -> ExitCode {
     let status = match invocation.form {
         Form::Help => {
             output.write(help::HELP);
+            0
+        }
+        Form::Complete(text) => {
+            for offer in shell::complete::words(&text) {
+                output.write(&format!("{offer}\n"));
+            }
             0
         }
         Form::Version => {
@@ -57,4 +64,22 @@ fn end(status: i32, message: &str) -> ExitCode {
 /// Statuses are 0 to 255; an interpreter gives no other.
 fn exit_code(status: i32) -> ExitCode {
     u8::try_from(status).unwrap_or(1).into()
+}
+
+#[cfg(test)]
+mod tests {
+    /// `DTCL_REGENERATE=1 cargo test --lib manual` writes it.
+    #[test]
+    fn the_committed_manual_page_is_the_help() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/man/DTCL.1");
+        let page = crate::commands::manual::program(super::help::HELP);
+        if std::env::var_os("DTCL_REGENERATE").is_some() {
+            std::fs::write(file, &page).unwrap();
+        }
+        let committed = std::fs::read_to_string(file).unwrap_or_default();
+        assert!(
+            committed == page,
+            "docs/man/DTCL.1 is out of date: DTCL_REGENERATE=1 cargo test --lib manual"
+        );
+    }
 }

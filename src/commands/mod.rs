@@ -13,6 +13,7 @@ mod each;
 mod execute;
 mod files;
 mod help;
+pub mod manual;
 mod matcher;
 mod nearest;
 mod output;

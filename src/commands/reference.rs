@@ -1,4 +1,5 @@
-//! The documents that come from the catalogue: `docs/commands.md`, and the table in `docs/compatibility.md`.
+//! The documents that come from the catalogue: `docs/commands.md`, and the table in `docs/compatibility.md`; the manual pages come from
+//! [`manual`](super::manual).
 //!
 //! Tests compare them with the committed files; `DTCL_REGENERATE=1 cargo test --lib reference` writes them.
 
@@ -96,6 +97,7 @@ pub fn compatibility() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::manual;
     use super::*;
     use std::path::{Path, PathBuf};
 
@@ -116,6 +118,11 @@ mod tests {
             let line = committed.lines().zip(generated.lines()).position(|(a, b)| a != b).unwrap_or(0) + 1;
             panic!("docs/{name} is out of date at line {line}: DTCL_REGENERATE=1 cargo test --lib reference");
         }
+    }
+
+    #[test]
+    fn the_committed_manual_of_commands_is_the_catalogue() {
+        same("man/DTCL-commands.7", &manual::commands());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod network;
 mod session;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 use crate::api::{Access, ApiError, Code};
 use crate::engine::Engine;
@@ -31,6 +32,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use watchdog::Watchdog;
 
 pub use network::Listen;
 
@@ -276,9 +278,13 @@ pub fn run(home: Home, at: &Listen, drain: Duration) -> i32 {
         }
         // Without a service manager there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let every = Watchdog::interval();
+        let mut beat = tokio::time::interval(every.unwrap_or(Duration::from_secs(3600)));
+        let mut watchdog = Watchdog::default();
         loop {
             tokio::select! {
                 () = service.asked_to_end() => break,
+                _ = beat.tick(), if every.is_some() => watchdog.beat(&service.house.engine, beat.period()).await,
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => service.house.engine.reread(),

@@ -88,6 +88,29 @@ pub fn complete(text: &str, names: &mut dyn Names) -> (usize, Vec<Offer>) {
     (partial.start, offers)
 }
 
+/// What could stand at the end of a command's text as far as the catalogue and the file system tell: words that another shell
+/// completes with.
+pub fn words(text: &str) -> Vec<String> {
+    complete(text, &mut Nothing).1.into_iter().map(|offer| offer.text.trim_end().to_owned()).collect()
+}
+
+/// Nothing is asked: neither an engine nor a home is touched.
+struct Nothing;
+
+impl Names for Nothing {
+    fn values(&mut self, _slot: &str) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn variables(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn base(&self, _slot: &str) -> PathBuf {
+        PathBuf::from(".")
+    }
+}
+
 /// The rest of the syntax behind what is typed, as a hint; with its blank before it if one is missing.
 pub fn hint(text: &str) -> Option<String> {
     let typed = lang::words(text);

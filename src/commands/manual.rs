@@ -1,0 +1,106 @@
+//! The manual pages of `docs/man`: DTCL(1) from the program's own help, DTCL-commands(7) from the catalogue. Tests compare them with
+//! the committed files, as those of [`reference`](super::reference).
+
+use super::{Family, all, signature};
+use std::fmt::Write as _;
+
+/// Text as roff takes it: nothing in it is a request or an escape.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    for line in text.lines() {
+        if line.starts_with(['.', '\'']) {
+            plain.push_str("\\&");
+        }
+        for c in line.chars() {
+            match c {
+                '\\' => plain.push_str("\\e"),
+                '-' => plain.push_str("\\-"),
+                c => plain.push(c),
+            }
+        }
+        plain.push('\n');
+    }
+    plain
+}
+
+/// Lines as they stand.
+fn block(page: &mut String, text: &str) {
+    let _ = write!(page, ".nf\n{}.fi\n", plain(text));
+}
+
+/// Paragraphs; single line breaks are blanks.
+fn paragraphs(page: &mut String, text: &str) {
+    for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
+        let _ = write!(page, ".PP\n{}", plain(paragraph));
+    }
+}
+
+fn head(name: &str, section: u8, what: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!(".TH {name} {section} \"\" \"DTCL {version}\" \"DTCL\"\n.SH NAME\n{name} \\- {}", plain(what))
+}
+
+/// DTCL(1), from what `--help` prints: a first line, and parts with a title that ends in a colon.
+pub fn program(help: &str) -> String {
+    let mut page = head("DTCL", 1, "the Double-Take Command Language: replication of files and directories");
+    for part in help.split("\n\n").skip(1) {
+        match part.split_once('\n') {
+            Some((title, rest)) if title.ends_with(':') => {
+                let title = if title == "Usage:" { "SYNOPSIS" } else { title.trim_end_matches(':') };
+                let _ = writeln!(page, ".SH {}", title.to_ascii_uppercase());
+                block(&mut page, rest);
+            }
+            _ => paragraphs(&mut page, part),
+        }
+    }
+    page.push_str(".SH FILES\n");
+    block(
+        &mut page,
+        "/etc/DT/DT.conf   settings (root without DTCL_HOME; others: below ~/.local/state/dtcl)\n\
+         /var/lib/DT       sets, connections, keys, queue\n\
+         /var/log/DT       logs\n\
+         /run/DT           the service's socket",
+    );
+    page.push_str(".SH SEE ALSO\n.BR DTCL-commands (7)\n");
+    page
+}
+
+/// DTCL-commands(7).
+pub fn commands() -> String {
+    let mut page = head("DTCL-commands", 7, "the commands of the Double-Take Command Language");
+    page.push_str(".SH NOTATION\n");
+    paragraphs(
+        &mut page,
+        "CAPITALS are keywords, in any case; CONnection may be written con or connection. <x> stands for a value, [x] may be left out, \
+         {x} is a group, x... repeats. a|b and a | b choose.\n\n\
+         <con_id> is a connection's number, or * for all connections of the current source.",
+    );
+    for (name, meaning) in signature::PIECES {
+        let _ = write!(page, ".TP\n.B {}{}", plain(&format!("<{name}>")), plain(meaning));
+    }
+    for family in Family::ALL {
+        let _ = writeln!(page, ".SH {}", family.title().to_uppercase());
+        for command in all().iter().filter(|command| command.family == family) {
+            let _ = writeln!(page, ".SS {}", command.name().to_ascii_uppercase());
+            block(&mut page, &command.shown_syntax());
+            let later = if command.is_available() { "" } else { " Not yet available in this version." };
+            paragraphs(&mut page, &format!("{}{later}", command.summary));
+            paragraphs(&mut page, command.details);
+            page.push_str(".PP\n.RS 4\n");
+            block(&mut page, &command.examples.join("\n"));
+            page.push_str(".RE\n");
+        }
+    }
+    page.push_str(".SH SEE ALSO\n.BR DTCL (1)\n");
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_is_a_request() {
+        assert_eq!(plain(".x\n'y\na\\b-c"), "\\&.x\n\\&'y\na\\eb\\-c\n");
+    }
+}
