@@ -390,7 +390,7 @@ pub(super) fn is_displaced(model: &Model, mut node: NodeId) -> bool {
 }
 
 /// Was the directory, or one above it, made or moved by replication since the job began?
-fn has_moved(model: &Model, mut node: NodeId) -> bool {
+pub(super) fn has_moved(model: &Model, mut node: NodeId) -> bool {
     while node != super::model::NONE {
         if model.has(node, flag::FOLLOWED) {
             return true;

@@ -2,7 +2,7 @@
 
 use super::super::desk::Lost;
 use super::super::dirty::{Area, Marks, Nodes};
-use super::super::gate::is_displaced;
+use super::super::gate::{has_moved, is_displaced};
 use super::super::model::{Model, flag};
 use super::super::record::{At, Record};
 use super::{Common, follow};
@@ -61,10 +61,18 @@ impl Common {
     pub(in super::super) fn stirred(&self) -> Stirred {
         let Some(mut model) = self.mirror_turn() else { return Stirred::Gone };
         let (mut marks, mut found, mut away) = (Marks::default(), Vec::new(), false);
+        let asked = self.comparing().directories.clone();
         for root in model.roots().to_vec() {
             for node in model.all_below(root) {
                 let is_directory = model.entry(node).kind == FileKind::Directory;
-                if !is_directory || model.has(node, flag::SWEPT) && !model.has(node, flag::STIRRED) {
+                let is_stirred = model.has(node, flag::STIRRED);
+                if !is_directory || model.has(node, flag::SWEPT) && !is_stirred {
+                    continue;
+                }
+                let was_asked = asked.as_ref().is_none_or(|asked| asked.has(node));
+                if was_asked && !is_stirred && !has_moved(&model, node) {
+                    // It stood still, and could not be compared all the same: it cannot be read, or is left out.
+                    model.set(node, flag::SWEPT);
                     continue;
                 }
                 if is_displaced(&model, node) {
