@@ -181,7 +181,9 @@ impl Comparer<'_> {
                 }
                 // Replication has moved or removed what the target had there since it described itself.
                 Err(Failed::Target(errno))
-                    if is_another(errno) && self.gate.mends(&item.folder, &item.name) => {}
+                    if item.act == Act::Send
+                        && is_another(errno)
+                        && self.gate.mends(&item.folder, &item.name) => {}
                 Err(Failed::Target(errno)) => {
                     self.report.errno(counters, spot(), errno, "read the file", true);
                 }
