@@ -382,7 +382,7 @@ impl Bulk {
         if let Some(asked) = job.asked {
             state.questions.remove(&asked.question);
         }
-        let (length, offered, failed) = (job.length, job.offered, job.failed);
+        let (length, offered) = (job.length, job.offered);
         // Where the target's file can be read it is known better than from here.
         let here = self.line.emitter.local.is_some();
         let whole = !job.failed && !job.index.is_unknown() && key.1.is_none() && !here;
@@ -393,8 +393,7 @@ impl Bulk {
         drop(job);
         drop(state);
         match (stat, xattrs) {
-            // Of one that failed not all is there: size and time must not say so.
-            (Ok(stat), Ok(xattrs)) if stat.kind == FileKind::File && !failed => {
+            (Ok(stat), Ok(xattrs)) if stat.kind == FileKind::File => {
                 emit.push(&Op::FileEnd { file: number, length, meta: stat.meta, xattrs })?;
             }
             _ => emit.push(&Op::FileDrop { file: number })?,
