@@ -1,12 +1,10 @@
 //! A verification from its first line in the log to its last.
 
-use super::parts::Vacated;
 use super::start::{Start, begin, policy, root_is_gone, spawn_comparer};
 use super::{COMPARISONS, Way, refused};
 use crate::api::{MirrorKind, MirrorSpec, Phase, VerifySpec};
 use crate::engine::job::{JobOutcome, JobPlan, JobShared, Sink};
 use crate::engine::source::compare::{Compare, Comparer};
-use crate::engine::source::links::Links;
 use crate::engine::source::listing::{Listing, TargetEntry};
 use crate::engine::source::mirror::Mirror;
 use crate::engine::source::orphans::Orphans;
@@ -15,7 +13,6 @@ use crate::engine::source::verify::{Findings, Verify};
 use crate::engine::source::verify_log::VerifyLog;
 use crate::engine::source::walk::walk;
 use crate::sys;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
@@ -79,35 +76,8 @@ pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way
         drop(compare);
         walked &= comparing.join().unwrap_or(false);
         // Afterwards what was found different is sent whole by the mirror's own code.
-        let mut mirror = Mirror {
-            plan,
-            shared,
-            policy,
-            emitter,
-            gate: &gate,
-            report: &report,
-            roots: &roots,
-            parts: None,
-            vacated: Vacated::default(),
-            doubtful: None,
-            listing,
-            results,
-            compare: None,
-            links: Links::default(),
-            orphans,
-            dry: None,
-            under_way: HashMap::new(),
-            reached: 0,
-            gone: false,
-            as_root: sys::is_root(),
-            asked: 0,
-            top_entries: Vec::new(),
-            replacing: Vec::new(),
-            resent: HashMap::new(),
-            looked: 0,
-            entry: TargetEntry::empty(),
-            chunk: Vec::new(),
-        };
+        let job = (plan, shared, policy);
+        let mut mirror = Mirror::new(job, (emitter, &gate, results), (&report, &roots), listing, orphans);
         walked &= mirror.finish_listing();
         let spots = findings.take_remirror();
         let alive = shared.stopped() || mirror.remirror(spots);

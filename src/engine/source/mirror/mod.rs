@@ -163,6 +163,47 @@ impl Visitor for Mirror<'_> {
     }
 }
 
+impl<'a> Mirror<'a> {
+    /// One of everything that has sent nothing yet.
+    pub(super) fn new(
+        (plan, shared, policy): (&'a JobPlan, &'a JobShared, Policy),
+        (emitter, gate, results): (&'a Emitter, &'a Gate, Inlet),
+        (report, roots): (&'a Report, &'a [Root]),
+        listing: Listing,
+        orphans: Orphans,
+    ) -> Self {
+        Self {
+            plan,
+            shared,
+            policy,
+            emitter,
+            gate,
+            report,
+            roots,
+            parts: None,
+            vacated: Vacated::default(),
+            doubtful: None,
+            listing,
+            results,
+            compare: None,
+            links: Links::default(),
+            orphans,
+            dry: None,
+            under_way: HashMap::new(),
+            reached: 0,
+            gone: false,
+            as_root: sys::is_root(),
+            asked: 0,
+            looked: 0,
+            top_entries: Vec::new(),
+            replacing: Vec::new(),
+            resent: HashMap::new(),
+            entry: TargetEntry::empty(),
+            chunk: Vec::new(),
+        }
+    }
+}
+
 impl Mirror<'_> {
     /// Sends the folder's own metadata, if it is still where it was.
     fn send_folder_meta(&self, folder: &Arc<Folder>) -> Result<(), TargetGone> {

@@ -5,7 +5,7 @@ use crate::engine::job::{DryRunSink, JobOutcome, JobPlan, JobShared, Sink};
 use crate::engine::log::escape;
 use crate::engine::source::compare::{Compare, Comparer};
 use crate::engine::source::links::Links;
-use crate::engine::source::listing::{Listing, TargetEntry};
+use crate::engine::source::listing::Listing;
 use crate::engine::source::mirror::Mirror;
 use crate::engine::source::orphans::Orphans;
 use crate::engine::source::replicate::{Begun, Stirred};
@@ -14,9 +14,7 @@ use crate::engine::source::start::{Start, ask_for, begin, policy, root_is_gone, 
 use crate::engine::source::sums::Sums;
 use crate::engine::source::walk::{Root, walk};
 use crate::engine::source::{COMPARISONS, Way, refused};
-use crate::sys;
 use crate::wire::Op;
-use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -58,33 +56,17 @@ pub(in crate::engine::source) fn run(
     }
     let listings = (plan.sink != Sink::Null).then_some(listings);
     let mut mirror = Mirror {
-        plan,
-        shared,
-        policy: policy(plan, spec),
-        emitter,
-        gate: &gate,
-        report: &report,
-        roots: &roots,
         parts: begun.parts.map(Arc::new),
         vacated: begun.vacated,
         doubtful: begun.doubtful,
-        listing: Listing::new(listings, frames.clone()),
-        results,
-        compare: None,
-        links: Links::default(),
-        orphans: Orphans::new(plan, spec.orphans || clean || begun.unseen),
         dry: if is_dry { Some(&mut tell) } else { None },
-        under_way: HashMap::new(),
-        reached: 0,
-        gone: false,
-        as_root: sys::is_root(),
-        asked: 0,
-        top_entries: Vec::new(),
-        replacing: Vec::new(),
-        resent: HashMap::new(),
-        looked: 0,
-        entry: TargetEntry::empty(),
-        chunk: Vec::new(),
+        ..Mirror::new(
+            (plan, shared, policy(plan, spec)),
+            (emitter, &gate, results),
+            (&report, &roots),
+            Listing::new(listings, frames.clone()),
+            Orphans::new(plan, spec.orphans || clean || begun.unseen),
+        )
     };
     let compares = !is_dry && spec.kind == MirrorKind::Different && spec.checksum;
     let complete = mirror.passes(compares.then(|| Sums::new(sums, frames)), spec.orphans || clean, clean);

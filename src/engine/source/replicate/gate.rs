@@ -379,25 +379,13 @@ fn stir_at(model: &mut Model, root: u16, path: &[u8]) {
 }
 
 /// Is it, or one above it, about to be found elsewhere, or gone?
-pub(super) fn is_displaced(model: &Model, mut node: NodeId) -> bool {
-    while node != super::model::NONE {
-        if model.has(node, flag::DISPLACED | flag::PARKED) {
-            return true;
-        }
-        node = model.parent(node);
-    }
-    false
+pub(super) fn is_displaced(model: &Model, node: NodeId) -> bool {
+    model.is_under(node, flag::DISPLACED | flag::PARKED)
 }
 
 /// Was the directory, or one above it, made or moved by replication since the job began?
-pub(super) fn has_moved(model: &Model, mut node: NodeId) -> bool {
-    while node != super::model::NONE {
-        if model.has(node, flag::FOLLOWED) {
-            return true;
-        }
-        node = model.parent(node);
-    }
-    false
+pub(super) fn has_moved(model: &Model, node: NodeId) -> bool {
+    model.is_under(node, flag::FOLLOWED)
 }
 
 impl Sending<'_> {

@@ -371,6 +371,17 @@ impl Model {
         self.nodes[node as usize].flags & flag != 0
     }
 
+    /// Has it, or a directory above it, one of these?
+    pub(super) fn is_under(&self, mut node: NodeId, flags: u16) -> bool {
+        while node != NONE {
+            if self.has(node, flags) {
+                return true;
+            }
+            node = self.parent(node);
+        }
+        false
+    }
+
     pub(super) fn set(&mut self, node: NodeId, flag: u16) {
         self.nodes[node as usize].flags |= flag;
     }

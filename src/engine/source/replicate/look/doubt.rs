@@ -5,7 +5,7 @@
 //! what is made in one would be mixed with it, unseen by the mirror, which may have passed either place. So the target's is
 //! removed, and what the source has is sent anew.
 
-use super::super::model::{Model, NONE, NodeId, flag};
+use super::super::model::{Model, NodeId, flag};
 use super::super::record::{At, Record};
 use super::Looker;
 use crate::sys::FileKind;
@@ -15,7 +15,9 @@ impl Looker {
     pub(super) fn is_doubtful(&self, model: &Model, node: NodeId) -> bool {
         // A file that the mirror has come to is what it should be.
         let passed = model.has(node, flag::PASSED) && model.entry(node).kind == FileKind::File;
-        self.common.is_mirroring() && !passed && (self.common.is_unseen() || is_below_vacated(model, node))
+        self.common.is_mirroring()
+            && !passed
+            && (self.common.is_unseen() || model.is_under(node, flag::VACATED))
     }
 
     /// The same of a place below this one.
@@ -49,14 +51,4 @@ impl Looker {
             self.log_of(&Record::Remove { at, directory: true }, 0, &[(dir, false)]);
         }
     }
-}
-
-fn is_below_vacated(model: &Model, mut node: NodeId) -> bool {
-    while node != NONE {
-        if model.has(node, flag::VACATED) {
-            return true;
-        }
-        node = model.parent(node);
-    }
-    false
 }
