@@ -361,6 +361,65 @@ pub fn random_cuts(bed: Bed, meanwhile: bool) {
     }
 }
 
+/// The source's engine is new, and the target is not what it takes it for. The mirror, which removes what only the target has, is
+/// held up below `b`, with `a` compared; then the source changes, and replication follows.
+fn change_in_a_mirror(prepare: impl FnOnce(&Bed), change: impl FnOnce(&Followed)) {
+    let mut bed = Bed::new();
+    bed.settings.orphans.guard_percent = 100;
+    bed.settings.queue_dir = bed.dir.path().join("queue");
+    for number in 0..400 {
+        fs::create_dir_all(bed.source().join(format!("b/{number}/below"))).unwrap();
+    }
+    prepare(&bed);
+    let replication =
+        source::replicate(&bed.plan(), Arc::new(dtcl::engine::replication::ReplicationShared::default()));
+    let followed = Followed { bed, replication: replication.unwrap() };
+    let jobs = JobShared::new();
+    std::thread::scope(|scope| {
+        let mirror = scope.spawn(|| {
+            let spec = JobKind::Mirror(MirrorSpec { orphans: true, ..DIFFERENT });
+            source::run(&followed.bed.plan(), spec, &jobs, Some(&followed.replication))
+        });
+        while jobs.counters.directories.load(Relaxed) < 4 {
+            assert!(!mirror.is_finished());
+            std::thread::yield_now();
+        }
+        jobs.pause();
+        change(&followed);
+        followed.barrier();
+        jobs.resume();
+        let outcome = mirror.join().unwrap();
+        assert!(outcome.complete, "{outcome:?}");
+    });
+    followed.same();
+}
+
+#[test]
+fn a_directory_moved_to_where_the_target_has_another_leaves_nothing_of_that() {
+    let prepare = |bed: &Bed| {
+        fs::create_dir_all(bed.source().join("a/d")).unwrap();
+        fs::write(bed.source().join("a/d/f"), "f").unwrap();
+        fs::create_dir_all(bed.target().join("c/only")).unwrap();
+        fs::write(bed.target().join("c/only/there"), "there").unwrap();
+    };
+    change_in_a_mirror(prepare, |followed| fs::rename(followed.at("a"), followed.at("c")).unwrap());
+}
+
+#[test]
+fn a_file_arrives_where_the_target_has_a_directory_also_when_its_folder_has_moved_and_come_back() {
+    let prepare = |bed: &Bed| {
+        fs::create_dir_all(bed.source().join("a")).unwrap();
+        fs::write(bed.source().join("a/name"), "a file").unwrap();
+        fs::create_dir_all(bed.target().join("a/name")).unwrap();
+        fs::write(bed.target().join("a/name/there"), "there").unwrap();
+    };
+    change_in_a_mirror(prepare, |followed| {
+        fs::rename(followed.at("a"), followed.at("z")).unwrap();
+        followed.barrier();
+        fs::rename(followed.at("z"), followed.at("a")).unwrap();
+    });
+}
+
 /// The source's engine was killed: what it knew is gone, the source has changed meanwhile, and changes while the mirror runs that removes
 /// what only the target has.
 #[test]

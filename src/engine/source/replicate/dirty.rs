@@ -129,8 +129,9 @@ pub(super) struct Dirty {
     older: Marks,
     younger: Marks,
     upto: u64,
-    /// The last record that left a mark.
+    /// The last record that left a mark, and the last that went with a log that was lost.
     last: u64,
+    dropped: u64,
     /// The question whose answer says that all records up to `upto` are applied, once it was asked.
     question: Option<u64>,
     /// The log is lost: nothing is forgotten until a mirror begins.
@@ -146,6 +147,11 @@ impl Dirty {
     /// record that is still to be sent.
     pub(super) fn logged(&mut self, position: u64) {
         self.last = self.last.max(position);
+    }
+
+    /// The last record in the log. None: all that was logged was lost.
+    pub(super) fn logged_upto(&self) -> Option<u64> {
+        (self.last > self.dropped).then_some(self.last)
     }
 
     /// Something is logged, dropped or about to be sent of this entry; `deep`: and of all below it.
@@ -207,7 +213,7 @@ impl Dirty {
             marks.merge(&self.younger);
             self.older.clear();
             self.younger.clear();
-            (self.upto, self.question) = (self.last, None);
+            (self.upto, self.question, self.dropped) = (self.last, None, self.last);
         }
         marks
     }

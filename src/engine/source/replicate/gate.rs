@@ -290,8 +290,8 @@ impl Gate {
             if model.entry(node).kind == FileKind::Directory {
                 return None;
             }
-            if model.has(node, flag::FOLLOWED) {
-                // What replication has sent of it found the directory there, or goes with it.
+            if has_moved(model, node) {
+                // What replication has sent of it found the directory there, or goes with it; the job sends nothing in its place.
                 common.ask_heal(folder.root, &folder.path, name);
             }
         }

@@ -1,6 +1,6 @@
 //! How a mirror begins and ends beside replication, and what it compares.
 
-use super::super::desk::Lost;
+use super::super::desk::{Desk, Lost};
 use super::super::dirty::{Area, Marks, Nodes};
 use super::super::gate::{has_moved, is_displaced};
 use super::super::model::{Model, flag};
@@ -11,6 +11,10 @@ use crate::engine::source::parts::{Parts, Vacated};
 use crate::sys::FileKind;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// An answer of the target is waited for so long at a time.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// What the present mirror, or the last one, compares.
 #[derive(Debug, Default)]
@@ -59,8 +63,11 @@ impl Common {
     /// Directories that the present mirror could not compare as they are now. They are compared in another pass, for which what replication
     /// has sent until now counts as passed: it is on its way to the target before that is asked to describe itself.
     pub(in super::super) fn stirred(&self) -> Stirred {
+        let answered = self.wait_answered();
         let Some(mut model) = self.mirror_turn() else { return Stirred::Gone };
-        let (mut marks, mut found, mut away) = (Marks::default(), Vec::new(), false);
+        // What fails, or was missed, may be sent anew to a place where the target has something else.
+        let mut away = !answered || self.has_debts() || self.has_requests();
+        let (mut marks, mut found) = (Marks::default(), Vec::new());
         let asked = self.comparing().directories.clone();
         for root in model.roots().to_vec() {
             for node in model.all_below(root) {
@@ -96,6 +103,18 @@ impl Common {
             area.map_or((None, None), |area| (Some(Arc::new(area.directories)), Some(area.parts)));
         self.comparing().directories = directories;
         Stirred::Parts(parts, vacated)
+    }
+
+    /// Waits until all that was logged until now is answered. False: it is not, after a while.
+    fn wait_answered(&self) -> bool {
+        let logged = self.dirty().logged_upto();
+        let desk = self.desk();
+        let waits = |desk: &mut Desk| {
+            !desk.has_applied(logged) && self.is_line_alive() && !self.is_stopping() && !self.is_degraded()
+        };
+        let (desk, _) =
+            self.told.wait_timeout_while(desk, ANSWER, waits).unwrap_or_else(PoisonError::into_inner);
+        desk.has_applied(logged)
     }
 
     /// A job has ended. What a mirror that did not come to its end was to compare is dirty still.

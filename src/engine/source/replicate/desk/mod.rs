@@ -46,6 +46,11 @@ pub(super) struct Debts {
 }
 
 impl Desk {
+    /// Is the answer there that says that all records up to this one are applied, or have failed?
+    pub(super) fn has_applied(&self, position: Option<u64>) -> bool {
+        position.is_none_or(|position| self.sent.upto >= position)
+    }
+
     fn has_debts(&self) -> bool {
         !self.owing.missed.is_empty() || self.failures.has_any()
     }

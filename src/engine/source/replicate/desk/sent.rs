@@ -173,6 +173,7 @@ impl Common {
             desk.failures.settle();
         }
         drop(desk);
+        self.told.notify_all();
         self.is_applied(all && idle);
     }
 

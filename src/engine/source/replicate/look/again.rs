@@ -250,7 +250,13 @@ impl Looker {
         let (root, path, name) = model.place(node);
         let at = At { root, path: &path, name: &name };
         match entry.kind {
-            FileKind::Directory => self.log(&Record::Directory { node, id, at }, 0),
+            FileKind::Directory => {
+                if self.common.is_mirroring() {
+                    // It may be made where the target has another, with all that is in that.
+                    model.set(node, flag::STIRRED);
+                }
+                self.log(&Record::Directory { node, id, at }, 0);
+            }
             _ => self.send_names(model, &id),
         }
         self.touched.insert(model.parent(node));
