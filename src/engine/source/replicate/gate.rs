@@ -394,6 +394,7 @@ impl Sending<'_> {
         let folder = self.folder;
         let Some((common, model)) = &mut self.turn else { return };
         let entry = Entry::of(stat);
+        common.lacks_no_more(&entry.id);
         if model.names_of(&entry.id).any(|name| model.has(name, flag::TIMED)) {
             common.ask_time(entry.id);
         }

@@ -183,6 +183,11 @@ impl Follow {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn common(&self) -> &Common {
+        &self.common
+    }
+
     /// Opens the stream and starts the threads that send over it.
     fn connect(common: &Arc<Common>, targets: &[(PathBuf, Option<Vec<u8>>)]) -> Result<Live, ApiError> {
         let (alive, holding) = (common.new_line(), AtomicBool::new(false));

@@ -3,6 +3,7 @@
 use super::super::capture::driven::Driven;
 use super::super::capture::{Capture, Change, Gap, Key, Look, Place};
 use super::super::walk::open_roots;
+use super::model::Identity;
 use super::start::follow;
 use crate::api::{ConnectionId, MirrorKind, MirrorSpec, Rule};
 use crate::engine::job::{JobKind, JobPlan, JobShared, Mapping, Sink};
@@ -449,6 +450,27 @@ fn a_file_that_is_removed_takes_what_the_target_had_there_before_with_it() {
     bed.remirror();
     assert!(names(bed.target("d")).is_empty());
     assert_eq!(bed.content("far/e/old").as_deref(), Some("old"));
+}
+
+/// A record to make a file whole came to nothing, as its name had gone by then, and it was found again under another.
+#[test]
+fn what_changes_in_a_file_that_was_not_made_arrives() {
+    let bed = Bed::new(with_old);
+    let follow = bed.replication.as_any().downcast_ref::<super::run::Follow>().unwrap();
+    let id = Identity::of(&Dir::open_root(&bed.source("z")).unwrap().stat(c"new").unwrap());
+    let change = |content: &str| {
+        fs::write(bed.source("z/new"), content).unwrap();
+        bed.name("z", "new", Change::CONTENT);
+        bed.barrier();
+        assert_eq!(fs::read_to_string(bed.target("z/new")).unwrap(), content);
+    };
+    follow.common().lacks(id);
+    change("replication has sent it whole");
+    assert!(!follow.common().is_lacking(&id));
+    follow.common().lacks(id);
+    bed.mirror(FULL);
+    assert!(!follow.common().is_lacking(&id), "the mirror has sent it whole");
+    change("changed");
 }
 
 #[test]

@@ -192,7 +192,7 @@ impl Transmitter {
             Record::Meta { node, id, at } => (self.meta(node, &id, &at), at),
             Record::Other { node, id, at } => (self.other(node, &id, &at), at),
             // It is sent whole with all its names; what stands under them on the target is something else.
-            Record::Link { id, at, .. } if self.common.is_lacking(&id) => (Err(Failed::Later), at),
+            Record::Link { id, at, .. } if self.common.waits_for_whole(&id) => (Err(Failed::Later), at),
             Record::Rename { id, at, from, .. } if self.common.is_lacking(&id) => {
                 (self.push(&from, &Op::Remove { name: from.name, tree: false }), at)
             }
@@ -385,7 +385,7 @@ impl Transmitter {
             // sent all the same: records that follow may be about its name.
             return Err(Failed::Later);
         }
-        if state != State::Nothing && self.common.is_lacking(id) {
+        if state != State::Nothing && self.common.waits_for_whole(id) {
             return Err(Failed::Later);
         }
         follow(&mut self.common.model(), id);
@@ -463,7 +463,7 @@ impl Transmitter {
     /// Metadata of a file, link or special file.
     fn meta(&mut self, node: NodeId, id: &Identity, at: &At<'_>) -> Result<(), Failed> {
         let Some(now) = self.now(node, id, flag::META) else { return Ok(()) };
-        if self.common.is_lacking(id) {
+        if self.common.waits_for_whole(id) {
             return Err(Failed::Later);
         }
         let (stat, xattrs) = match self.entry(&now, id) {

@@ -170,4 +170,20 @@ impl Common {
     pub(in super::super) fn is_lacking(&self, id: &Identity) -> bool {
         self.desk().owing.lacking.contains(id)
     }
+
+    /// The same, and a record of it comes to nothing for that reason: it is owed until it is sent whole.
+    pub(in super::super) fn waits_for_whole(&self, id: &Identity) -> bool {
+        let mut desk = self.desk();
+        let lacking = desk.owing.lacking.contains(id);
+        if lacking {
+            let passed = desk.barriers.passed;
+            desk.owing.owe(*id, passed);
+        }
+        lacking
+    }
+
+    /// A job has sent it whole, or the target has the same.
+    pub(in super::super) fn lacks_no_more(&self, id: &Identity) {
+        self.desk().owing.lacking.remove(id);
+    }
 }
