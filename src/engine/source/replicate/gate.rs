@@ -283,15 +283,19 @@ impl Gate {
         folder: &Folder,
         name: &'a [u8],
     ) -> Option<Sending<'a>> {
-        let sending = self.stands(folder)?;
-        if let Some((common, model)) = &sending.turn
-            && let Some(node) = model.child(sending.folder, name)
-        {
+        let mut sending = self.stands(folder)?;
+        let Some((common, model)) = &mut sending.turn else { return Some(sending) };
+        if has_moved(model, sending.folder) {
+            // The target's listing may be of what was there before.
+            model.set(sending.folder, flag::STIRRED);
+            return None;
+        }
+        if let Some(node) = model.child(sending.folder, name) {
             if model.entry(node).kind == FileKind::Directory {
                 return None;
             }
-            if has_moved(model, node) {
-                // What replication has sent of it found the directory there, or goes with it; the job sends nothing in its place.
+            if model.has(node, flag::FOLLOWED) {
+                // What replication has sent of it found the directory there, or goes with it.
                 common.ask_heal(folder.root, &folder.path, name);
             }
         }
