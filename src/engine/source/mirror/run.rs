@@ -19,11 +19,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Passes of a mirror that removes orphans after which nothing may move while one is made, and after which no more are made.
 const LOOSE: u32 = 2;
 const PASSES: u32 = 40;
+/// So long the looker has at most for what was asked of it.
+const LATER: Duration = Duration::from_secs(2);
 /// What is waited at first for directories that are on their way.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -199,11 +201,17 @@ impl Mirror<'_> {
                 }
                 Stirred::Parts(parts, vacated) => (parts.map(Arc::new), vacated),
                 Stirred::Later => {
-                    // The looker finds them.
+                    // The looker finds them, once it has come to them.
                     self.gate.calm(false);
                     waits += 1;
-                    if !self.shared.sleep(PAUSE * waits) {
-                        return false;
+                    let until = Instant::now() + LATER;
+                    loop {
+                        if !self.shared.sleep(PAUSE * waits) {
+                            return false;
+                        }
+                        if !self.gate.owes() || Instant::now() >= until {
+                            break;
+                        }
                     }
                     continue;
                 }

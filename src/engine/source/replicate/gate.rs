@@ -88,6 +88,11 @@ impl Gate {
                     model.set(parent, flag::STIRRED);
                     return false;
                 }
+                if !common.stands_at(&id, root, above, name) {
+                    // The event that told so may have been looked at before the model had the name.
+                    model.set(parent, flag::STIRRED);
+                    return false;
+                }
                 let known = model.names_of(&id).next();
                 if let Some(known) = known {
                     // It is mounted twice, and replication follows one of them; or it was moved.
@@ -98,11 +103,6 @@ impl Gate {
                         model.set(parent, flag::STIRRED);
                     }
                     return true;
-                }
-                if !common.stands_at(&id, root, above, name) {
-                    // The event that told so may have been looked at before the model had the name.
-                    model.set(parent, flag::STIRRED);
-                    return false;
                 }
                 model.insert(parent, name, &Entry::of(stat), 0)
             }
@@ -238,6 +238,14 @@ impl Gate {
         match self {
             Gate::Open => Stirred::default(),
             Gate::Follow(common) => common.stirred(),
+        }
+    }
+
+    /// Is something that has failed, was missed, or was asked for by a job, still to be seen to by the looker?
+    pub(in crate::engine::source) fn owes(&self) -> bool {
+        match self {
+            Gate::Open => false,
+            Gate::Follow(common) => common.has_debts() || common.has_requests(),
         }
     }
 
@@ -442,13 +450,13 @@ impl Sending<'_> {
         stat: &Stat,
         known: (u16, &[u8], &[u8]),
     ) -> Option<Place> {
-        let Some((_, model)) = &self.turn else {
+        let Some((common, model)) = &self.turn else {
             return Some((known.0, known.1.to_vec(), known.2.to_vec()));
         };
         let id = Identity::of(stat);
         let first = model.at(known.0, &super::super::folder::join(known.1, known.2));
-        if first.is_none() {
-            // One that is being compared is entered when that is done.
+        if first.is_none() && common.stands_at(&id, known.0, known.1, known.2) {
+            // One that is being compared is entered when that is done; another has left, and what the target has there is from before.
             return Some((known.0, known.1.to_vec(), known.2.to_vec()));
         }
         let is_good = |node: &NodeId| {

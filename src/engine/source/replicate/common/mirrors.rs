@@ -94,8 +94,8 @@ impl Common {
         if found.is_empty() {
             return if away { Stirred::Later } else { Stirred::Nothing };
         }
-        // One that cannot be opened is not asked for for ever.
-        found.into_iter().for_each(|node| model.clear(node, flag::STIRRED));
+        // One that cannot be opened is not asked for for ever; one that moves before it is compared is asked for again.
+        found.into_iter().for_each(|node| model.clear(node, flag::STIRRED | flag::SWEPT));
         let area = marks.area(&model, &[], &[]);
         self.begin_job(&mut model);
         let vacated = Vacated::new(model.flagged(flag::VACATED).into_iter().map(|node| model.path(node)));

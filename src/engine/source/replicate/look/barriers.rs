@@ -30,6 +30,8 @@ impl Looker {
         if fresh.is_empty() {
             return false;
         }
+        // What a job left until now may have been changed before them, too.
+        self.grant(self.common.take_requests());
         self.look_for_silent(true);
         self.drain(batch);
         self.marks.extend(fresh.into_iter().map(|number| Waiting { number, upto: batch, turns: 0 }));
