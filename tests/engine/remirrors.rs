@@ -404,6 +404,23 @@ fn a_directory_moved_to_where_the_target_has_another_leaves_nothing_of_that() {
     change_in_a_mirror(prepare, |followed| fs::rename(followed.at("a"), followed.at("c")).unwrap());
 }
 
+#[test]
+fn what_leaves_a_directory_that_could_not_be_moved_there_is_not_what_the_target_had_in_its_place() {
+    let prepare = |bed: &Bed| {
+        fs::create_dir_all(bed.source().join("a/d")).unwrap();
+        fs::write(bed.source().join("a/d/f"), "f").unwrap();
+        fs::write(bed.source().join("a/name"), "a file").unwrap();
+        fs::create_dir_all(bed.target().join("c/d")).unwrap();
+        fs::write(bed.target().join("c/d/only"), "there").unwrap();
+        fs::write(bed.target().join("c/name"), "what the target had").unwrap();
+    };
+    change_in_a_mirror(prepare, |followed| {
+        fs::rename(followed.at("a"), followed.at("c")).unwrap();
+        fs::rename(followed.at("c/name"), followed.at("name")).unwrap();
+        fs::rename(followed.at("c/d"), followed.at("d")).unwrap();
+    });
+}
+
 /// The target has described the place before the directory came there.
 #[test]
 fn what_has_moved_is_not_taken_for_what_the_target_had_in_its_place() {

@@ -72,6 +72,14 @@ impl Moves {
     pub(super) fn moved_to(&self, (place, applied): &Failing) -> Vec<Identity> {
         self.behind(*applied).filter(|(.., to)| *to == place).map(|(id, ..)| *id).collect()
     }
+
+    /// What was moved, from below a place to which something was to be moved, to where it is now: if that has failed, it was something else.
+    pub(super) fn moved_out(&self, failing: &Failing) -> Vec<Identity> {
+        let places = self.since(failing);
+        let below =
+            |from: &Place| places.iter().any(|place| from != place && moved(from, place, place).is_some());
+        self.behind(failing.1).filter(|(_, from, _)| below(from)).map(|(id, ..)| *id).collect()
+    }
 }
 
 /// Where a rename brings a place at or below `from`.
@@ -122,6 +130,20 @@ mod tests {
         moves.note(Some(1), ID, place("d/a"), place("b"));
         moves.note(Some(2), OTHER, place("d"), place("e"));
         assert_eq!(moves.origins(&(place("b"), 0)), [place("d/a"), place("e/a")]);
+    }
+
+    #[test]
+    fn what_has_left_a_place_since_something_was_to_be_moved_there_is_known() {
+        let mut moves = Moves::default();
+        moves.note(Some(1), OTHER, place("b/e"), place("h"));
+        moves.note(Some(2), ID, place("a"), place("b"));
+        moves.note(Some(3), OTHER, place("b/f"), place("g"));
+        moves.note(Some(4), OTHER, place("bb/f"), place("i"));
+        assert_eq!(moves.moved_out(&(place("b"), 1)), [OTHER]);
+        assert!(moves.moved_out(&(place("b"), 3)).is_empty());
+        moves.note(Some(5), OTHER, place("b"), place("c"));
+        moves.note(Some(6), ID, place("c/f"), place("k"));
+        assert_eq!(moves.moved_out(&(place("b"), 1)), [OTHER, ID]);
     }
 
     #[test]

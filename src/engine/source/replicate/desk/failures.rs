@@ -207,6 +207,11 @@ impl Common {
         self.desk().failures.moves.moved_to(place)
     }
 
+    /// What has left a place since something was to be moved to it.
+    pub(in super::super) fn moved_out(&self, place: &Failing) -> Vec<Identity> {
+        self.desk().failures.moves.moved_out(place)
+    }
+
     /// From where what is at a place was moved to it.
     pub(in super::super) fn moved_since(&self, place: &Failing) -> Vec<Place> {
         self.desk().failures.moves.since(place)

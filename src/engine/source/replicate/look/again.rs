@@ -169,11 +169,15 @@ impl Looker {
                 found.into_iter().filter(|(node, _)| model.is_used(*node)).collect();
             // Of a directory that was to be moved there the target may have a stub elsewhere by now, and nothing that is in it.
             let directories = moved.iter().flat_map(|id| model.names_of(id));
-            nodes.extend(
-                directories
-                    .filter(|node| model.entry(*node).kind == FileKind::Directory)
-                    .map(|node| (node, true)),
-            );
+            let directories: Vec<NodeId> =
+                directories.filter(|node| model.entry(*node).kind == FileKind::Directory).collect();
+            if !directories.is_empty() {
+                // What was moved on from there was what the target had in its place.
+                let left = common.moved_out(&place);
+                let left = left.iter().flat_map(|id| model.names_of(id));
+                nodes.extend(left.map(|node| (node, model.entry(node).kind == FileKind::Directory)));
+            }
+            nodes.extend(directories.into_iter().map(|node| (node, true)));
             if common.has_barriers() {
                 let all = nodes
                     .iter()
