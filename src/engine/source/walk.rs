@@ -65,7 +65,10 @@ pub(super) trait Visitor {
     /// A directory of the folder is passed over, as it is not in the part that is walked.
     fn passes(&mut self, _folder: &Folder, _name: &[u8]) {}
     /// A directory that its folder had when that was listed is gone.
-    fn vanished(&mut self, _folder: &Folder, _name: &[u8]) {}
+    /// True: what is there instead is seen to by replication.
+    fn vanished(&mut self, _folder: &Folder, _name: &[u8]) -> bool {
+        false
+    }
     /// Something that belongs could not be read.
     fn unreadable(&mut self, root: u16, path: &[u8], error: &io::Error, what: &str);
     /// Something is left out on purpose; a sentence for the log.
@@ -255,7 +258,14 @@ impl Walk<'_> {
             Ok(opened) => opened,
             // Gone since its parent was read: nothing to mirror, and no failure.
             Err(error) if error.kind() == io::ErrorKind::NotFound && parent.is_some() => {
-                parent.iter().for_each(|parent| visitor.vanished(parent, &name));
+                parent.iter().for_each(|parent| _ = visitor.vanished(parent, &name));
+                return Step::Over;
+            }
+            // Something else has taken its place, and replication sends that.
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP))
+                    && parent.is_some_and(|parent| visitor.vanished(parent, &name)) =>
+            {
                 return Step::Over;
             }
             Err(error) => {

@@ -147,8 +147,8 @@ impl Visitor for Mirror<'_> {
         self.gate.passes(folder, name);
     }
 
-    fn vanished(&mut self, folder: &Folder, name: &[u8]) {
-        self.gate.vanished(folder, name);
+    fn vanished(&mut self, folder: &Folder, name: &[u8]) -> bool {
+        self.gate.vanished(folder, name)
     }
 
     fn unreadable(&mut self, root: u16, path: &[u8], error: &io::Error, what: &str) {
@@ -288,7 +288,7 @@ impl Mirror<'_> {
             (Some(FileKind::File), None) if self.dry.is_none() => {
                 self.whole(visit.folder, visit.dir, name, None, 1)
             }
-            _ => self.look(visit, name, theirs),
+            _ => self.look(visit, (name, kind), theirs),
         };
         match result {
             Err(Failed::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
@@ -306,7 +306,12 @@ impl Mirror<'_> {
     }
 
     /// A name that needs a look before it is known what to do.
-    fn look(&mut self, visit: &Visit<'_>, name: &CStr, theirs: Option<&TargetEntry>) -> Result<(), Failed> {
+    fn look(
+        &mut self,
+        visit: &Visit<'_>,
+        (name, listed): (&CStr, Option<FileKind>),
+        theirs: Option<&TargetEntry>,
+    ) -> Result<(), Failed> {
         let stat = visit.dir.stat(name)?;
         let Some(theirs) = theirs else {
             return match stat.kind {
@@ -319,7 +324,13 @@ impl Mirror<'_> {
             return self.replace_type(visit, name, &stat, theirs);
         }
         match stat.kind {
-            FileKind::Directory => Ok(()),
+            FileKind::Directory => {
+                if listed.is_some() {
+                    // It was something else when its folder was listed, and is not gone into.
+                    self.gate.passes(visit.folder, name.to_bytes());
+                }
+                Ok(())
+            }
             FileKind::File => self.both_files(visit, name, &stat, theirs),
             _ => self.other(visit, name, &stat, Some(theirs)),
         }

@@ -193,7 +193,7 @@ impl Mirror<'_> {
                 }
                 _ if is_endless => {
                     tracing::warn!(
-                        "Directories kept moving on the source: what only the target has may be left in them; \
+                        "Directories kept moving on the source, or the target did not answer: what only it has may be left; \
                          MIRROR START {} DIFFERENT ORPHANS when fewer do",
                         self.plan.connection
                     );

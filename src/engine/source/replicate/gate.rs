@@ -188,10 +188,11 @@ impl Gate {
     }
 
     /// The source had this name when the folder was listed, and has it no more: the target may have it, and the model never had.
-    pub(in crate::engine::source) fn vanished(&self, folder: &Folder, name: &[u8]) {
-        if let Gate::Follow(common) = self {
-            stir(&mut common.model(), folder, name);
-        }
+    /// True: replication sees to what there is instead.
+    pub(in crate::engine::source) fn vanished(&self, folder: &Folder, name: &[u8]) -> bool {
+        let Gate::Follow(common) = self else { return false };
+        stir(&mut common.model(), folder, name);
+        true
     }
 
     /// A directory of the folder is not gone into, as it is none of those that are compared. One that is not known yet may have to be.
