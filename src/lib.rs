@@ -1,7 +1,7 @@
 //! The DTCL runtime: the Double-Take Command Language and the replication engine that it drives.
 //!
 //! Arrows point one way: `cli, shell -> runtime -> commands -> machine -> api <- engine -> wire, sys`, `machine -> wire`, `wire -> api`;
-//! `service -> engine, wire`; `runtime, commands -> lang`. `lang` and `api` depend on nothing above them.
+//! `service -> engine, wire`; `runtime, commands -> lang`; `runtime -> rhai_host -> api`. `lang` and `api` depend on nothing above them.
 
 // pest's generated parsers name it: without pest's `std` feature they do not measure the stack at each step.
 extern crate alloc;
@@ -13,6 +13,7 @@ pub mod engine;
 pub mod lang;
 pub mod machine;
 pub mod nearest;
+pub mod rhai_host;
 pub mod runtime;
 pub mod service;
 pub mod shell;

@@ -20,6 +20,11 @@ fn a_wrong_command_line_names_what_would_be_right() {
         ("value-of-a-switch", &["--json=yes", "-i"]),
         ("dry-run", &["--dry-run", "-f", "x.dtcl"]),
         ("serve-word", &["serve", "now"]),
+        ("timeout", &["--timeout", "soon", "-f", "x"]),
+        ("timeout-shell", &["--timeout", "5", "-i"]),
+        ("var", &["--var", "result=1", "-f", "x"]),
+        ("limit", &["--limit", "dept=5", "-f", "x"]),
+        ("loud", &["-v", "-q", "-c", "x"]),
     ] {
         home.dtcl().args(args).run().status(2).golden(&format!("cli/usage-{name}"));
     }
@@ -180,6 +185,91 @@ fn a_script_whose_output_nobody_reads_ends() {
 }
 
 #[test]
+fn one_run_at_a_time_holds_the_lock() {
+    use nix::sys::signal::Signal;
+    let home = Home::new();
+    let lock = home.path("lock");
+    let mut child = home
+        .dtcl()
+        .arg("--lock")
+        .arg(&lock)
+        .script("write \"under way\"\nsleep 1000\n")
+        .command()
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut String::new()).unwrap();
+    let second = || home.dtcl().arg("--lock").arg(&lock).text("write 2").run();
+    second().status(1).says(&format!("lock is held by process {}", child.id()));
+    assert_eq!(second().out, "");
+    support::pty::kill(child.id(), Signal::SIGKILL);
+    child.wait().unwrap();
+    second().ok().prints("2\n");
+}
+
+#[test]
+fn a_run_ends_when_its_time_is_over() {
+    let home = Home::new();
+    home.file("m.rhai", "fn f() {\n  loop { }\n}\n");
+    for rest in ["sleep 1000", "while 1 = 1 do $x = 1 end", "$r = sleep 1000", "use \"m.rhai\"; $x = f()"] {
+        let script = format!("ON ERROR CONTINUE\n{rest}\nwrite \"never\"\n");
+        let ran =
+            home.dtcl().args(["--timeout", "1", "--limit", "operations=1000000000"]).script(script).run();
+        ran.status(5).says("the run took longer than 1 s");
+        assert_eq!(ran.out, "", "{rest}");
+    }
+    home.dtcl().args(["--timeout", "1000"]).text("write 1").run().ok();
+}
+
+#[test]
+fn a_signal_stops_a_module_that_does_not_end() {
+    use nix::sys::signal::Signal;
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let home = Home::new();
+        home.file("m.rhai", "fn f() {\n  loop { try { sleep(1) } catch { } }\n}\n");
+        let (mut child, _out) = under_way(&home, "use \"m.rhai\"\nf()");
+        support::pty::kill(child.id(), signal);
+        let mut err = String::new();
+        std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut err).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(6), "{err}");
+        assert!(err.contains("script.dtcl:3:1: error: stopped") && err.contains("m.rhai:2:"), "{err}");
+    }
+}
+
+#[test]
+fn batch_options_do_what_they_say() {
+    let home = Home::new();
+    let log = home.path("run.log");
+    let script = "write $set\nrepset list\n$r = login localhost nobody secret-word\nmirror start 9\n";
+    let run = |option: &str| {
+        home.dtcl().arg(option).arg("--log").arg(&log).args(["--var", "set=pay roll"]).script(script).run()
+    };
+    let quiet = run("-q");
+    quiet.status(1).says("error -107");
+    assert_eq!(quiet.out, "");
+    let loud = run("-v");
+    assert!(loud.out.starts_with("pay roll\n"), "{}", loud.report());
+    loud.says("+ script.dtcl:2: repset list").says("+ script.dtcl:3: login ...");
+    assert!(!loud.err.contains("secret-word"), "{}", loud.report());
+    let kept = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(kept.matches(" pay roll\n").count(), 2, "{kept}");
+    assert_eq!(kept.matches("error -107").count(), 2, "{kept}");
+    assert!(!kept.contains("secret-word") && kept.contains("+ script.dtcl:2: repset list"), "{kept}");
+    home.dtcl().args(["--log", "/nowhere/x"]).text("write 1").run().status(2).says("/nowhere/x");
+}
+
+#[test]
+fn limits_of_modules_can_be_raised() {
+    let home = Home::new();
+    home.file("m.rhai", "fn f(n) { let l = []; for i in 0..n { l.push(i); } l.len() }\n");
+    let script = "use \"m.rhai\"\nwrite (f(20000))\n";
+    home.dtcl().script(script).run().status(1).says("f: a list has more than 10000 items");
+    home.dtcl().args(["--limit", "list=30000"]).script(script).run().ok().prints("20000\n");
+}
+
+#[test]
 fn output_that_cannot_be_written_is_a_failure() {
     let home = Home::new();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -240,6 +330,25 @@ fn a_signal_ends_a_wait_and_names_the_connection_that_ended_with_it() {
     assert_eq!(output.status.code(), Some(6), "{err}");
     assert!(err.contains("error: stopped"), "{err}");
     assert!(err.contains("connection 1 of data to localhost: stopped before it was complete"), "{err}");
+}
+
+#[test]
+fn a_wait_inside_a_module_ends_at_its_limit() {
+    let home = Home::new();
+    many_files(&home);
+    home.file("m.rhai", "fn f(con) {\n  run(`waitonmirror ${con}`).value\n}\n");
+    let script = format!(
+        "{PAUSED}use \"m.rhai\"\nON ERROR CONTINUE\n$before = now()\n$x = f($con)\n$took = now() - $before\n\
+         IF $took > 2 THEN write \"too late: \" $took END\n"
+    );
+    let ran = home
+        .dtcl()
+        .args(["--limit", "time=1"])
+        .script(script)
+        .args([home.path("data"), home.path("copy")])
+        .run();
+    ran.status(1).prints("under way\n").says("f: it took longer than 1 s").says("m.rhai:2:");
+    assert!(!ran.out.contains("too late"), "{}", ran.report());
 }
 
 #[test]

@@ -12,11 +12,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("lang", &[]),
     ("sys", &[]),
     ("wire", &["api", "sys"]),
+    ("rhai_host", &["api"]),
     ("engine", &["api", "wire", "sys"]),
     ("machine", &["api", "engine", "wire", "sys"]),
     ("service", &["api", "engine", "wire", "sys"]),
     ("commands", &["api", "lang", "machine", "sys"]),
-    ("runtime", &["api", "lang", "machine", "commands", "sys"]),
+    ("runtime", &["api", "lang", "machine", "commands", "rhai_host", "sys"]),
     ("shell", &["api", "lang", "machine", "commands", "runtime", "sys"]),
     ("cli", &["api", "lang", "machine", "commands", "runtime", "shell", "engine", "service", "sys"]),
 ];

@@ -3,7 +3,7 @@ _dtcl() {
     local current=${COMP_WORDS[COMP_CWORD]} first=${COMP_WORDS[1]} IFS=$'\n'
     COMPREPLY=()
     if ((COMP_CWORD == 1)) && [[ $current == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W $'-i\n-f\n-c\n--check\n--json\n--drain-timeout\n--help\n--version' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W $'-i\n-f\n-c\n--check\n--json\n--lock\n--log\n-v\n-q\n--timeout\n--var\n--limit\n--drain-timeout\n--help\n--version' -- "$current")
         return
     fi
     case $first in

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use lexopt::Arg;
 
+use crate::lang;
 use crate::nearest::nearest;
+use crate::runtime::{BadLimit, Limit, Limits};
 use crate::service::Listen;
 
 /// What was asked for.
@@ -76,6 +78,28 @@ pub struct Options {
     pub json: bool,
     /// How long an embedded engine's connections may go on when the run ends.
     pub drain: Duration,
+    /// What a call into a Rhai module may do.
+    pub limits: Limits,
+    pub batch: Batch,
+}
+
+/// Options of scripts, texts and commands that nobody watches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// One run at a time holds this file.
+    pub lock: Option<PathBuf>,
+    /// All that is printed and said is written behind it.
+    pub log: Option<PathBuf>,
+    /// Each command is said before it runs.
+    pub verbose: bool,
+    /// Nothing is printed on standard output.
+    pub quiet: bool,
+    /// How long the run may take.
+    pub timeout: Option<Duration>,
+    /// Variables that are assigned before the script begins: name and text.
+    pub variables: Vec<(String, String)>,
+    /// The last of them that was given, for the message that it does not belong here.
+    given: Option<&'static str>,
 }
 
 /// Default of `--drain-timeout` (architecture.md 1).
@@ -93,7 +117,14 @@ const LONG: &[&str] = &[
     "--help",
     "--interactive",
     "--json",
+    "--limit",
     "--listen",
+    "--lock",
+    "--log",
+    "--quiet",
+    "--timeout",
+    "--var",
+    "--verbose",
     "--version",
 ];
 
@@ -112,6 +143,18 @@ pub enum UsageError {
     NotText(OsString),
     #[error("{0} is not a number of seconds from 0 to {DRAIN_MAX}")]
     Seconds(String),
+    #[error("{0} is not a number of seconds from 1 to {DRAIN_MAX}")]
+    Timeout(String),
+    #[error("{option} is for scripts and commands, not for {form}")]
+    Batch { option: &'static str, form: &'static str },
+    #[error("-v and -q exclude each other")]
+    Loud,
+    #[error("{0} is not NAME=VALUE with a variable's name")]
+    Variable(String),
+    #[error("${0} is set by the interpreter and cannot be assigned")]
+    ReadOnly(String),
+    #[error("{given} sets no limit: {}", limit_problem(.problem))]
+    Limit { given: String, problem: BadLimit },
     #[error("{given} cannot follow {form}")]
     Extra { form: &'static str, given: String },
     #[error("{0} is no address to listen on")]
@@ -136,6 +179,22 @@ impl UsageError {
                     .into()
             }
             UsageError::Grant => "DTCL grant list shows the IDs, and whose they are".into(),
+            UsageError::Limit { problem: BadLimit::Range(_), .. } | UsageError::Limit { problem: BadLimit::Form, .. } => {
+                "--limit operations=50000000, --limit time=300".into()
+            }
+            UsageError::Limit { problem: BadLimit::Unknown(name), .. } => {
+                let names = Limit::ALL.map(Limit::name);
+                match nearest(name, names.into_iter()) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("the limits are {}", names.join(", ")),
+                }
+            }
+            UsageError::Variable(_) => {
+                "--var set=payroll makes $set; letters, digits and _, not beginning with a digit".into()
+            }
+            UsageError::ReadOnly(_) => "choose another name".into(),
+            UsageError::Batch { .. } => "it stands before -f FILE, -c TEXT or a command's words".into(),
+            UsageError::Loud => "-v says each command, -q prints nothing".into(),
             UsageError::DryRun => {
                 "CONNECT, MIRROR START and VERIFY show with DRYRUN what they would send".into()
             }
@@ -153,10 +212,81 @@ pub struct Rejected {
 
 /// Reads the arguments, without the program's name.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Rejected> {
-    let mut options = Options { json: false, drain: DRAIN };
-    match form(args, &mut options) {
+    let mut options =
+        Options { json: false, drain: DRAIN, limits: Limits::default(), batch: Batch::default() };
+    match form(args, &mut options).and_then(|form| fitting(form, &options.batch)) {
         Ok(form) => Ok(Invocation { form, options }),
         Err(error) => Err(Rejected { error, json: options.json }),
+    }
+}
+
+/// Batch options belong to runs of scripts and commands; `--var` to `--check` too.
+fn fitting(form: Form, batch: &Batch) -> Result<Form, UsageError> {
+    if batch.verbose && batch.quiet {
+        return Err(UsageError::Loud);
+    }
+    let name = match &form {
+        Form::Script { .. } | Form::Text(_) | Form::Words(_) => return Ok(form),
+        Form::Interactive => "-i",
+        Form::Check(_) => "--check",
+        Form::Serve(_) => "serve",
+        Form::User(_) => "user",
+        Form::Grant(_) => "grant",
+        Form::Complete(_) => "--complete",
+        Form::Help | Form::Version => return Ok(form),
+    };
+    match batch.given {
+        Some("--var") if matches!(form, Form::Check(_)) => Ok(form),
+        Some(option) => Err(UsageError::Batch { option, form: name }),
+        None => Ok(form),
+    }
+}
+
+/// One of the batch options.
+fn batch(parser: &mut lexopt::Parser, given: &'static str, batch: &mut Batch) -> Result<(), UsageError> {
+    match given {
+        "--lock" => batch.lock = Some(value(parser, "a file")?.into()),
+        "--log" => batch.log = Some(value(parser, "a file")?.into()),
+        "--verbose" => batch.verbose = true,
+        "--quiet" => batch.quiet = true,
+        "--timeout" => batch.timeout = Some(timeout(value(parser, "a number of seconds")?)?),
+        _ => batch.variables.push(variable(text(value(parser, "NAME=VALUE")?)?)?),
+    }
+    // `--var` fits one form more than the others.
+    if given != "--var" || batch.given.is_none() {
+        batch.given = Some(given);
+    }
+    Ok(())
+}
+
+fn timeout(value: OsString) -> Result<Duration, UsageError> {
+    let value = text(value)?;
+    match value.parse() {
+        Ok(seconds @ 1..=DRAIN_MAX) => Ok(Duration::from_secs(seconds)),
+        _ => Err(UsageError::Timeout(value)),
+    }
+}
+
+fn variable(given: String) -> Result<(String, String), UsageError> {
+    let Some((name, text)) = given.split_once('=') else { return Err(UsageError::Variable(given)) };
+    let name = name.strip_prefix('$').unwrap_or(name);
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii()) {
+        return Err(UsageError::Variable(given));
+    }
+    if lang::is_read_only(name) {
+        return Err(UsageError::ReadOnly(name.to_owned()));
+    }
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(UsageError::Variable(given));
+    }
+    Ok((name.to_owned(), text.to_owned()))
+}
+
+fn limit_problem(problem: &BadLimit) -> String {
+    match problem {
+        BadLimit::Form => "it is not NAME=NUMBER".to_owned(),
+        BadLimit::Unknown(name) => format!("there is no limit {name}"),
+        BadLimit::Range(limit) => format!("{} is from 1 to {} {}", limit.name(), limit.most(), limit.unit()),
     }
 }
 
@@ -176,6 +306,16 @@ fn form(args: impl IntoIterator<Item = OsString>, options: &mut Options) -> Resu
             Arg::Long("drain-timeout") => {
                 options.drain = seconds(value(&mut parser, "a number of seconds")?)?
             }
+            Arg::Long("limit") => {
+                let given = text(value(&mut parser, "NAME=NUMBER")?)?;
+                options.limits.set(&given).map_err(|problem| UsageError::Limit { given, problem })?;
+            }
+            Arg::Long("lock") => batch(&mut parser, "--lock", &mut options.batch)?,
+            Arg::Long("log") => batch(&mut parser, "--log", &mut options.batch)?,
+            Arg::Short('v') | Arg::Long("verbose") => batch(&mut parser, "--verbose", &mut options.batch)?,
+            Arg::Short('q') | Arg::Long("quiet") => batch(&mut parser, "--quiet", &mut options.batch)?,
+            Arg::Long("timeout") => batch(&mut parser, "--timeout", &mut options.batch)?,
+            Arg::Long("var") => batch(&mut parser, "--var", &mut options.batch)?,
             arg if interactive => {
                 return Err(UsageError::Extra { form: "-i", given: shown(&arg) });
             }
@@ -356,7 +496,8 @@ mod tests {
         let invocation =
             parse(["--json", "--drain-timeout", "5", "-c", "write 1"].map(OsString::from)).unwrap();
         assert_eq!(invocation.form, Form::Text("write 1".into()));
-        assert_eq!(invocation.options, Options { json: true, drain: Duration::from_secs(5) });
+        assert!(invocation.options.json);
+        assert_eq!(invocation.options.drain, Duration::from_secs(5));
         let invocation = parse(["-i", "--drain-timeout=0"].map(OsString::from)).unwrap();
         assert_eq!(invocation.form, Form::Interactive);
         assert_eq!(invocation.options.drain, Duration::ZERO);
@@ -389,6 +530,42 @@ mod tests {
         use std::os::unix::ffi::OsStringExt as _;
         let word = OsString::from_vec(vec![b'a', 0xff]);
         assert_eq!(parse([word.clone()]).unwrap_err().error, UsageError::NotText(word));
+    }
+
+    #[test]
+    fn batch_options_stand_before_scripts_and_commands() {
+        let given = ["--lock", "l", "--log", "o", "-v", "--timeout", "5", "--var", "set=a=b", "--var", "$x="];
+        let parse = |rest: &[&str]| parse(given.iter().chain(rest).map(OsString::from));
+        let batch = parse(&["--limit", "time=7", "-f", "x", "--timeout"]).unwrap().options;
+        assert_eq!(batch.limits.time, Duration::from_secs(7));
+        let batch = batch.batch;
+        assert_eq!((batch.lock, batch.log), (Some("l".into()), Some("o".into())));
+        assert_eq!((batch.verbose, batch.quiet, batch.timeout), (true, false, Some(Duration::from_secs(5))));
+        assert_eq!(batch.variables, [("set".into(), "a=b".into()), ("x".into(), String::new())]);
+        assert_eq!(parse(&["-i"]).unwrap_err().error, UsageError::Batch { option: "--timeout", form: "-i" });
+        assert!(parsed(&["--var", "a=1", "--check", "x"]).is_ok());
+        assert!(parsed(&["--var", "a=1", "-q", "--check", "x"]).is_err());
+        assert_eq!(parsed(&["-v", "-q", "-c", "x"]), Err(UsageError::Loud));
+        assert_eq!(parsed(&["--timeout", "0", "-c", "x"]), Err(UsageError::Timeout("0".into())));
+        for bad in ["a", "=1", "a b=1", "a-b=1"] {
+            assert_eq!(parsed(&["--var", bad, "-c", "x"]), Err(UsageError::Variable(bad.into())));
+        }
+        for own in ["result=1", "1=x"] {
+            assert!(matches!(parsed(&["--var", own, "-c", "x"]), Err(UsageError::ReadOnly(_))), "{own}");
+        }
+    }
+
+    #[test]
+    fn limits_are_set_or_the_nearest_is_named() {
+        let refused = |text: &str| parsed(&["--limit", text, "-c", "x"]).unwrap_err();
+        let unknown = refused("operatons=5");
+        assert_eq!(unknown.to_string(), "operatons=5 sets no limit: there is no limit operatons");
+        assert_eq!(unknown.help(), "did you mean operations?");
+        assert!(
+            refused("depth=9999").to_string().ends_with("depth is from 1 to 200 calls inside each other")
+        );
+        assert!(refused("depth").to_string().ends_with("it is not NAME=NUMBER"));
+        assert!(parsed(&["-i", "--limit", "time=5"]).is_ok());
     }
 
     #[test]

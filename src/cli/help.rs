@@ -25,13 +25,21 @@ Options:
       --check                  report every error and warning of the files
       --complete TEXT          what could follow in a command, one a line, for the completion of your shell
       --json                   results as one JSON document per command, messages as JSON
+      --lock FILE              one run at a time: a second one ends with status 1 and says who holds FILE
+      --log FILE               append all that is printed and said, with date, time and process
+  -v, --verbose                say each command on standard error before it runs
+  -q, --quiet                  print nothing on standard output; errors are said
+      --timeout SECONDS        end the run, whatever it does, after so long
+      --var NAME=VALUE         assign $NAME before the script begins
+      --limit NAME=NUMBER      what one call into a Rhai module may do: operations (10000000), depth (64),
+                               string (1048576 bytes), list (10000), map (10000), time (30 seconds)
       --drain-timeout SECONDS  how long connections of this run may go on at its end (60)
   -h, --help                   this page
   -V, --version                the version
 
 Exit status:
   0 all well                   4 a machine cannot be reached
-  1 a command failed           5 a wait timed out
+  1 a command failed           5 a wait or the run timed out
   2 usage or syntax error      6 stopped by a signal
   3 no access                  n as EXIT n says
 

@@ -3,8 +3,10 @@
 //! A run that only prints starts nothing: no runtime, no threads, no engine, no home.
 
 pub mod args;
+mod batch;
 mod grant;
 mod help;
+mod lock;
 mod meter;
 mod output;
 mod prompt;
@@ -18,12 +20,14 @@ use std::process::ExitCode;
 
 use crate::shell;
 use crate::sys::signal::{self, Manner};
+use crate::sys::stack;
 use args::Form;
 
 /// The program. Returns its exit status (language.md 1).
 pub fn main() -> ExitCode {
     // Without handlers a signal still ends the process, only not in good order.
     let _ = signal::install(Manner::AtOnce);
+    stack::raise();
     let invocation = match args::parse(std::env::args_os().skip(1)) {
         Ok(invocation) => invocation,
         Err(rejected) => return end(run::USAGE, &help::rejected(&rejected)),

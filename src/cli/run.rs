@@ -2,16 +2,19 @@
 
 use std::cell::RefCell;
 use std::io::{BufReader, IsTerminal as _, Read as _};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::{Form, Input, Options};
+use super::batch::Batch;
+use super::lock::Lock;
 use super::output::Output;
 use super::stdin::Stdin;
 use super::{grant, help, ui, user};
 use crate::api::{ApiError, Reply, Request};
-use crate::commands::{Mode, Session};
+use crate::commands::{Mode, Session, Ui};
 use crate::engine::home::Home;
 use crate::machine::{Connector, Machine, Machines};
 use crate::runtime::Interpreter;
@@ -33,6 +36,16 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
         Form::User(act) => return user::run(act, output),
         _ => {}
     }
+    let batch = &options.batch;
+    // Held until the run is over, the drain of its connections included.
+    let _lock = match batch.lock.as_deref().map(Lock::take) {
+        None => None,
+        Some(Ok(lock)) => Some(lock),
+        Some(Err(error)) => {
+            eprintln!("{}", help::told(&error.to_string(), error.help(), options.json, false));
+            return 1;
+        }
+    };
     let (connector, home) = connector();
     if let Form::Grant(act) = &form {
         return match connector.open("localhost") {
@@ -40,12 +53,26 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
             Err(error) => failed(&error),
         };
     }
-    let mut session = Session::new(connector, ui::console(output, shell));
+    let console = ui::console(output, shell);
+    let console: Box<dyn Ui> = match Batch::new(console, batch.log.as_deref(), batch.quiet, batch.timeout) {
+        Ok(console) => Box::new(console),
+        Err(error) => {
+            let name = batch.log.as_deref().unwrap_or(Path::new("")).display();
+            let message = format!("log {name}: {}", help::reason(&error));
+            let help = "--log takes the path of a file in a directory that exists";
+            eprintln!("{}", help::told(&message, help, options.json, false));
+            return USAGE;
+        }
+    };
+    let mut session = Session::new(connector, console);
+    session.set_verbose(batch.verbose);
     if options.json {
         session.set_mode(Mode::Json);
     }
     session.set_exposed(matches!(form, Form::Words(_) | Form::Text(_)));
     let mut interpreter = Interpreter::new(session);
+    interpreter.set_limits(options.limits);
+    interpreter.preset(batch.variables.clone());
     signal::set_manner(Manner::Request);
     let status = match form {
         Form::Interactive => return interactive(interpreter, home.as_ref(), options.drain),
@@ -102,8 +129,9 @@ fn interactive(interpreter: Interpreter, home: Option<&Home>, drain: Duration) -
 
 /// Ends the session's hold on all machines. From here on one signal is enough to end at once.
 fn close(interpreter: &mut Interpreter, drain: Duration) {
-    let drain = if signal::stop_requested() { drain.min(STOPPED_DRAIN) } else { drain };
-    let session = interpreter.session_mut();
+    let session = &mut *interpreter.session_mut();
+    let stopped = signal::stop_requested() || session.ui().out_of_time().is_some();
+    let drain = if stopped { drain.min(STOPPED_DRAIN) } else { drain };
     session.ui().progress(None);
     session.ui().flush();
     signal::set_manner(Manner::AtOnce);

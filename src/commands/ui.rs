@@ -29,6 +29,10 @@ pub trait Ui {
     }
     /// Writes what standard output has buffered: to be called before anything that takes time.
     fn flush(&mut self) {}
+    /// How long a run may take, once that time is over; it is cancelled then.
+    fn out_of_time(&self) -> Option<std::time::Duration> {
+        None
+    }
     /// True once nobody reads standard output any more: what then ends, ends without a word.
     fn unread(&self) -> bool {
         false

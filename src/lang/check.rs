@@ -1,10 +1,12 @@
 //! `--check`: everything that can be known about a script without running it, all independent findings at once.
 //!
-//! A variable counts as assigned from the first place that assigns it on, whatever branch that is in; inside a loop,
-//! assignments of the whole loop count. So only reads that fail whenever they are reached are reported.
+//! A variable that no earlier place assigns is an error: reading it fails whenever it is reached. Inside a loop the
+//! assignments of the whole loop count as earlier, those of other turns. One that some path to it leaves unassigned
+//! ([`super::flow`]) is a warning: that path may be one that is never taken.
 
 use super::blocks::stray_else;
-use super::tree::{Clause, ClauseKind, CommandWords, Expr, Node, Part};
+use super::flow::{Branches, Flow};
+use super::tree::{Clause, ClauseKind, CommandWords, End, Expr, Node, Part};
 use super::{
     Block, Blocks, Diagnostic, Function, Severity, Source, Span, Word, WordKind, is_read_only, parse,
 };
@@ -21,12 +23,14 @@ pub trait Vocabulary {
 pub enum Known {
     /// Nothing special.
     Plain,
+    /// EXIT and QUIT: nothing behind it is reached.
+    Exit,
     /// WRITE: its values are the words from here on.
     Write { from: usize },
     /// RUN or INCLUDE of the file that the word with this number names.
     Script { file: usize, include: bool },
-    /// USE: functions unknown here may come from there.
-    Module,
+    /// USE: functions unknown here may come from there. The words with these numbers name the file and the module.
+    Module { file: usize, name: Option<usize> },
 }
 
 /// A script named by RUN or INCLUDE with its name written out.
@@ -38,29 +42,68 @@ pub struct Named {
     pub span: Span,
 }
 
+/// A module named by USE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// None: its name is known only when the script runs.
+    pub file: Option<String>,
+    /// The word behind AS.
+    pub name: Option<String>,
+    pub span: Span,
+}
+
+/// A call of a function that is none of the language's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// As it is written: `name::function` or `function`.
+    pub name: String,
+    pub arguments: u32,
+    /// What is wrong if no module has it.
+    pub unknown: Diagnostic,
+}
+
+/// How a script came to be checked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setting<'a> {
+    /// Another one includes it: its variables and functions may come from there.
+    pub included: bool,
+    /// Variables that are assigned before it begins.
+    pub preset: &'a [(String, String)],
+}
+
 /// What a check found.
 #[derive(Debug, Default)]
 pub struct Checked {
     pub findings: Vec<Diagnostic>,
     /// Scripts to follow.
     pub named: Vec<Named>,
+    pub used: Vec<Used>,
+    /// For whoever can read the modules.
+    pub calls: Vec<Call>,
+    /// Files that are included may bring functions too.
+    pub includes: bool,
 }
 
 /// Checks one text.
-pub fn check(source: &Source, vocabulary: &dyn Vocabulary) -> Checked {
+pub fn check(source: &Source, vocabulary: &dyn Vocabulary, setting: Setting<'_>) -> Checked {
     let mut checker = Checker {
         source,
         vocabulary,
         checked: Checked::default(),
         blocks: Blocks::default(),
+        flow: Flow::default(),
+        doubtful: HashSet::new(),
         assigned: HashMap::new(),
         reads: Vec::new(),
         settled: 0,
         clauses: 0,
         includes: None,
-        modules: false,
-        unknown: Vec::new(),
+        setting,
     };
+    for (name, _) in setting.preset {
+        checker.assigned.insert(name.to_lowercase(), 0);
+        checker.flow.assign(&name.to_lowercase());
+    }
     parse(&source.text, |part| checker.part(&part));
     checker.finish()
 }
@@ -69,7 +112,10 @@ struct Checker<'a> {
     source: &'a Source,
     vocabulary: &'a dyn Vocabulary,
     checked: Checked,
-    blocks: Blocks<usize>,
+    blocks: Blocks<Branches>,
+    flow: Flow,
+    /// Variables that were told to be unassigned on some path.
+    doubtful: HashSet<String>,
     /// Lower-case name of each variable and the first clause that assigns it.
     assigned: HashMap<String, usize>,
     /// Reads of variables that were unassigned so far: name, place, and the clause up to which an assignment counts:
@@ -80,8 +126,7 @@ struct Checker<'a> {
     clauses: usize,
     /// The first clause that includes a file: from there on anything may be assigned.
     includes: Option<usize>,
-    modules: bool,
-    unknown: Vec<Diagnostic>,
+    setting: Setting<'a>,
 }
 
 struct Read {
@@ -103,14 +148,12 @@ impl Checker<'_> {
     fn finish(mut self) -> Checked {
         self.leave_loop();
         self.checked.findings.extend(self.blocks.unclosed());
-        if !self.modules && self.includes.is_none() {
-            self.checked.findings.append(&mut self.unknown);
-        }
+        self.checked.includes = self.includes.is_some();
         // One finding for each variable.
         let mut told = HashSet::new();
         for read in std::mem::take(&mut self.reads) {
             let assigned = self.assigned.get(&read.name).is_some_and(|at| *at <= read.until);
-            let included = self.includes.is_some_and(|at| at <= read.until);
+            let included = self.setting.included || self.includes.is_some_and(|at| at <= read.until);
             if !assigned && !included && told.insert(read.name.clone()) {
                 let names =
                     self.assigned.keys().map(String::as_str).filter(|name| *name != read.name).take(1000);
@@ -134,25 +177,57 @@ impl Checker<'_> {
     }
 
     fn open(&mut self, block: Block, span: Span) {
-        if let Err(Some(problem)) = self.blocks.open(block, span, 0) {
+        self.open_loop(block, span, false);
+    }
+
+    fn open_loop(&mut self, block: Block, span: Span, endless: bool) {
+        let branches = self.flow.open(endless);
+        if let Err(Some(problem)) = self.blocks.open(block, span, branches) {
             self.error(problem);
         }
     }
 
+    fn close(&mut self, end: End, span: Span) {
+        match self.blocks.close(end, span) {
+            Ok(Some((block, branches))) => match block {
+                Block::If => self.flow.close_branches(branches, false),
+                Block::Else => self.flow.close_branches(branches, true),
+                Block::While | Block::For => self.flow.close_loop(branches),
+                Block::OnError | Block::Broken => self.flow.close_aside(&branches),
+            },
+            Ok(None) => {}
+            Err(problem) => self.error(problem),
+        }
+    }
+
+    /// A statement that no path leads to, the first of each such place.
+    fn reach(&mut self, clause: &Clause) {
+        let part_of_a_block =
+            matches!(clause.kind, ClauseKind::End(_) | ClauseKind::Else | ClauseKind::ElseIf(_));
+        if !part_of_a_block && let Some(word) = self.flow.unreachable() {
+            self.checked.findings.push(
+                Diagnostic::warning(format!("this is never reached: {word} stands before it"), clause.span)
+                    .help("remove it, or the condition is missing that leads past it"),
+            );
+        }
+    }
+
     fn clause(&mut self, part: &Part, clause: &Clause) {
+        self.reach(clause);
         match &clause.kind {
             ClauseKind::If(condition) => {
                 self.expr(part, *condition);
                 self.open(Block::If, clause.span);
             }
             ClauseKind::ElseIf(condition) => {
-                self.expr(part, *condition);
                 self.middle("ELSEIF", clause.span);
+                self.expr(part, *condition);
             }
             ClauseKind::Else => self.middle("ELSE", clause.span),
             ClauseKind::While(condition) => {
                 // Worked out again on each turn: what the loop assigns counts.
-                self.open(Block::While, clause.span);
+                let endless = part.expr(*condition).map(|(_, node, _)| node).eq([&Node::Boolean(true)]);
+                self.open_loop(Block::While, clause.span, endless);
                 self.expr(part, *condition);
             }
             ClauseKind::For(head) => {
@@ -168,11 +243,10 @@ impl Checker<'_> {
                 self.assign(*variable);
             }
             ClauseKind::OnErrorDo => self.open(Block::OnError, clause.span),
-            ClauseKind::OnErrorContinue | ClauseKind::OnErrorStop | ClauseKind::Return => {}
+            ClauseKind::OnErrorContinue | ClauseKind::OnErrorStop => {}
+            ClauseKind::Return => self.flow.leave("RETURN"),
             ClauseKind::End(end) => {
-                if let Err(problem) = self.blocks.close(*end, clause.span) {
-                    self.error(problem);
-                }
+                self.close(*end, clause.span);
                 if !self.in_loop() {
                     self.leave_loop();
                 }
@@ -185,7 +259,7 @@ impl Checker<'_> {
             }
             ClauseKind::AssignCommand { variable, command } => {
                 let before = self.checked.findings.len();
-                self.command(part, command);
+                self.command(part, command, true);
                 let words = part.words(command);
                 for finding in &mut self.checked.findings[before..] {
                     text_is_quoted(finding, words);
@@ -193,10 +267,11 @@ impl Checker<'_> {
                 self.assign(*variable);
             }
             ClauseKind::Call(expr) => self.expr(part, *expr),
-            ClauseKind::Command(command) => self.command(part, command),
+            ClauseKind::Command(command) => self.command(part, command, false),
             ClauseKind::Broken => self.open(Block::Broken, clause.span),
             ClauseKind::BrokenAssign => {
                 let name = self.name(clause.span);
+                self.flow.assign(&name);
                 self.assigned.entry(name).or_insert(self.clauses);
             }
         }
@@ -204,10 +279,11 @@ impl Checker<'_> {
 
     fn middle(&mut self, word: &str, span: Span) {
         let fits = match self.blocks.innermost() {
-            Some((block @ Block::If, _)) => {
+            Some((block @ Block::If, branches)) => {
                 if word == "ELSE" {
                     *block = Block::Else;
                 }
+                self.flow.next_branch(branches);
                 true
             }
             Some((Block::Broken, _)) => true,
@@ -224,10 +300,18 @@ impl Checker<'_> {
             || self.blocks.iter().any(|(block, _)| matches!(block, Block::While | Block::For))
     }
 
-    fn loop_word(&mut self, word: &str, span: Span) {
+    fn loop_word(&mut self, word: &'static str, span: Span) {
         if let Err(problem) = check_loop_word(&self.blocks, word, span) {
             self.error(problem);
+            return;
         }
+        let innermost = self.blocks.iter_mut().find(|(block, _)| matches!(block, Block::While | Block::For));
+        if word == "BREAK"
+            && let Some((_, branches)) = innermost
+        {
+            self.flow.break_out(branches);
+        }
+        self.flow.leave(word);
     }
 
     /// Reads inside the loop that ends here may rely on its assignments.
@@ -247,13 +331,18 @@ impl Checker<'_> {
         if is_read_only(&name) {
             self.error(read_only(&name, span));
         } else {
+            self.flow.assign(&name);
             self.assigned.entry(name).or_insert(self.clauses);
         }
     }
 
     fn read(&mut self, span: Span) {
         let name = self.name(span);
-        if is_read_only(&name) || self.assigned.contains_key(&name) {
+        if is_read_only(&name) {
+            return;
+        }
+        if self.assigned.contains_key(&name) {
+            self.doubt(name, span);
             return;
         }
         // Not by its own statement: that one assigns after it has read.
@@ -262,13 +351,31 @@ impl Checker<'_> {
         self.reads.push(read);
     }
 
+    /// A variable that some earlier place assigns, though not every path leads through one.
+    fn doubt(&mut self, name: String, span: Span) {
+        let elsewhere = self.setting.included || self.includes.is_some();
+        if !elsewhere && !self.flow.is_sure(&name) && self.doubtful.insert(name.clone()) {
+            self.checked
+                .findings
+                .push(Diagnostic::warning(format!("${name} may be read before it is assigned"), span).help(
+                    format!("assign it on every path that leads here, or first of all: ${name} = ..."),
+                ));
+        }
+    }
+
     fn expr(&mut self, part: &Part, expr: Expr) {
         for (_, node, span) in part.expr(expr) {
             match node {
                 Node::Variable => self.read(span),
                 Node::Call(arguments) => {
-                    if let Err(problem) = Function::resolve(span.of(&self.source.text), *arguments, span) {
-                        self.unknown.push(problem);
+                    let name = span.of(&self.source.text);
+                    match Function::resolve(name, *arguments, span) {
+                        Ok(_) => {}
+                        Err(problem) if Function::named(name).is_some() => self.error(problem),
+                        Err(unknown) => {
+                            let call = Call { name: name.to_owned(), arguments: *arguments, unknown };
+                            self.checked.calls.push(call);
+                        }
                     }
                 }
                 _ => {}
@@ -276,7 +383,7 @@ impl Checker<'_> {
         }
     }
 
-    fn command(&mut self, part: &Part, command: &CommandWords) {
+    fn command(&mut self, part: &Part, command: &CommandWords, assigned: bool) {
         for expr in part.values(command) {
             self.expr(part, *expr);
         }
@@ -291,7 +398,19 @@ impl Checker<'_> {
         match self.vocabulary.check(words, command.end) {
             Err(problem) => self.error(problem),
             Ok(Known::Plain) => {}
-            Ok(Known::Module) => self.modules = true,
+            // One that is assigned goes on if its value does not fit.
+            Ok(Known::Exit) if assigned => {}
+            Ok(Known::Exit) => self.flow.leave("EXIT"),
+            Ok(Known::Module { file, name }) => {
+                let text = |word: &Word| match &word.kind {
+                    WordKind::Bare(text) | WordKind::Quoted(text) => Some(text.to_string()),
+                    _ => None,
+                };
+                if let Some(word) = words.get(file) {
+                    let name = name.and_then(|name| words.get(name)).and_then(text);
+                    self.checked.used.push(Used { file: text(word), name, span: word.span });
+                }
+            }
             Ok(Known::Write { from }) => self.side_by_side(words.get(from..).unwrap_or_default()),
             Ok(Known::Script { file, include }) => {
                 if include {

@@ -10,6 +10,20 @@ pub enum Severity {
     Hint,
 }
 
+/// A second place that a finding tells of, in a file of another language (a Rhai module).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beside {
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// In characters from 1.
+    pub column: usize,
+    /// The whole line.
+    pub text: String,
+    /// What happened there, in a few words.
+    pub note: String,
+}
+
 /// One finding about a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -20,17 +34,24 @@ pub struct Diagnostic {
     pub span: Span,
     /// The expected words, the nearest name, the allowed range.
     pub help: Option<String>,
+    /// Where the cause lies, if in another file.
+    pub beside: Option<Box<Beside>>,
 }
 
 impl Diagnostic {
     /// An error without help.
     pub fn error(code: u16, message: impl Into<String>, span: Span) -> Self {
-        Self { severity: Severity::Error, code, message: message.into(), span, help: None }
+        Self { severity: Severity::Error, code, message: message.into(), span, help: None, beside: None }
     }
 
     /// A warning: nothing is kept from running.
     pub fn warning(message: impl Into<String>, span: Span) -> Self {
-        Self { severity: Severity::Warning, code: 0, message: message.into(), span, help: None }
+        Self { severity: Severity::Warning, code: 0, message: message.into(), span, help: None, beside: None }
+    }
+
+    /// A hint: it works, and could be better.
+    pub fn hint(message: impl Into<String>, span: Span) -> Self {
+        Self { severity: Severity::Hint, ..Self::warning(message, span) }
     }
 
     /// The same finding with what would be right.

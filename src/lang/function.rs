@@ -58,10 +58,14 @@ functions! {
 }
 
 impl Function {
+    /// The function of this name, without case.
+    pub fn named(name: &str) -> Option<Function> {
+        Function::ALL.iter().copied().find(|function| function.name().eq_ignore_ascii_case(name))
+    }
+
     /// The function of this name, called with so many arguments at `span`.
     pub fn resolve(name: &str, arguments: u32, span: Span) -> Result<Function, Diagnostic> {
-        let found = Function::ALL.iter().copied().find(|function| function.name().eq_ignore_ascii_case(name));
-        let Some(function) = found else {
+        let Some(function) = Function::named(name) else {
             let problem = Diagnostic::error(102, format!("there is no function {name}"), span);
             return Err(match nearest(name, Function::ALL.iter().map(|function| function.name())) {
                 Some(near) => problem.help(format!("did you mean {near}?")),

@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod decode;
 mod diagnostic;
+mod flow;
 mod function;
 mod grammar;
 mod literal;
@@ -20,9 +21,11 @@ mod typed;
 mod value;
 
 pub use blocks::{Block, Blocks, stray_else};
-pub use check::{Checked, Known, Named, Vocabulary, check, check_loop_word, read_only, text_is_quoted};
+pub use check::{
+    Call, Checked, Known, Named, Setting, Used, Vocabulary, check, check_loop_word, read_only, text_is_quoted,
+};
 pub use decode::decode;
-pub use diagnostic::{Diagnostic, Severity};
+pub use diagnostic::{Beside, Diagnostic, Severity};
 pub use function::Function;
 pub use literal::{date, quote, time, unquote};
 pub use nearest::nearest;

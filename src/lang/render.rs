@@ -58,17 +58,33 @@ pub fn render(diagnostic: &Diagnostic, source: &Source) -> String {
     let code = if diagnostic.code == 0 { String::new() } else { format!(" -{}", diagnostic.code) };
     let mut out =
         format!("{}:{}:{}: {kind}{code}: {}\n", source.name, place.line, place.column, diagnostic.message);
-    let text = &source.text;
-    let from =
-        text[line.start..start].char_indices().rev().nth(AROUND).map_or(line.start, |(n, _)| line.start + n);
-    let to = text[end..line.end].char_indices().nth(AROUND).map_or(line.end, |(n, _)| end + n);
+    excerpt(&mut out, place.line, &source.text[line.clone()], start - line.start, end - line.start);
+    let mut margin = place.line.to_string().len();
+    if let Some(beside) = &diagnostic.beside {
+        let at = format!("{}:{}:{}", beside.file, beside.line, beside.column);
+        out.push_str(&format!("{at}: {}\n", beside.note));
+        let text = beside.text.trim_end_matches('\r');
+        let place = text.char_indices().nth(beside.column - 1).map_or(text.len(), |(at, _)| at);
+        excerpt(&mut out, beside.line, text, place, place);
+        margin = beside.line.to_string().len();
+    }
+    if let Some(help) = &diagnostic.help {
+        out.push_str(&format!("{} = help: {help}\n", " ".repeat(margin)));
+    }
+    out
+}
+
+/// A line with its number and the marks below `start..end`, offsets into it.
+fn excerpt(out: &mut String, number: usize, line: &str, start: usize, end: usize) {
+    let from = line[..start].char_indices().rev().nth(AROUND).map_or(0, |(n, _)| n);
+    let to = line[end..].char_indices().nth(AROUND).map_or(line.len(), |(n, _)| end + n);
     let (mut shown, mut before, mut under) = (String::new(), 0, 0);
-    if from > line.start {
+    if from > 0 {
         shown.push_str("...");
         before += 3;
     }
     let mut column = before;
-    for (at, c) in text[from..to].char_indices().take(4 * AROUND) {
+    for (at, c) in line[from..to].char_indices().take(4 * AROUND) {
         let width = push(&mut shown, c, column);
         column += width;
         if from + at < start {
@@ -77,17 +93,13 @@ pub fn render(diagnostic: &Diagnostic, source: &Source) -> String {
             under += width;
         }
     }
-    if to < line.end {
+    if to < line.len() {
         shown.push_str("...");
     }
-    let number = place.line.to_string();
+    let number = number.to_string();
     let margin = " ".repeat(number.len());
     let marks = "^".repeat(under.max(1));
     out.push_str(&format!("{number} | {}\n{margin} | {}{marks}\n", shown.trim_end(), " ".repeat(before)));
-    if let Some(help) = &diagnostic.help {
-        out.push_str(&format!("{margin} = help: {help}\n"));
-    }
-    out
 }
 
 /// Appends a character as it is shown, returns the columns it takes.
@@ -112,7 +124,7 @@ fn push(shown: &mut String, c: char, column: usize) -> usize {
 /// The JSON form: the fields of the text form. One line, without a newline at its end.
 pub fn to_json(diagnostic: &Diagnostic, source: &Source) -> String {
     let place = Place::of(diagnostic.span, source);
-    serde_json::json!({
+    let mut document = serde_json::json!({
         "severity": match diagnostic.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -125,14 +137,24 @@ pub fn to_json(diagnostic: &Diagnostic, source: &Source) -> String {
         "column": place.column,
         "length": place.length,
         "help": diagnostic.help,
-    })
-    .to_string()
+    });
+    if let Some(beside) = &diagnostic.beside {
+        document["beside"] = serde_json::json!({
+            "file": beside.file,
+            "line": beside.line,
+            "column": beside.column,
+            "length": 1,
+            "text": beside.text,
+            "message": beside.note,
+        });
+    }
+    document.to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lang::Span;
+    use crate::lang::{Beside, Span};
 
     fn source(text: &str) -> Source {
         Source::new("a.dtcl", text)
@@ -153,6 +175,28 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&to_json(&diagnostic, &source)).unwrap();
         assert_eq!((json["line"].as_i64(), json["column"].as_i64()), (Some(2), Some(13)));
         assert_eq!((json["length"].as_i64(), json["code"].as_i64()), (Some(4), Some(-102)));
+    }
+
+    #[test]
+    fn a_second_place_has_its_line_and_its_fields() {
+        let source = source("$n = f(1)");
+        let beside = Beside {
+            file: "m.rhai".into(),
+            line: 12,
+            column: 3,
+            text: "  throw \"no\";".into(),
+            note: "in f".into(),
+        };
+        let diagnostic = Diagnostic::error(1, "f: no", Span::new(5, 9)).help("yes");
+        let diagnostic = Diagnostic { beside: Some(Box::new(beside)), ..diagnostic };
+        assert_eq!(
+            render(&diagnostic, &source),
+            "a.dtcl:1:6: error -1: f: no\n1 | $n = f(1)\n  |      ^^^^\n\
+             m.rhai:12:3: in f\n12 |   throw \"no\";\n   |   ^\n   = help: yes\n"
+        );
+        let json: serde_json::Value = serde_json::from_str(&to_json(&diagnostic, &source)).unwrap();
+        assert_eq!((json["line"].as_i64(), json["beside"]["line"].as_i64()), (Some(1), Some(12)));
+        assert_eq!(json["beside"]["text"], "  throw \"no\";");
     }
 
     #[test]

@@ -1,12 +1,14 @@
-//! `--check`: a script and those it names with RUN and INCLUDE, each shown once.
+//! `--check`: a script, those it names with RUN and INCLUDE, and the modules it names with USE; each shown once.
 
-use super::{Interpreter, verbs};
+use super::advice::Advice;
+use super::{Interpreter, extend, verbs};
 use crate::commands::{self, Handler, Item, Session, Verb};
-use crate::lang::{self, Diagnostic, Known, Source, Span, Vocabulary, Word};
+use crate::lang::{self, Diagnostic, Known, Span, Vocabulary, Word};
+use std::cell::RefCell;
 use std::collections::HashSet;
 
-/// The catalogue, for the checker, and the session, which knows the options.
-struct Catalogue<'a>(&'a Session);
+/// The catalogue, for the checker, the session, which knows the options, and what the script did so far.
+struct Catalogue<'a>(&'a Session, RefCell<Advice>);
 
 impl Vocabulary for Catalogue<'_> {
     fn check(&self, words: &[Word], end: Span) -> Result<Known, Diagnostic> {
@@ -14,6 +16,7 @@ impl Vocabulary for Catalogue<'_> {
         if let Some(problem) = self.0.vet_options(&binding, words) {
             return Err(problem);
         }
+        self.1.borrow_mut().take(&binding, words);
         let Handler::Interpreter(verb) = binding.command.handler else { return Ok(Known::Plain) };
         let value = |name: &str| {
             binding.items.iter().find_map(|item| match item {
@@ -33,14 +36,18 @@ impl Vocabulary for Catalogue<'_> {
                 Some(file) => Known::Script { file, include: verb == Verb::Include },
                 None => Known::Plain,
             },
-            Verb::Use => Known::Module,
+            Verb::Use => match value("file") {
+                Some(file) => Known::Module { file, name: value("name") },
+                None => Known::Plain,
+            },
             Verb::Watch => {
                 if let Some(rest) = binding.rest {
                     self.check(&words[rest..], end)?;
                 }
                 Known::Plain
             }
-            Verb::Sleep | Verb::Exit => Known::Plain,
+            Verb::Exit => Known::Exit,
+            Verb::Sleep => Known::Plain,
         })
     }
 }
@@ -51,8 +58,8 @@ impl Interpreter {
     pub fn check(&mut self, name: &str, text: &[u8]) -> bool {
         let mut clean = true;
         let mut seen = HashSet::new();
-        let mut waiting = vec![(name.to_owned(), lang::decode(name, text))];
-        while let Some((name, decoded)) = waiting.pop() {
+        let mut waiting = vec![(name.to_owned(), false, lang::decode(name, text))];
+        while let Some((name, included, decoded)) = waiting.pop() {
             if !seen.insert(name.clone()) {
                 continue;
             }
@@ -65,8 +72,15 @@ impl Interpreter {
                     continue;
                 }
             };
-            let checked = lang::check(&source, &Catalogue(&self.session));
+            let setting = lang::Setting { included, preset: &self.preset };
+            let session = self.session();
+            let catalogue = Catalogue(&session, RefCell::default());
+            let checked = lang::check(&source, &catalogue, setting);
+            let advice = catalogue.1.into_inner();
+            drop(session);
             let mut findings = checked.findings;
+            findings.extend(advice.findings);
+            findings.extend(extend::check(&name, &checked.used, checked.calls, included || checked.includes));
             for named in checked.named.into_iter().rev() {
                 let path = verbs::beside(&name, &named.file);
                 let shown = path.to_string_lossy().into_owned();
@@ -74,7 +88,9 @@ impl Interpreter {
                     continue;
                 }
                 match std::fs::read(&path) {
-                    Ok(bytes) => waiting.push((shown.clone(), lang::decode(shown, &bytes))),
+                    Ok(bytes) => {
+                        waiting.push((shown.clone(), named.include, lang::decode(shown, &bytes)));
+                    }
                     // It may be there when the script is run.
                     Err(error) => findings.push(
                         Diagnostic::warning(format!("cannot read {shown}: {error}"), named.span)
@@ -84,12 +100,8 @@ impl Interpreter {
             }
             findings.sort_by_key(|finding| finding.span.start);
             clean &= !findings.iter().any(Diagnostic::is_error);
-            self.show_findings(&findings, &source);
+            self.tell_all(&findings, &source);
         }
         clean
-    }
-
-    fn show_findings(&mut self, findings: &[Diagnostic], source: &Source) {
-        self.tell_all(findings, source);
     }
 }

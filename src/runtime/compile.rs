@@ -1,6 +1,7 @@
 //! From parts to a [`Program`]: blocks become jumps, names slots, commands bindings. Everything that keeps a script
 //! from running is found here; nothing of it runs then.
 
+use super::extend::ModuleCall;
 use super::program::{Extent, Invocation, Op, Own, Program};
 use super::scope::Names;
 use crate::api::Code;
@@ -11,8 +12,13 @@ use crate::lang::{
 };
 use std::sync::Arc;
 
-/// A program, or what keeps the text from being one.
-pub fn compile(source: Arc<Source>, names: &mut Names) -> Result<Program, (Arc<Source>, Vec<Diagnostic>)> {
+/// A program, or what keeps the text from being one. `modules`: some are loaded already, so functions that are unknown
+/// here may be theirs.
+pub fn compile(
+    source: Arc<Source>,
+    names: &mut Names,
+    modules: bool,
+) -> Result<Program, (Arc<Source>, Vec<Diagnostic>)> {
     let text = Arc::clone(&source);
     let mut compiler = Compiler {
         text: &text.text,
@@ -23,12 +29,15 @@ pub fn compile(source: Arc<Source>, names: &mut Names) -> Result<Program, (Arc<S
             spans: Vec::new(),
             constants: Vec::new(),
             invocations: Vec::new(),
+            calls: Vec::new(),
             extents: Vec::new(),
             registers: 0,
         },
         blocks: Blocks::default(),
         registers: 0,
         problems: Vec::new(),
+        unknown: Vec::new(),
+        modules,
     };
     parse(&text.text, |part| compiler.part(&part));
     compiler.finish()
@@ -87,6 +96,10 @@ struct Compiler<'a> {
     /// Loop registers in use.
     registers: u32,
     problems: Vec<Diagnostic>,
+    /// Calls of functions that the language does not have.
+    unknown: Vec<Diagnostic>,
+    /// They may be those of modules.
+    modules: bool,
 }
 
 fn number(n: usize) -> u32 {
@@ -97,6 +110,9 @@ impl Compiler<'_> {
     fn finish(mut self) -> Result<Program, (Arc<Source>, Vec<Diagnostic>)> {
         let end = self.text.len();
         self.problems.extend(self.blocks.unclosed());
+        if !self.modules {
+            self.problems.append(&mut self.unknown);
+        }
         if self.program.ops.len() > (u32::MAX / 2) as usize {
             self.problems.push(Diagnostic::error(101, "the script is too large", Span::new(0, 0)));
         }
@@ -378,19 +394,26 @@ impl Compiler<'_> {
                     let name = span.of(self.text).trim_start_matches('.').to_owned();
                     Op::Field(self.constant(Value::text(name)))
                 }
-                Node::Call(arguments) => match Function::resolve(span.of(self.text), *arguments, span) {
-                    // No function takes more than a few.
-                    Ok(function) => Op::Call(function, u8::try_from(*arguments).unwrap_or(u8::MAX)),
-                    Err(problem) => {
-                        self.problems.push(problem);
-                        Op::Drop
-                    }
-                },
+                Node::Call(arguments) => self.call(*arguments, span),
                 Node::List(items) => Op::List(*items),
                 Node::Join(pieces) => Op::Join(*pieces),
             };
             self.emit(op, span);
         }
+    }
+
+    fn call(&mut self, arguments: u32, span: Span) -> Op {
+        let text = self.text;
+        let name = span.of(text);
+        let own = Function::named(name).is_some();
+        match Function::resolve(name, arguments, span) {
+            // No function takes more than a few.
+            Ok(function) => return Op::Call(function, u8::try_from(arguments).unwrap_or(u8::MAX)),
+            Err(problem) if own => self.problems.push(problem),
+            Err(problem) => self.unknown.push(problem),
+        }
+        self.program.calls.push(ModuleCall::new(name, arguments));
+        Op::CallModule(number(self.program.calls.len() - 1))
     }
 
     // --- commands ---------------------------------------------------------------------------------------
@@ -409,6 +432,10 @@ impl Compiler<'_> {
         match binding.command.handler {
             Handler::Interpreter(Verb::Write) => self.write(part, command, &binding, assigned, span),
             Handler::Interpreter(Verb::Watch) => self.watch(part, command, &binding, assigned, span),
+            Handler::Interpreter(Verb::Use | Verb::Include) => {
+                self.modules = true;
+                self.invoke(part, command, words, &binding, assigned, span);
+            }
             _ => self.invoke(part, command, words, &binding, assigned, span),
         }
     }

@@ -5,7 +5,7 @@ use super::failure::{After, Failure};
 use super::fault::Fault;
 use super::frame::{Caller, Policy, Register};
 use super::program::{Op, Own};
-use super::{Interpreter, functions, status, verbs};
+use super::{Interpreter, functions, inquiry, status, verbs};
 use crate::api::Code;
 use crate::commands::{self, Handler, Mode, Outcome};
 use crate::lang::{Function, Span, Value};
@@ -21,7 +21,7 @@ pub(super) struct End {
 }
 
 /// What an operation may do besides going on with the next one.
-enum Turn {
+pub(super) enum Turn {
     /// An expression failed here.
     Fault(Box<Fault>),
     /// A command failed here that no assignment caught.
@@ -158,11 +158,12 @@ impl Interpreter {
                 code: 0,
                 message: format!("the script ended with status {status}"),
                 help: None,
+                beside: None,
                 status,
-                told: status == status::STOPPED,
+                told: self.is_stopping(status),
             };
             // A wish to stop means everything.
-            if assigned && status != status::STOPPED {
+            if assigned && !self.is_stopping(status) {
                 self.result = value;
                 self.error = failure.message.as_str().into();
                 self.stack.push(Value::Integer(value));
@@ -260,9 +261,9 @@ impl Interpreter {
                 Op::Jump(target) => pc = target as usize,
                 Op::Again(target) => {
                     self.turns = self.turns.wrapping_add(1);
-                    if self.turns == 0 && self.session.cancelled() {
+                    if self.turns == 0 && self.session.borrow().cancelled() {
                         *at = pc;
-                        return Err(Turn::Failed(Failure::stopped()));
+                        return Err(Turn::Failed(self.stopped()));
                     }
                     pc = target as usize;
                 }
@@ -333,6 +334,19 @@ impl Interpreter {
                     let arguments = self.stack.split_off(from);
                     let value = must!(self.call(function, &arguments));
                     self.stack.push(value);
+                }
+                Op::CallModule(n) => {
+                    let call = &program.calls[n as usize];
+                    let from = self.stack.len().saturating_sub(call.arguments as usize);
+                    let arguments = self.stack.split_off(from);
+                    let dropped = matches!(ops.get(pc), Some(Op::Drop));
+                    match self.call_module(call, &arguments, dropped) {
+                        Ok(value) => self.stack.push(value),
+                        Err(turn) => {
+                            *at = pc;
+                            return Err(turn);
+                        }
+                    }
                 }
                 Op::List(items) => {
                     let from = self.stack.len().saturating_sub(items as usize);
@@ -436,9 +450,9 @@ impl Interpreter {
             }
             Own::Script => Value::String(scope.map(|scope| Arc::clone(&scope.script)).unwrap_or_default()),
             Own::User => Value::text(verbs::user()),
-            Own::Machine => Value::text(self.session.local()),
-            Own::Source => Value::text(self.session.source()),
-            Own::Target => Value::text(self.session.target()),
+            Own::Machine => Value::text(self.session.borrow().local()),
+            Own::Source => Value::text(self.session.borrow().source()),
+            Own::Target => Value::text(self.session.borrow().target()),
             Own::Result => Value::Integer(self.result),
             Own::Error => Value::String(Arc::clone(&self.error)),
             Own::Date => Value::Date(jiff::Zoned::now().date()),
@@ -463,7 +477,7 @@ impl Interpreter {
     fn call(&mut self, function: Function, arguments: &[Value]) -> Result<Value, Box<Fault>> {
         match functions::call(function, arguments) {
             Some(result) => result,
-            None => self.inquire(function, arguments),
+            None => inquiry::ask(&mut self.session.borrow_mut(), function, arguments),
         }
     }
 
@@ -484,11 +498,12 @@ impl Interpreter {
         if line {
             text.push('\n');
         }
-        if self.session.mode() == Mode::Json {
-            self.session.show_text("write", &text);
+        let mut session = self.session.borrow_mut();
+        if session.mode() == Mode::Json {
+            session.show_text("write", &text);
         } else if !text.is_empty() {
             // The same text, without a copy on its way.
-            self.session.write(&text);
+            session.write(&text);
         }
     }
 
@@ -510,6 +525,11 @@ impl Interpreter {
             &filled
         };
         self.stack.truncate(from);
+        if self.session.borrow().is_verbose() {
+            let (span, source) = (program.spans[next - 1], &program.source);
+            let place = format!("{}:{}", source.name, source.line_of(span.start as usize));
+            self.session.borrow_mut().trace(&place, args, span.of(&source.text));
+        }
         let done = match invocation.command.handler {
             Handler::Interpreter(verb) => {
                 // The place to return to, should a file be entered.
@@ -519,21 +539,21 @@ impl Interpreter {
                 self.verb(verb, args, assigned, program.spans[next - 1])
             }
             Handler::Run(_) | Handler::Later => {
-                let outcome = commands::execute(&mut self.session, invocation.command, args);
+                let outcome = commands::execute(&mut self.session.borrow_mut(), invocation.command, args);
                 Done::Value(match outcome {
                     Ok(outcome) => self.show(invocation.command, &outcome, args),
                     Err(error) => {
-                        self.session.show_failure(invocation.command, &error);
+                        self.session.borrow_mut().show_failure(invocation.command, &error);
                         Err(error.into())
                     }
                 })
             }
         };
-        let stopped = self.session.cancelled();
+        let stopped = self.session.borrow().cancelled();
         match done {
             Done::Entered => Some(Turn::Frames),
             Done::Exit(status) => Some(Turn::ScriptEnd(status, true)),
-            Done::Value(_) if stopped => Some(Turn::Failed(Failure::stopped())),
+            Done::Value(_) if stopped => Some(Turn::Failed(self.stopped())),
             Done::Value(Ok(value)) => {
                 self.result = value;
                 self.error = Arc::default();
@@ -558,7 +578,7 @@ impl Interpreter {
         outcome: &Outcome,
         args: &commands::Args,
     ) -> Result<i64, Failure> {
-        self.session.show(command, outcome);
+        self.session.borrow_mut().show(command, outcome);
         if outcome.value > 0 {
             Ok(outcome.value)
         } else {

@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::frame::Policy;
 use super::{Interpreter, status};
 use crate::api::{ApiError, Code};
-use crate::lang::{Diagnostic, Severity, Source, Span};
+use crate::lang::{Beside, Diagnostic, Severity, Source, Span};
 use std::sync::Arc;
 
 /// A command or expression that failed.
@@ -16,6 +16,8 @@ pub struct Failure {
     pub code: u16,
     pub message: String,
     pub help: Option<String>,
+    /// Its place in a Rhai module.
+    pub beside: Option<Box<Beside>>,
     /// The exit status it stops a script with.
     pub status: i32,
     /// Already told, by the script it ran.
@@ -34,6 +36,7 @@ impl Failure {
             code: error.code.number(),
             message: error.message,
             help: error.help,
+            beside: None,
             status,
             told: false,
         }
@@ -52,19 +55,7 @@ impl Failure {
             _ if value == 0 && is_wait(name) => (format!("{upper}: the time ran out"), status::TIMED_OUT),
             _ => (format!("{upper} failed with {value}"), status::FAILED),
         };
-        Failure { value, code: 0, message, help: None, status, told: false }
-    }
-
-    /// The person stopped it.
-    pub fn stopped() -> Failure {
-        Failure {
-            value: Code::UnknownError.value(),
-            code: 0,
-            message: "stopped".into(),
-            help: None,
-            status: status::STOPPED,
-            told: false,
-        }
+        Failure { value, code: 0, message, help: None, beside: None, status, told: false }
     }
 }
 
@@ -75,7 +66,8 @@ fn is_wait(name: &str) -> bool {
 impl From<Box<Fault>> for Failure {
     fn from(fault: Box<Fault>) -> Self {
         let code = Code::from_number(fault.code.into()).unwrap_or(Code::UnknownError);
-        Failure::new(ApiError { code, message: fault.message, help: fault.help })
+        let error = ApiError { code, message: fault.message, help: fault.help };
+        Failure { beside: fault.beside, ..Failure::new(error) }
     }
 }
 
@@ -94,16 +86,34 @@ pub enum After {
 }
 
 impl Interpreter {
+    /// The person stopped it, or the run's time is over.
+    pub(super) fn stopped(&self) -> Failure {
+        let over = self.session.borrow_mut().ui().out_of_time();
+        let (message, status) = match over {
+            Some(limit) => (format!("the run took longer than {} s", limit.as_secs()), status::TIMED_OUT),
+            None => ("stopped".to_owned(), status::STOPPED),
+        };
+        let help = over.map(|_| "--timeout ended it; what was started on machines goes on".to_owned());
+        let value = Code::UnknownError.value();
+        Failure { value, code: 0, message, help, beside: None, status, told: false }
+    }
+
+    /// A wish to stop means everything: no assignment and no ON ERROR goes on past it.
+    pub(super) fn is_stopping(&self, status: i32) -> bool {
+        status == status::STOPPED || self.session.borrow_mut().ui().out_of_time().is_some()
+    }
+
     /// A failure that no assignment caught. The topmost frame's place is the failing operation.
     pub(super) fn failed(&mut self, failure: &Failure, span: Span, source: &Arc<Source>) -> After {
         self.result = failure.value;
         self.error = failure.message.as_str().into();
-        let quiet = failure.status == status::STOPPED && self.session.ui().unread();
+        let stopping = self.is_stopping(failure.status);
+        let quiet = stopping && self.session.borrow_mut().ui().unread();
         if !failure.told && !quiet {
             self.report(failure, span, source);
         }
-        if failure.status == status::STOPPED {
-            return After::Stop(status::STOPPED);
+        if stopping {
+            return After::Stop(failure.status);
         }
         // A failure in an ON ERROR block stops at once.
         let script = self.script_frames();
@@ -153,6 +163,7 @@ impl Interpreter {
             message: failure.message.clone(),
             span,
             help: failure.help.clone(),
+            beside: failure.beside.clone(),
         };
         self.tell(&diagnostic, source);
     }

@@ -1,6 +1,7 @@
 //! What goes wrong while a script runs, before it is known where.
 
 use crate::api::{ApiError, Code};
+use crate::lang::Beside;
 
 /// An error in an expression: a failure that no assignment catches (language.md 4).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +10,8 @@ pub struct Fault {
     pub code: u16,
     pub message: String,
     pub help: Option<String>,
+    /// Its place in a Rhai module.
+    pub beside: Option<Box<Beside>>,
 }
 
 impl Fault {
@@ -18,7 +21,7 @@ impl Fault {
     }
 
     pub fn with(code: Code, message: impl Into<String>) -> Box<Self> {
-        Box::new(Self { code: code.number(), message: message.into(), help: None })
+        Box::new(Self { code: code.number(), message: message.into(), help: None, beside: None })
     }
 
     /// The same error with what would be right.
@@ -31,6 +34,6 @@ impl Fault {
 
 impl From<ApiError> for Box<Fault> {
     fn from(error: ApiError) -> Self {
-        Box::new(Fault { code: error.code.number(), message: error.message, help: error.help })
+        Box::new(Fault { code: error.code.number(), message: error.message, help: error.help, beside: None })
     }
 }

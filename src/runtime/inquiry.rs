@@ -1,35 +1,37 @@
 //! The functions that ask a machine: `option`, `status`, `connections`, `repsets`. They act on the current source.
 
-use super::Interpreter;
 use super::fault::Fault;
 use super::functions::string;
 use crate::api::{ConnectionId, ConnectionStatus, Reply, Request};
-use crate::commands;
+use crate::commands::{self, Session};
 use crate::lang::{Function, Value};
 use std::sync::Arc;
 
-impl Interpreter {
-    pub(super) fn inquire(&mut self, function: Function, arguments: &[Value]) -> Result<Value, Box<Fault>> {
-        let request = match function {
-            Function::Option => Request::Get { option: string(function, arguments, 0)?.to_owned() },
-            Function::Status => Request::Status { connection: connection(&arguments[0])? },
-            Function::Repsets => Request::RepsetList,
-            _ => Request::StatusAll,
-        };
-        match self.session.inquire(request)? {
-            Reply::Setting(setting) => Ok(setting_value(&setting.value)),
-            Reply::Connection(status) => Ok(status_map(&status)),
-            Reply::Connections(all) => Ok(list(all.iter().map(status_map))),
-            Reply::Repsets(sets) => Ok(list(sets.into_iter().map(|set| {
-                map([
-                    ("name", Value::text(set.name)),
-                    ("connected", set.connected.into()),
-                    ("saved", set.saved.into()),
-                ])
-            }))),
-            _ => Err(Fault::new("the machine's answer does not fit the question")
-                .help("the versions of this program and of the service there differ")),
-        }
+/// Asks for one of them.
+pub(super) fn ask(
+    session: &mut Session,
+    function: Function,
+    arguments: &[Value],
+) -> Result<Value, Box<Fault>> {
+    let request = match function {
+        Function::Option => Request::Get { option: string(function, arguments, 0)?.to_owned() },
+        Function::Status => Request::Status { connection: connection(&arguments[0])? },
+        Function::Repsets => Request::RepsetList,
+        _ => Request::StatusAll,
+    };
+    match session.inquire(request)? {
+        Reply::Setting(setting) => Ok(setting_value(&setting.value)),
+        Reply::Connection(status) => Ok(status_map(&status)),
+        Reply::Connections(all) => Ok(list(all.iter().map(status_map))),
+        Reply::Repsets(sets) => Ok(list(sets.into_iter().map(|set| {
+            map([
+                ("name", Value::text(set.name)),
+                ("connected", set.connected.into()),
+                ("saved", set.saved.into()),
+            ])
+        }))),
+        _ => Err(Fault::new("the machine's answer does not fit the question")
+            .help("the versions of this program and of the service there differ")),
     }
 }
 

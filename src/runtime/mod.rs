@@ -4,10 +4,12 @@
 //! Invariants: a script with any syntax error runs no command at all; depth of blocks, files and expressions costs
 //! no stack of the process.
 
+mod advice;
 mod arithmetic;
 mod check;
 mod compile;
 mod execute;
+mod extend;
 mod failure;
 mod fault;
 mod frame;
@@ -22,8 +24,12 @@ mod verbs;
 
 use crate::commands::{Mode, Session};
 use crate::lang::{self, Diagnostic, Source, Value};
+use crate::rhai_host::Host;
+pub use crate::rhai_host::{BadLimit, Limit, Limits};
 use frame::{Frame, Policy};
 use scope::Scope;
+use std::cell::{Ref, RefCell, RefMut};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What became of a line fed to the interpreter.
@@ -55,7 +61,8 @@ pub mod status {
 
 /// Runs scripts and lines over one session.
 pub struct Interpreter {
-    session: Session,
+    /// Shared with the functions that a Rhai module may call.
+    session: Rc<RefCell<Session>>,
     /// One for each script that runs, the innermost last. The first belongs to the shell or the outermost script.
     scopes: Vec<Scope>,
     /// The files that run, the innermost last.
@@ -69,12 +76,18 @@ pub struct Interpreter {
     shell_policy: Policy,
     /// Counts loop turns between looks at the person's wish to stop.
     turns: u8,
+    /// What a call into Rhai may do.
+    limits: Limits,
+    /// Made by the first USE.
+    host: Option<Rc<Host>>,
+    /// Variables that are there when a script begins.
+    preset: Vec<(String, String)>,
 }
 
 impl Interpreter {
     pub fn new(session: Session) -> Interpreter {
         Interpreter {
-            session,
+            session: Rc::new(RefCell::new(session)),
             scopes: vec![Scope::default()],
             frames: Vec::new(),
             stack: Vec::new(),
@@ -82,15 +95,29 @@ impl Interpreter {
             error: Arc::default(),
             shell_policy: Policy::Inherit,
             turns: 0,
+            limits: Limits::default(),
+            host: None,
+            preset: Vec::new(),
         }
     }
 
-    pub fn session(&self) -> &Session {
-        &self.session
+    /// Sets what a call into a Rhai module may do, for modules that are loaded from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.host = None;
     }
 
-    pub fn session_mut(&mut self) -> &mut Session {
-        &mut self.session
+    /// Assigns variables before the script begins: names without `$`, and texts.
+    pub fn preset(&mut self, variables: Vec<(String, String)>) {
+        self.preset = variables;
+    }
+
+    pub fn session(&self) -> Ref<'_, Session> {
+        self.session.borrow()
+    }
+
+    pub fn session_mut(&self) -> RefMut<'_, Session> {
+        self.session.borrow_mut()
     }
 
     /// The names of the variables that are assigned, for completion.
@@ -137,6 +164,7 @@ impl Interpreter {
         if let Some(word) = words.iter().find(|word| word.contains(['\n', '\0'])) {
             let shown: String = word.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect();
             self.session
+                .borrow_mut()
                 .ui()
                 .message(&format!("error -101: an argument holds a line's end or a byte 0: \"{shown}\""));
             return status::SYNTAX;
@@ -146,7 +174,13 @@ impl Interpreter {
 
     fn run_source(&mut self, source: Arc<Source>) -> i32 {
         let Some(scope) = self.scopes.last_mut() else { return status::FAILED };
-        match compile::compile(source, &mut scope.names) {
+        for (name, text) in &self.preset {
+            let slot = scope.names.slot(name) as usize;
+            let slots = scope.values.len().max(slot + 1);
+            scope.values.resize(slots, None);
+            scope.values[slot] = Some(Value::text(text.as_str()));
+        }
+        match compile::compile(source, &mut scope.names, false) {
             Ok(program) => {
                 self.frames = vec![Frame::script(Arc::new(program), 0)];
                 self.execute().status
@@ -167,7 +201,8 @@ impl Interpreter {
         self.scopes.truncate(1);
         let Some(scope) = self.scopes.last_mut() else { return Feed::Done };
         let source = Arc::new(Source::new("input", text));
-        match compile::compile(source, &mut scope.names) {
+        let modules = !scope.modules.is_empty();
+        match compile::compile(source, &mut scope.names, modules) {
             Ok(program) => {
                 let mut frame = Frame::script(Arc::new(program), 0);
                 frame.policy = self.shell_policy;
@@ -189,11 +224,11 @@ impl Interpreter {
 
     /// Shows a finding on standard error, in the form of the output's mode.
     fn tell(&mut self, problem: &Diagnostic, source: &Source) {
-        let text = match self.session.mode() {
+        let text = match self.session().mode() {
             Mode::Json => lang::to_json(problem, source),
             Mode::Text | Mode::Csv => lang::render(problem, source),
         };
-        self.session.ui().message(text.trim_end());
+        self.session.borrow_mut().ui().message(text.trim_end());
     }
 
     fn tell_all(&mut self, problems: &[Diagnostic], source: &Source) {

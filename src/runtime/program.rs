@@ -3,6 +3,7 @@
 //! Invariants: the stack is as deep after a statement as before it; a jump leads to an operation of the same program;
 //! between statements nothing of a loop lies on the stack (loops have registers of their own).
 
+use super::extend::ModuleCall;
 use crate::commands::{Arg, Args, Command};
 use crate::lang::{Binary, Function, Source, Span, Value};
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub enum Op {
     Field(u32),
     /// A function and its number of arguments.
     Call(Function, u8),
+    /// A function of a module (USE), by its number in `Program::calls`.
+    CallModule(u32),
     List(u32),
     Join(u32),
     Drop,
@@ -146,6 +149,7 @@ pub struct Program {
     pub spans: Vec<Span>,
     pub constants: Vec<Value>,
     pub invocations: Vec<Invocation>,
+    pub calls: Vec<ModuleCall>,
     /// By their start.
     pub extents: Vec<Extent>,
     /// How many loop registers it needs.

@@ -1,5 +1,6 @@
 //! Variables: names to slots, slots to values. RUN has a scope of its own, INCLUDE shares its includer's.
 
+use super::extend::Modules;
 use crate::lang::Value;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -52,6 +53,8 @@ pub struct Scope {
     pub script: Arc<str>,
     /// A failure was passed over: without EXIT the script's status is 1.
     pub went_on: bool,
+    /// What USE loaded.
+    pub modules: Modules,
 }
 
 /// A hash for short names (FNV-1a): variables are looked up for each mention in a script.

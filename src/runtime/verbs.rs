@@ -26,12 +26,7 @@ impl Interpreter {
             },
             Verb::Run => self.run_file(args, assigned, span),
             Verb::Include => self.include(args, assigned),
-            Verb::Use => Done::Value(Err(ApiError::new(
-                Code::OperationOrCommandIsNotSupported,
-                "USE is not yet available in this version: Rhai modules cannot be loaded",
-            )
-            .help("scripts in DTCL can be loaded with INCLUDE")
-            .into())),
+            Verb::Use => Done::Value(self.use_module(args)),
             // Operations of their own.
             Verb::Write | Verb::Watch => Done::Value(Ok(1)),
         }
@@ -45,11 +40,11 @@ impl Interpreter {
     /// Waits; the person's wish to stop ends it.
     pub(super) fn pause(&mut self, time: Duration) -> Result<(), Failure> {
         // What was written so far is seen while it waits.
-        self.session.ui().flush();
+        self.session.borrow_mut().ui().flush();
         let start = Instant::now();
         loop {
-            if self.session.cancelled() {
-                return Err(Failure::stopped());
+            if self.session.borrow().cancelled() {
+                return Err(self.stopped());
             }
             let left = time.saturating_sub(start.elapsed());
             if left.is_zero() {
@@ -68,7 +63,7 @@ impl Interpreter {
         };
         let arguments = args.values("arg").map(|value| value.to_string().into()).collect();
         let mut scope = Scope { arguments, script: source.name.as_str().into(), ..Scope::default() };
-        match compile::compile(source, &mut scope.names) {
+        match compile::compile(source, &mut scope.names, false) {
             Ok(program) => {
                 let frame = Frame::new(Arc::new(program), Caller::Run { assigned, span }, self.stack.len());
                 self.frames.push(frame);
@@ -90,7 +85,8 @@ impl Interpreter {
             Err(failure) => return Done::Value(Err(failure)),
         };
         let Some(scope) = self.scopes.last_mut() else { return Done::Value(Ok(1)) };
-        match compile::compile(source, &mut scope.names) {
+        let modules = !scope.modules.is_empty();
+        match compile::compile(source, &mut scope.names, modules) {
             Ok(program) => {
                 let caller = Caller::Include { assigned };
                 self.frames.push(Frame::new(Arc::new(program), caller, self.stack.len()));
@@ -100,6 +96,14 @@ impl Interpreter {
                 self.tell_all(&problems, &source);
                 Done::Value(Err(broken(&source)))
             }
+        }
+    }
+
+    /// A file named by the script that runs.
+    pub(super) fn named_here(&self, name: &str) -> PathBuf {
+        match self.frames.last() {
+            Some(frame) => beside(&frame.program.source.name, name),
+            None => PathBuf::from(name),
         }
     }
 
@@ -113,10 +117,7 @@ impl Interpreter {
             .help("a script that runs or includes itself must stop somewhere")
             .into());
         }
-        let path = match self.frames.last() {
-            Some(frame) => beside(&frame.program.source.name, name),
-            None => PathBuf::from(name),
-        };
+        let path = self.named_here(name);
         let shown = path.to_string_lossy().into_owned();
         let bytes = std::fs::read(&path).map_err(|error| {
             ApiError::new(Code::InvalidParameterWasSupplied, format!("cannot read {shown}: {error}"))

@@ -67,26 +67,25 @@ pub fn run(interpreter: &Rc<RefCell<Interpreter>>, lines: &mut dyn Lines) -> i32
         let read = lines.read(prompt);
         // Borrowed only while a statement runs: the line editor looks for names meanwhile.
         let mut interpreter = interpreter.borrow_mut();
-        let ui = interpreter.session_mut().ui();
         match read {
             Line::Stopped => return signal::STOPPED,
             Line::Interrupted => text.clear(),
-            Line::Unusable(why) => ui.message(&format!("error: {why}")),
+            Line::Unusable(why) => interpreter.session_mut().ui().message(&format!("error: {why}")),
             Line::Broken(why) => {
-                ui.message(&format!("error: {why}"));
+                interpreter.session_mut().ui().message(&format!("error: {why}"));
                 return 1;
             }
             Line::End => {
                 if !lines.must_echo() {
-                    ui.write("\n");
+                    interpreter.session_mut().ui().write("\n");
                 }
-                if leave::may_leave(interpreter.session_mut()) {
+                if leave::may_leave(&mut interpreter.session_mut()) {
                     return 0;
                 }
             }
             Line::Text(line) => {
                 if lines.must_echo() {
-                    ui.write(&format!("{prompt}{line}\n"));
+                    interpreter.session_mut().ui().write(&format!("{prompt}{line}\n"));
                 }
                 if text.is_empty() && line.trim().is_empty() {
                     continue;
@@ -107,7 +106,7 @@ pub fn run(interpreter: &Rc<RefCell<Interpreter>>, lines: &mut dyn Lines) -> i32
                     interpreter.session_mut().remember(typed.trim_end());
                 }
                 if let Feed::Exit(status) = fed
-                    && leave::may_leave(interpreter.session_mut())
+                    && leave::may_leave(&mut interpreter.session_mut())
                 {
                     return status;
                 }

@@ -20,8 +20,8 @@ impl Living {
 
     /// An answer of the current source; None if it cannot be asked, which is no reason to disturb who types.
     fn ask(&self, request: Request) -> Option<Reply> {
-        let mut interpreter = self.interpreter.try_borrow_mut().ok()?;
-        let session = interpreter.session_mut();
+        let interpreter = self.interpreter.try_borrow_mut().ok()?;
+        let mut session = interpreter.session_mut();
         let machine = session.source_machine().ok()?;
         session.ask(&machine, request).ok()
     }
@@ -62,9 +62,9 @@ impl Names for Living {
         let interpreter = self.interpreter.try_borrow();
         // Files are this process's; paths are the source's, which CHDIR browses.
         let directory = match &interpreter {
-            Ok(interpreter) if slot == "path" => interpreter.session().directory(),
+            Ok(interpreter) if slot == "path" => interpreter.session().directory().map(str::to_owned),
             _ => None,
         };
-        directory.unwrap_or(".").into()
+        directory.unwrap_or_else(|| ".".to_owned()).into()
     }
 }

@@ -15,6 +15,7 @@ mod memory;
 pub mod pam;
 pub mod signal;
 pub mod socket;
+pub mod stack;
 mod stat;
 mod sums;
 pub mod terminal;

@@ -97,11 +97,14 @@ fn no_such_file_and_a_directory() {
 }
 
 #[test]
-fn use_is_not_available_yet() {
+fn a_module_that_is_none() {
     let home = Home::new();
+    home.file("x.rhai", "fn f( {\n}\n");
     let ran = home.script("USE \"x.rhai\"\n");
-    assert_ne!(ran.status, 0, "{}", ran.report());
-    ran.says("not yet available");
+    ran.status(2).says("x.rhai:1:7: here");
+    home.file("y.rhai", [b'f', 0xff, 0]);
+    home.script("USE \"y.rhai\"\n").status(1).says("y.rhai is no UTF-8 text");
+    home.script("USE \".\"\n").status(1).says("is no .rhai file");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Every script of `examples/` passes `--check`, and the first command of the README does what it says.
+//! Every script of `examples/` passes `--check` without a word, those with modules do what they say, and so does the first
+//! command of the README.
 
 use crate::needs;
 use crate::support::{Home, oracle};
@@ -25,6 +26,57 @@ fn every_example_passes_the_check() {
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+#[test]
+fn retry_gives_up_on_what_cannot_be_mended_and_ends_at_once_when_it_answers() {
+    let home = Home::new();
+    let retry = || home.dtcl().arg("-f").arg(example("retry.dtcl"));
+    retry().arg("localhost").run().ok().prints("localhost answers\n");
+    let ran = retry().args(["no-such-host.invalid", "1"]).run();
+    ran.status(4);
+    assert!(ran.out.starts_with("attempt 1: "), "{}", ran.report());
+    // The second attempt comes after a pause that the module chose; the run's time ends it before.
+    let ran = home
+        .dtcl()
+        .args(["--timeout", "1", "-f"])
+        .arg(example("retry.dtcl"))
+        .args(["no-such-host.invalid", "5"])
+        .run();
+    ran.status(5).says("the run took longer than 1 s");
+    retry().run().status(12);
+}
+
+#[test]
+fn window_mirrors_now_what_is_soon_done() {
+    needs!("rsync");
+    let home = Home::new();
+    let source = home.dir("source");
+    crate::support::tree::random(&source, 5, 40);
+    let made = "repset create data\nrepset rule add $1 include to data\nrepset save data\n";
+    home.dtcl().script(made).arg(&source).run().ok();
+    let copy = home.path("copy");
+    let ran = home.dtcl().arg("-f").arg(example("window.dtcl")).arg("data").arg(&copy).run();
+    ran.ok().prints("data is complete\n");
+    home.dtcl().arg("-f").arg(example("window.dtcl")).run().status(12);
+}
+
+#[test]
+fn report_is_one_line_of_json() {
+    let home = Home::new();
+    home.dtcl().text("repset create open; repset create shut; repset save shut").run().ok();
+    let made = "repset create data\nrepset rule add $1 include to data\nrepset save data\n\
+        $con = connect data to tdu\nwaitonmirror $con timeout = 60\n";
+    let source = home.dir("source");
+    home.file("source/a", "x");
+    let script = format!("{made}include \"{}\"\n", example("report.dtcl").display());
+    let ran = home.dtcl().script(script).arg(&source).run();
+    ran.ok();
+    let line = ran.out.lines().last().unwrap();
+    let report: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(report["connections"][0]["set"], "data", "{line}");
+    assert_eq!(report["port"], 1500, "{line}");
+    assert!(report["unsaved"].as_array().unwrap().is_empty(), "{line}");
 }
 
 #[test]

@@ -178,6 +178,7 @@ pub(crate) fn refused(error: ApiError, span: Span) -> Diagnostic {
         message: error.message,
         span,
         help: error.help,
+        beside: None,
     }
 }
 

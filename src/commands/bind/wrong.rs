@@ -140,5 +140,6 @@ pub(super) fn syntax_error(span: Span, message: impl Into<String>, help: Option<
         message: message.into(),
         span,
         help,
+        beside: None,
     }
 }

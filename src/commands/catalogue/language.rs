@@ -34,7 +34,12 @@ pub(super) const COMMANDS: &[Command] = &[
         .examples(&["include \"common.dtcl\""])
         .verb(Verb::Include),
     command(Language, "USE <file> [AS <name>]", NONE, "X", "Loads a Rhai module.")
-        .details("Its functions can be called in expressions: `backoff($n)`, `name::backoff($n)`.")
-        .examples(&["use \"retry.rhai\" as retry"])
+        .details(
+            "Its functions can be called in expressions: `backoff($n)`, `name::backoff($n)`; the name is the file's own \
+             without AS. A relative name is looked for beside the script. Modules belong to the script and what it \
+             includes. They reach machines only through `status`, `connections`, `repsets`, `option` and `run`, under \
+             the access of whoever runs the script, and are bounded: DTCL --limit.",
+        )
+        .examples(&["use \"retry.rhai\"", "use \"retry.rhai\" as retry"])
         .verb(Verb::Use),
 ];

@@ -6,6 +6,7 @@ use crate::api::{Access, ApiError, Code, ConnectionId, Event, Reply, Request, Wa
 use crate::commands::Outcome;
 use crate::machine::Machine;
 use std::sync::Arc;
+use std::time::Instant;
 
 impl Session {
     /// Asks a machine one thing; progress and notices go to the person. The caller's access is looked at first.
@@ -30,14 +31,28 @@ impl Session {
         hear: &mut dyn FnMut(&mut Out, Event),
     ) -> Result<Reply, ApiError> {
         self.authorise(machine)?;
+        let request = self.in_time(request);
         // What was printed before is not to wait for an answer that may take hours.
         self.out.ui.flush();
-        let mut listener = Listener { out: &mut self.out, hear, shows_progress: false };
+        let deadline = self.deadline;
+        let mut listener = Listener { out: &mut self.out, hear, shows_progress: false, deadline };
         let reply = machine.call(request, &mut listener);
         if listener.shows_progress {
             self.out.ui.progress(None);
         }
         reply
+    }
+
+    /// A wait ends at the session's deadline by itself: one that is only given up is looked at less often.
+    fn in_time(&self, mut request: Request) -> Request {
+        if let Some(deadline) = self.deadline
+            && let Request::Wait { timeout_ms, .. } | Request::Barrier { timeout_ms, .. } = &mut request
+        {
+            let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+            let left = u64::try_from(left).unwrap_or(u64::MAX);
+            *timeout_ms = Some(timeout_ms.map_or(left, |timeout| timeout.min(left)));
+        }
+        request
     }
 
     /// A machine first used without LOGIN is tried with the caller's own identity (LOG-04).
@@ -54,8 +69,9 @@ impl Session {
             Some(access) => access,
             None => {
                 let request = Request::Login { user: own_user(), password: None, domain: None };
-                let mut listener =
-                    Listener { out: &mut self.out, hear: &mut |_, _| {}, shows_progress: false };
+                let deadline = self.deadline;
+                let hear = &mut |_: &mut Out, _| {};
+                let mut listener = Listener { out: &mut self.out, hear, shows_progress: false, deadline };
                 let answer = machine.call(request, &mut listener);
                 // Which of several machines it is that asks.
                 let named = |error: ApiError| match machine.is_far() {
@@ -138,6 +154,7 @@ struct Listener<'a> {
     out: &'a mut Out,
     hear: &'a mut dyn FnMut(&mut Out, Event),
     shows_progress: bool,
+    deadline: Option<Instant>,
 }
 
 impl Watch for Listener<'_> {
@@ -153,6 +170,6 @@ impl Watch for Listener<'_> {
     }
 
     fn cancelled(&self) -> bool {
-        self.out.ui.cancelled()
+        self.out.ui.cancelled() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 }

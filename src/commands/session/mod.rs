@@ -39,6 +39,10 @@ pub struct Session {
     exposed: bool,
     /// What is lost with the session was named already.
     told: bool,
+    /// When what runs now is to end, whoever waits.
+    deadline: Option<Instant>,
+    /// Each command is said before it runs.
+    verbose: bool,
 }
 
 /// A machine that was asked something.
@@ -56,7 +60,7 @@ impl Session {
             source: None,
             target: None,
             directory: None,
-            out: Out { ui, mode: Mode::Text, spool: None, indent: false, at_line_start: true },
+            out: Out { ui, mode: Mode::Text, spool: None, indent: false, at_line_start: true, capture: None },
             required: Access::None,
             running: None,
             timing: false,
@@ -64,6 +68,8 @@ impl Session {
             servers: Vec::new(),
             exposed: false,
             told: false,
+            deadline: None,
+            verbose: false,
         }
     }
 
@@ -75,6 +81,31 @@ impl Session {
 
     pub fn cancelled(&self) -> bool {
         self.out.ui.cancelled()
+    }
+
+    /// Says each command before it runs (`-v`).
+    pub fn set_verbose(&mut self, verbose: bool) {
+        self.verbose = verbose;
+    }
+
+    pub fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// Says a command that runs now. Of one that may hold a password only the keywords are said.
+    pub fn trace(&mut self, place: &str, args: &Args, text: &str) {
+        let name = args.name();
+        let secret = matches!(name.split(' ').next(), Some("login" | "logon"));
+        let text = if secret { format!("{name} ...") } else { text.to_owned() };
+        self.out.ui.message(&format!("+ {place}: {text}"));
+    }
+
+    /// Runs with a moment at which every wait for a machine is given up.
+    pub fn until<T>(&mut self, deadline: Option<Instant>, work: impl FnOnce(&mut Session) -> T) -> T {
+        let before = std::mem::replace(&mut self.deadline, deadline);
+        let result = work(self);
+        self.deadline = before;
+        result
     }
 
     pub fn mode(&self) -> Mode {

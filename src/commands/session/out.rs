@@ -15,6 +15,16 @@ pub(in crate::commands) struct Out {
     /// Two blanks before each line (the interactive shell).
     pub indent: bool,
     pub at_line_start: bool,
+    pub capture: Option<Capture>,
+}
+
+/// What would be printed, kept for whoever asked for it.
+pub(in crate::commands) struct Capture {
+    text: String,
+    /// At most so many bytes.
+    limit: usize,
+    /// There was more.
+    cut: bool,
 }
 
 impl Out {
@@ -35,6 +45,13 @@ impl Out {
     }
 
     fn emit(&mut self, text: &str) {
+        if let Some(capture) = &mut self.capture {
+            capture.cut |= capture.text.len() + text.len() > capture.limit;
+            if !capture.cut {
+                capture.text.push_str(text);
+            }
+            return;
+        }
         self.ui.write(text);
         if let Some((name, file)) = &mut self.spool
             && let Err(error) = file.write_all(text.as_bytes())
@@ -91,6 +108,20 @@ impl Session {
     pub(in crate::commands) fn show_part(&mut self, output: Output) {
         let name = self.running.as_ref().map_or_else(String::new, |(name, _)| name.clone());
         self.show_as(&name, &Outcome { value: 1, output });
+    }
+
+    /// Runs with its output as text, kept instead of printed; none if it is longer than `limit` bytes.
+    pub fn captured<T>(&mut self, limit: usize, work: impl FnOnce(&mut Session) -> T) -> (T, Option<String>) {
+        let mode = std::mem::replace(&mut self.out.mode, Mode::Text);
+        let indent = std::mem::replace(&mut self.out.indent, false);
+        let capture = Capture { text: String::new(), limit, cut: false };
+        let before = self.out.capture.replace(capture);
+        let result = work(self);
+        let capture = std::mem::replace(&mut self.out.capture, before);
+        // OUTPUT inside it was for the text that is kept.
+        (self.out.mode, self.out.indent) = (mode, indent);
+        let text = capture.filter(|capture| !capture.cut).map(|capture| capture.text);
+        (result, text)
     }
 
     fn show_time(&mut self, started: Option<Instant>) {

@@ -41,7 +41,7 @@ impl Engine {
                     let by = format!("{} by {}", backend.place, backend.name);
                     let why =
                         backend.reason.map(|reason| format!(", not fanotify: {reason}")).unwrap_or_default();
-                    row(&mut rows, "Capture", by + &why);
+                    row(&mut rows, "Capture", by + why.as_str());
                 }
             }
             for (source, target) in &status.paths {

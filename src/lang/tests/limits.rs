@@ -160,7 +160,7 @@ proptest! {
 
 fn exercise(text: &str) {
     let source = crate::lang::Source::new("x", text);
-    for finding in check(&source, &Anything).findings {
+    for finding in check(&source, &Anything, crate::lang::Setting::default()).findings {
         assert!(finding.span.start as usize <= text.len(), "{finding:?}");
         assert!(!render(&finding, &source).is_empty());
         let _ = parsed(text);

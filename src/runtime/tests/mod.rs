@@ -1,9 +1,11 @@
 //! Tests of the interpreter as a whole: script in; output, messages and status out.
 
+mod checking;
 mod commands;
 mod control;
 mod errors;
 mod files;
+mod modules;
 mod shell;
 mod values;
 

@@ -1,0 +1,85 @@
+//! `--lock FILE`: one run at a time.
+//!
+//! An flock, which the kernel gives back however the process ends. The file stays; the process number in it is for the
+//! message alone.
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Held as long as the run lasts.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Flock<File>,
+}
+
+/// A lock that cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("{} is held by {}", .path.display(), match .pid {
+        Some(pid) => format!("process {pid}"),
+        None => "another process".to_owned(),
+    })]
+    Held { path: PathBuf, pid: Option<u32> },
+    #[error("lock {}: {}", .path.display(), super::help::reason(.error))]
+    Failed { path: PathBuf, error: std::io::Error },
+}
+
+impl LockError {
+    /// What would be right.
+    pub fn help(&self) -> &'static str {
+        match self {
+            LockError::Held { .. } => "another run is under way; this one did nothing",
+            LockError::Failed { .. } => "--lock takes the path of a file in a directory that exists",
+        }
+    }
+}
+
+impl Lock {
+    pub fn take(path: &Path) -> Result<Lock, LockError> {
+        let failed = |error| LockError::Failed { path: path.to_owned(), error };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(path)
+            .map_err(failed)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut file) => {
+                file.set_len(0).map_err(failed)?;
+                writeln!(file, "{}", std::process::id()).map_err(failed)?;
+                Ok(Lock { _file: file })
+            }
+            Err((mut file, Errno::EWOULDBLOCK)) => {
+                let mut text = String::new();
+                // Without the number the message is still right.
+                let _ = (&mut file).take(32).read_to_string(&mut text);
+                Err(LockError::Held { path: path.to_owned(), pid: text.trim().parse().ok() })
+            }
+            Err((_, error)) => Err(failed(error.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_learns_who_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = Lock::take(&path).unwrap();
+        let refused = Lock::take(&path).unwrap_err();
+        assert!(refused.to_string().ends_with(&format!("held by process {}", std::process::id())));
+        drop(first);
+        Lock::take(&path).unwrap();
+        assert!(matches!(Lock::take(&dir.path().join("none/x")), Err(LockError::Failed { .. })));
+    }
+}
