@@ -441,7 +441,6 @@ fn what_has_moved_is_not_taken_for_what_the_target_had_in_its_place() {
 /// The source's engine was killed: what it knew is gone, the source has changed meanwhile, and changes while the mirror runs that removes
 /// what only the target has.
 #[test]
-#[ignore = "about one round in a hundred leaves a difference: docs/design/replication.md, known limits"]
 fn random_operations_arrive_at_a_new_engine_that_removes_orphans() {
     after_a_death(Bed::new());
 }
