@@ -5,8 +5,10 @@
 //! line is gone. The target's part, [`receive`], runs the applier itself. A line that is gone without an end cuts the target: it
 //! drops what it has not taken up yet, as the source will send anew whatever was not acknowledged.
 
+use super::packing::Packs;
 use super::{Cut, DEPTH, Frame, FramePool, Inlet, Results, SourceEnd, Tap, TargetEnd};
 use crate::engine::log::{escape, inherit};
+use crate::engine::transmission::{Auto, Spent, Traffic, Transmission};
 use crate::sys;
 use crate::wire::data::{Channel, Ear, Heard, Line};
 use crate::wire::{Answer, Reader, WireError};
@@ -15,14 +17,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the source may take to close a line that has come to its end.
 const PARTING: Duration = Duration::from_secs(10);
 
+/// How a source's line sends.
+#[derive(Clone, Debug, Default)]
+pub struct Outlet {
+    pub transmission: Arc<Transmission>,
+    pub traffic: Arc<Traffic>,
+}
+
 /// What carries the frames of a source's end.
 pub struct Carrier {
     line: Arc<Line>,
+    outlet: Outlet,
     cut: Arc<Cut>,
     ops: Receiver<Frame>,
     answers: Answers,
@@ -64,7 +74,7 @@ fn breaks_off(line: &Arc<Line>) -> impl Fn() + Send + 'static {
 }
 
 /// The source's end of a line that stands. `cut`: once it is, the line is broken off.
-pub fn source(line: Arc<Line>, cut: Arc<Cut>) -> (SourceEnd, Carrier) {
+pub fn source(line: Arc<Line>, cut: Arc<Cut>, outlet: Outlet) -> (SourceEnd, Carrier) {
     cut.on_cut(breaks_off(&line));
     let (ops, ops_in) = sync_channel(DEPTH);
     let (listings, listings_in) = channel();
@@ -80,7 +90,7 @@ pub fn source(line: Arc<Line>, cut: Arc<Cut>) -> (SourceEnd, Carrier) {
         frames: frames.clone(),
         local: None,
     };
-    (end, Carrier { line, cut, ops: ops_in, answers: Answers { listings, sums, results }, frames })
+    (end, Carrier { line, outlet, cut, ops: ops_in, answers: Answers { listings, sums, results }, frames })
 }
 
 fn told(frames: Receiver<Frame>, line: &Arc<Line>, channel: Channel) -> Inlet {
@@ -89,13 +99,13 @@ fn told(frames: Receiver<Frame>, line: &Arc<Line>, channel: Channel) -> Inlet {
 
 /// Carries until the target has ended; blocks. The error: why it ended before its source did.
 pub fn carry(carrier: Carrier) -> Result<(), String> {
-    let Carrier { line, cut, ops, answers, frames } = carrier;
+    let Carrier { line, outlet, cut, ops, answers, frames } = carrier;
     let _guard = BreaksOff(Arc::clone(&line));
     let (sends, pool) = (Arc::clone(&line), frames.clone());
     // It ends when the source closes its end, which it does once it has heard that the target has ended: so that is not waited for.
     start("line out", move || {
         // A line that is gone is noticed by who hears; a target that wants nothing more says why.
-        if send_all(&sends, Channel::Ops, &ops, &pool, &AtomicU64::new(0)).is_ok() {
+        if send_ops(&sends, &ops, &pool, &outlet).is_ok() {
             let _ = sends.end(Ok(()));
         }
     })?;
@@ -195,6 +205,39 @@ pub fn receive<E: std::fmt::Display>(
     // The source closes it when it has heard that.
     let _ = all_heard.recv_timeout(PARTING);
     served
+}
+
+/// Sends operations, packed where that was chosen; the error: the line is gone, or the target wants none of it any more.
+fn send_ops(line: &Line, frames: &Receiver<Frame>, pool: &FramePool, outlet: &Outlet) -> io::Result<()> {
+    let (mut packs, mut body) = (Packs::default(), Vec::new());
+    let mut at = Instant::now();
+    let mut auto = Auto::new(at);
+    // The time since the last look.
+    let mut lap = || {
+        let now = Instant::now();
+        now.duration_since(std::mem::replace(&mut at, now))
+    };
+    for frame in frames {
+        let idle = lap();
+        let sent = match outlet.transmission.packing(&auto) {
+            None => line.send(Channel::Ops, &frame),
+            Some(packing) => {
+                let packed = packs.pack(&frame, &packing, &outlet.traffic, &mut body);
+                // A stream of which a piece lacks cannot be gone on with.
+                let packed = packed.inspect_err(|_| line.break_off())?;
+                let took = lap();
+                let sent = match packed {
+                    true => line.send_packed(frame.len(), &body),
+                    false => line.send(Channel::Ops, &frame),
+                };
+                auto.went(Spent { idle, packing: took, sending: lap() }, Instant::now());
+                sent
+            }
+        };
+        pool.give(frame);
+        sent?;
+    }
+    Ok(())
 }
 
 /// Sends all that comes; the error: the line is gone, or the other end wants none of it any more. `waiting` counts results.

@@ -59,6 +59,7 @@ impl Bulk {
                 seen = state.news;
                 (state.jobs.values().cloned().collect::<Vec<_>>(), !state.marks.is_empty())
             };
+            self.common.plan.transmission.wait(|| self.lock().closed);
             let mut more = false;
             let began = Instant::now();
             let mut compared = false;
