@@ -222,12 +222,18 @@ impl JobShared {
         self.paused.load(Relaxed)
     }
 
+    /// It is paused, or nothing is to be sent.
+    pub fn is_held(&self) -> bool {
+        self.is_paused() || self.transmission.get().is_some_and(|transmission| !transmission.is_open())
+    }
+
     /// Called by the job between two files: waits while it is paused, or nothing is to be sent. False: stop.
     pub fn go_on(&self) -> bool {
-        if let Some(transmission) = self.transmission.get() {
-            transmission.wait(|| self.stopped());
-        }
-        if self.paused.load(Relaxed) {
+        // One may come while the other is waited for.
+        while self.is_held() && !self.stopped() {
+            if let Some(transmission) = self.transmission.get() {
+                transmission.wait(|| self.stopped());
+            }
             let mut control = self.lock();
             while control.paused_since.is_some() && !self.stopped() {
                 control = self.changed.wait(control).unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -7,7 +7,7 @@ use crate::remirrors::{lost, mend};
 use crate::support::random::Random;
 use crate::support::tree;
 use dtcl::api::TransmissionStep::{self, Pause, Resume, Start, Stop};
-use dtcl::api::{Event, MirrorSpec, Watch};
+use dtcl::api::{Event, MirrorSpec, VerifySpec, Watch};
 use dtcl::engine::job::{JobKind, JobShared};
 use dtcl::engine::source;
 use dtcl::engine::transmission::Mode;
@@ -125,25 +125,52 @@ fn a_barrier_says_that_transmission_holds_it_up() {
     followed.same();
 }
 
-/// A mirror stands still, and goes on with what it has not done.
-fn a_mirror_waits(bed: Bed, hold: TransmissionStep) {
-    tree::random(&bed.source(), 3, 150);
+/// Held within one directory, it stands still; then it goes on with what it has not done.
+fn a_job_waits(bed: Bed, kind: JobKind, hold: TransmissionStep) {
+    const FILES: u64 = 8000;
+    for number in 0..FILES {
+        fs::write(bed.source().join(number.to_string()), "x").unwrap();
+    }
+    if matches!(kind, JobKind::Verify(_)) {
+        let outcome = source::run(&bed.plan(), JobKind::Mirror(FULL), &JobShared::new(), None);
+        assert!(outcome.complete, "{outcome:?}");
+    }
     let shared = JobShared::new();
     let plan = bed.plan();
-    step(&bed, hold);
     std::thread::scope(|scope| {
-        let mirror = scope.spawn(|| source::run(&plan, JobKind::Mirror(FULL), &shared, None));
-        step(&bed, Start);
-        until(|| shared.counters.files.load(Relaxed) > 0 || mirror.is_finished());
+        let job = scope.spawn(|| source::run(&plan, kind, &shared, None));
+        let looked = || shared.counters.files.load(Relaxed);
+        until(|| looked() > 0);
         step(&bed, hold);
-        let looked = shared.counters.files.load(Relaxed);
+        // What it was at when it was held.
+        std::thread::sleep(Duration::from_millis(200));
+        let before = looked();
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(looked(), before);
+        assert!((1..FILES).contains(&before), "{before}");
+        // A pause of its own that ends does not end this.
+        if shared.pause() {
+            std::thread::sleep(Duration::from_millis(20));
+            shared.resume();
+            std::thread::sleep(Duration::from_millis(100));
+            assert_eq!(looked(), before);
+        }
         step(&bed, Start);
-        let outcome = mirror.join().unwrap();
+        let outcome = job.join().unwrap();
         assert!(outcome.complete, "{outcome:?}");
-        assert!(shared.counters.files.load(Relaxed) >= looked);
+        assert_eq!(looked(), FILES);
     });
     bed.same();
-    // One that shall end does so, whatever is held.
+}
+
+fn a_mirror_waits(bed: Bed, hold: TransmissionStep) {
+    a_job_waits(bed, JobKind::Mirror(FULL), hold);
+}
+
+/// One that shall end does so, whatever is held.
+fn a_mirror_ends(bed: Bed, hold: TransmissionStep) {
+    tree::random(&bed.source(), 3, 150);
+    let plan = bed.plan();
     step(&bed, hold);
     let shared = JobShared::new();
     std::thread::scope(|scope| {
@@ -155,6 +182,18 @@ fn a_mirror_waits(bed: Bed, hold: TransmissionStep) {
         let outcome = mirror.join().unwrap();
         assert!(outcome.stopped || outcome.fatal.is_some(), "{outcome:?}");
     });
+}
+
+#[test]
+fn a_mirror_ends_while_it_is_held() {
+    for (bed, hold) in [(Bed::new(), Pause), (Bed::far(), Pause), (Bed::far(), Stop)] {
+        a_mirror_ends(bed, hold);
+    }
+}
+
+#[test]
+fn a_verification_waits_while_it_is_paused() {
+    a_job_waits(Bed::new(), JobKind::Verify(VerifySpec::default()), Pause);
 }
 
 #[test]

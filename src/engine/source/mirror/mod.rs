@@ -255,7 +255,7 @@ impl Mirror<'_> {
             if self.looked.is_multiple_of(256) {
                 self.drain()?;
             }
-            if self.shared.is_paused() || self.shared.stopped() {
+            if self.shared.is_held() || self.shared.stopped() {
                 // What was found so far goes on its way; the place is kept here.
                 self.flush()?;
                 if !self.shared.go_on() {
