@@ -39,6 +39,9 @@ pub trait Replication: Send + Sync + std::fmt::Debug {
     /// ends soon, and `ops_queued` says how much was left.
     fn stop(&self, discard: bool, limit: Duration) -> bool;
 
+    /// All shall end, and what is under way be dropped, while a job still uses the stream: so that the job ends. Does not wait.
+    fn abandon(&self) {}
+
     /// Breaks the stream as the death of its target does: what is under way is lost, and a remirror is due. For tests.
     #[doc(hidden)]
     fn cut(&self) {}

@@ -147,6 +147,10 @@ fn a_job_waits(bed: Bed, kind: JobKind, hold: TransmissionStep) {
         let before = looked();
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!(looked(), before);
+        if hold == Pause {
+            // Pause Pending comes to its end.
+            until(|| shared.counters.bytes_queued.load(Relaxed) == 0);
+        }
         assert!((1..FILES).contains(&before), "{before}");
         // A pause of its own that ends does not end this.
         if shared.pause() {
@@ -237,6 +241,41 @@ fn a_mirror_over_the_stream_can_be_stopped_while_it_is_held() {
         let (complete, _) = crate::remirrors::once(&followed, CHECKSUM);
         assert!(complete);
         followed.same();
+    }
+}
+
+/// A stop in the midst of a large file: who follows the source is not held up, and the job and the replication end when they shall.
+#[test]
+fn a_stop_in_the_midst_of_a_mirror_holds_up_nobody_else() {
+    for abandons in [false, true] {
+        let followed = Followed::with_queue(Bed::far(), |bed| {
+            let mut random = Random::new(7);
+            let content: Vec<u8> = (0..1 << 20).flat_map(|_| random.next().to_le_bytes()).collect();
+            for number in 0..30 {
+                fs::write(bed.source().join(format!("large {number}")), &content).unwrap();
+            }
+        });
+        let queued = || followed.replication.shared().ops_queued.load(Relaxed);
+        let shared = JobShared::new();
+        let plan = followed.bed.plan();
+        std::thread::scope(|scope| {
+            let mirror = scope
+                .spawn(|| source::run(&plan, JobKind::Mirror(FULL), &shared, Some(&followed.replication)));
+            until(|| shared.counters.bytes_sent.load(Relaxed) > 20 << 20);
+            step(&followed.bed, Stop);
+            fs::write(followed.at("f"), "x").unwrap();
+            until(|| queued() > 0 || mirror.is_finished());
+            assert!(!mirror.is_finished());
+            shared.stop();
+            if abandons {
+                followed.replication.abandon();
+            } else {
+                followed.replication.let_job_go();
+            }
+            until(|| mirror.is_finished());
+            assert!(mirror.join().unwrap().stopped);
+        });
+        assert!(followed.replication.stop(true, Duration::from_secs(5)));
     }
 }
 

@@ -53,7 +53,11 @@ impl Engine {
         self.note_if_unused(&transmission, target, watch);
         transmission.pause_target(paused, target)?;
         self.kept.targets.keep(&transmission)?;
-        while paused && self.sent_to(&transmission).any(|connection| connection.has_under_way()) {
+        // Somebody may resume it meanwhile.
+        while paused
+            && transmission.kept().target_paused
+            && self.sent_to(&transmission).any(|connection| connection.has_under_way())
+        {
             if watch.cancelled() {
                 return Err(crate::engine::connection::interrupted());
             }

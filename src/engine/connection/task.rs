@@ -284,6 +284,9 @@ impl Task {
         if let Some(running) = &self.state().running {
             if discard {
                 running.shared.discard();
+                if let (Stage::On(replication), true) = (&self.state().stage, running.over_stream) {
+                    replication.abandon();
+                }
             }
             running.shared.stop();
             self.let_go();

@@ -12,6 +12,7 @@ use crate::engine::transmission::{Auto, Spent, Traffic, Transmission};
 use crate::sys;
 use crate::wire::data::{Channel, Ear, Heard, Line};
 use crate::wire::{Answer, Reader, WireError};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,6 +22,11 @@ use std::time::{Duration, Instant};
 
 /// How long the source may take to close a line that has come to its end.
 const PARTING: Duration = Duration::from_secs(10);
+
+/// How long is waited at first for what is handed to a line that rests.
+const AT_REST: Duration = Duration::from_millis(10);
+/// Most bytes that are taken from who sends while a line rests.
+const ASIDE_MOST: usize = 64 << 20;
 
 /// How a source's line sends.
 #[derive(Clone, Debug, Default)]
@@ -207,6 +213,41 @@ pub fn receive<E: std::fmt::Display>(
     served
 }
 
+/// Operations on their way to a line. Whoever hands them over holds what others wait for, and may be told to end: so while the line
+/// rests they are taken all the same. They are few, as all that send look whether they may between two.
+struct Outgoing<'a> {
+    line: &'a Line,
+    frames: &'a Receiver<Frame>,
+    aside: VecDeque<Frame>,
+    bytes: usize,
+}
+
+impl Outgoing<'_> {
+    /// None: there are no more.
+    fn next(&mut self) -> Option<Frame> {
+        let Some(frame) = self.aside.pop_front() else { return self.frames.recv().ok() };
+        self.bytes -= frame.len();
+        Some(frame)
+    }
+
+    /// Sends a frame; `packed`: what goes in its place.
+    fn send(&mut self, frame: &[u8], packed: Option<&[u8]>) -> io::Result<()> {
+        let mut wait = AT_REST;
+        while !self.line.offer(frame, packed)? {
+            while self.bytes < ASIDE_MOST
+                && let Ok(frame) = self.frames.try_recv()
+            {
+                self.bytes += frame.len();
+                self.aside.push_back(frame);
+            }
+            self.line.wait_carried(wait)?;
+            // Who sends comes to a stand soon.
+            wait = (2 * wait).min(100 * AT_REST);
+        }
+        Ok(())
+    }
+}
+
 /// Sends operations, packed where that was chosen; the error: the line is gone, or the target wants none of it any more.
 fn send_ops(line: &Line, frames: &Receiver<Frame>, pool: &FramePool, outlet: &Outlet) -> io::Result<()> {
     let (mut packs, mut body) = (Packs::default(), Vec::new());
@@ -217,19 +258,17 @@ fn send_ops(line: &Line, frames: &Receiver<Frame>, pool: &FramePool, outlet: &Ou
         let now = Instant::now();
         now.duration_since(std::mem::replace(&mut at, now))
     };
-    for frame in frames {
+    let mut outgoing = Outgoing { line, frames, aside: VecDeque::new(), bytes: 0 };
+    while let Some(frame) = outgoing.next() {
         let idle = lap();
         let sent = match outlet.transmission.packing(&auto) {
-            None => line.send(Channel::Ops, &frame),
+            None => outgoing.send(&frame, None),
             Some(packing) => {
                 let packed = packs.pack(&frame, &packing, &outlet.traffic, &mut body);
                 // A stream of which a piece lacks cannot be gone on with.
                 let packed = packed.inspect_err(|_| line.break_off())?;
                 let took = lap();
-                let sent = match packed {
-                    true => line.send_packed(frame.len(), &body),
-                    false => line.send(Channel::Ops, &frame),
-                };
+                let sent = outgoing.send(&frame, packed.then_some(&body[..]));
                 auto.went(Spent { idle, packing: took, sending: lap() }, Instant::now());
                 sent
             }

@@ -8,7 +8,7 @@ use super::{Kept, Rules, Transmission};
 use crate::api::ApiError;
 use crate::engine::connect::address::{Address, DEFAULT_PORT, is_here, is_own_address};
 use crate::engine::store::Schedules;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -88,9 +88,12 @@ impl Targets {
 
     /// As [`named`](Self::named), for a connection of before: it is not looked up.
     pub fn known(&self, name: &str) -> Result<Arc<Transmission>, ApiError> {
-        let key = key_of(&Address::parse(name)?);
+        let address = Address::parse(name)?;
+        // One that is written as an address needs no look-up.
+        let ip = address.host.parse::<IpAddr>().ok();
+        let found = ip.map(|ip| SocketAddr::new(ip, address.port.unwrap_or(DEFAULT_PORT)));
         let mut open = self.lock();
-        let at = open.at(&key, None, &self.rules);
+        let at = open.at(&key_of(&address), found, &self.rules);
         Ok(Arc::clone(&open.all[at].transmission))
     }
 

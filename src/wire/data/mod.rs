@@ -138,18 +138,29 @@ impl Line {
 
     /// Sends a frame, once there is room for it. BrokenPipe: the other end wants no more of this channel.
     pub fn send(&self, channel: Channel, frame: &[u8]) -> io::Result<()> {
-        self.take_room(channel, frame.len())?;
+        self.take_room(channel, frame.len(), false)?;
         self.write(FRAME, channel, frame)
     }
 
-    /// The same of a frame of so many bytes that was [packed](super::packed); to a target only.
-    pub fn send_packed(&self, len: usize, body: &[u8]) -> io::Result<()> {
-        self.take_room(Channel::Ops, len)?;
-        self.write(PACKED, Channel::Ops, body)
+    /// The same of a frame to the target; false: the line rests, and nothing was sent. `packed`: what goes in its place
+    /// ([packed](super::packed)).
+    pub fn offer(&self, frame: &[u8], packed: Option<&[u8]>) -> io::Result<bool> {
+        if !self.take_room(Channel::Ops, frame.len(), true)? {
+            return Ok(false);
+        }
+        let Some((way, mut sealed)) = self.try_turn() else {
+            let mut windows = lock(&self.windows);
+            windows.under_way[Channel::Ops as usize] -= frame.len() as u64 + COST;
+            self.changed.notify_all();
+            drop(windows);
+            return self.refuse_over().map(|()| false);
+        };
+        let (kind, body) = packed.map_or((FRAME, frame), |body| (PACKED, body));
+        self.put(&way, &mut sealed, kind, Channel::Ops, body).map(|()| true)
     }
 
-    /// Waits until a frame of so many bytes may be sent.
-    fn take_room(&self, channel: Channel, len: usize) -> io::Result<()> {
+    /// Waits until a frame of so many bytes may be sent. False: the line rests, which is not waited for with `unless_rests`.
+    fn take_room(&self, channel: Channel, len: usize, unless_rests: bool) -> io::Result<bool> {
         let at = channel as usize;
         let mut windows = lock(&self.windows);
         loop {
@@ -157,13 +168,16 @@ impl Line {
             if windows.left[at] {
                 return Err(ErrorKind::BrokenPipe.into());
             }
+            if unless_rests && !self.is_carried() {
+                return Ok(false);
+            }
             if windows.under_way[at] < WINDOW {
                 break;
             }
             windows = self.changed.wait(windows).unwrap_or_else(PoisonError::into_inner);
         }
         windows.under_way[at] += len as u64 + COST;
-        Ok(())
+        Ok(true)
     }
 
     /// Nobody takes frames of this channel out any more: the other end need not send any.

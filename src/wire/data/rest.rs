@@ -102,6 +102,10 @@ impl Line {
         self.put(&way, &mut sealed, REST, Channel::Ops, &[])?;
         lock(&self.ways).writes = None;
         drop(sealed);
+        // Who waits for room only while the line does not rest; under the lock, so that nobody misses it.
+        let windows = lock(&self.windows);
+        self.changed.notify_all();
+        drop(windows);
         let mut ways = lock(&self.ways);
         while ways.hears.is_some() {
             self.refuse_over()?;
@@ -117,6 +121,19 @@ impl Line {
     /// True while nothing carries it.
     pub fn is_at_rest(&self) -> bool {
         lock(&self.ways).all().next().is_none()
+    }
+
+    /// True while something may be written.
+    pub(super) fn is_carried(&self) -> bool {
+        lock(&self.ways).writes.is_some()
+    }
+
+    /// Waits until something may be written, for so long at most; the error: it is over.
+    pub fn wait_carried(&self, time: Duration) -> io::Result<()> {
+        let ways = lock(&self.ways);
+        let rests = |ways: &mut Ways| ways.writes.is_none() && !self.is_over();
+        drop(self.moved.wait_timeout_while(ways, time, rests).unwrap_or_else(PoisonError::into_inner));
+        self.refuse_over()
     }
 
     /// Nothing will come of it any more.

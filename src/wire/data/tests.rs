@@ -268,6 +268,31 @@ fn who_waits_for_a_line_that_rests_can_be_freed() {
     assert!(line.go_on(ours.0, ours.1, Duration::ZERO).is_err());
 }
 
+/// Who hands frames over is told that the line rests, also in the midst of waiting for room.
+#[test]
+fn what_is_offered_to_a_line_that_rests_is_not_waited_for() {
+    let (source, target) = lines();
+    let hears = Arc::clone(&target);
+    let ear = std::thread::spawn(move || {
+        let mut ear = Ear::of(&hears);
+        while hear(&mut ear).is_ok() {}
+    });
+    let answers = Arc::clone(&source);
+    let answered = std::thread::spawn(move || hear(&mut Ear::of(&answers)));
+    let offers = Arc::clone(&source);
+    // Nothing is taken out, so the window fills.
+    let sender = std::thread::spawn(move || while offers.offer(&[0; 100_000], None).unwrap() {});
+    source.rest(Duration::from_secs(10)).unwrap();
+    sender.join().unwrap();
+    assert!(!source.offer(b"x", None).unwrap());
+    source.wait_carried(Duration::from_millis(1)).unwrap();
+    source.break_off();
+    assert!(source.offer(b"x", None).is_err() && source.wait_carried(Duration::from_secs(60)).is_err());
+    target.break_off();
+    ear.join().unwrap();
+    assert!(answered.join().unwrap().is_err());
+}
+
 /// A target that has a line rest by itself, or never does, and a source that goes on without a rest.
 #[test]
 fn a_rest_that_nobody_asked_for_or_answers_is_none() {
@@ -301,7 +326,7 @@ fn packed_frames_arrive_and_take_no_more_than_the_window() {
     for level in [1, 1, 9] {
         let (frame, mut body) = (vec![level; 100_000], Vec::new());
         packer.pack(&frame, &[(99_000, 1000)], level, &mut body).unwrap();
-        source.send_packed(frame.len(), &body).unwrap();
+        assert!(source.offer(&frame, Some(&body)).unwrap());
         source.send(Channel::Ops, b"between").unwrap();
         assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, frame.clone()));
         assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, b"between".to_vec()));

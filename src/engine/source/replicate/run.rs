@@ -352,6 +352,11 @@ impl Replication for Follow {
         lock(&self.live).line.end_job();
     }
 
+    fn abandon(&self) {
+        self.common.begin_stop();
+        lock(&self.live).line.abandon();
+    }
+
     fn is_connected(&self) -> bool {
         self.common.is_line_alive()
     }

@@ -119,6 +119,10 @@ impl Transmitter {
                     let record = std::mem::take(&mut self.record);
                     let sent = self.wait_open(unsent).and_then(|()| self.send(&record));
                     self.record = record;
+                    if sent.is_err() && self.common.is_stopping() {
+                        // It ends as it shall.
+                        return;
+                    }
                     if sent.is_err() {
                         // It may not even have come to telling what leaves.
                         self.common
