@@ -23,6 +23,9 @@ pub const LEVELS: std::ops::RangeInclusive<u8> = 1..=19;
 /// Most bytes of a packed frame. What cannot be compressed grows by three bytes in 128 KiB, and the runs take some.
 pub const PACKED_MAX: usize = FRAME_MAX + (FRAME_MAX >> 6) + (64 << 10);
 
+/// Most runs of a packed frame: a sender makes one for 64 bytes of content at most, and each takes memory.
+pub const RUNS_MAX: usize = 200_000;
+
 /// Bytes that are compressed, and those behind them that are as they are.
 pub type Run = (usize, usize);
 
@@ -125,6 +128,9 @@ impl<'a> Packed<'a> {
         // Each takes two bytes at least.
         if count > body.len() / 2 {
             return Err(WireError::Truncated);
+        }
+        if count > RUNS_MAX {
+            return Err(WireError::TooLong { what: "list of runs", limit: RUNS_MAX });
         }
         let (mut runs, mut len, mut raw_len) = (Vec::with_capacity(count), 0usize, 0usize);
         for _ in 0..count {
@@ -318,6 +324,7 @@ mod tests {
         assert!(zeros.len() < 16 << 10, "{}", zeros.len());
         assert!(matches!(refused(&body(&[(64 << 20, 0)], b"", &wide)), WireError::TooLong { .. }));
         assert!(matches!(refused(&body(&[(FRAME_MAX, 1)], b"x", zeros)), WireError::TooLong { .. }));
+        assert!(matches!(refused(&body(&vec![(0, 0); RUNS_MAX + 1], b"", b"")), WireError::TooLong { .. }));
         assert_eq!(refused(&body(&[(1000, 0)], b"", &wide)), WireError::Invalid("packed frame"));
         assert!(matches!(
             refused(&body(&[(0xffff_ffff, 0xffff_ffff); 3], b"", b"")),

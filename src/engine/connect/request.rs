@@ -110,12 +110,14 @@ impl Engine {
         let info = Info { id, ..info };
         log_connect(&info, &route);
         let plan = self.plan(&info, &route);
+        // What can fail comes before there is something to be taken back.
+        if let Some(level) = compress {
+            self.compress(&info.transmission, &target, level, watch)
+                .inspect_err(|_| info.give_grant_back())?;
+        }
         let connection = Connection::open(info, Arc::clone(&route), self.means(far.clone()), &handle);
         if let (Some(orphans), None) = (spec.orphans, &far) {
             self.orphans.store(orphans, Relaxed);
-        }
-        if let Some(level) = compress {
-            self.compress(&connection.info.transmission, &target, level, watch)?;
         }
         let order = mirror.map(|mirror| Order {
             kind: JobKind::Mirror(mirror),

@@ -83,7 +83,15 @@ impl Targets {
         let found = addresses.first().copied();
         let mut open = self.lock();
         let at = open.at(&key, found, &self.rules);
-        Ok(Arc::clone(&open.all[at].transmission))
+        let target = &open.all[at];
+        let transmission = Arc::clone(&target.transmission);
+        let is_kept = target.row.is_some();
+        drop(open);
+        if is_kept {
+            // After a restart it is this name that decides, as nothing is looked up then.
+            self.keep(&transmission)?;
+        }
+        Ok(transmission)
     }
 
     /// As [`named`](Self::named), for a connection of before: it is not looked up.
@@ -171,6 +179,10 @@ mod tests {
         };
         assert!(same("192.0.2.7", "192.0.2.7:1500") && same("[2001:db8::7]", "2001:db8::7"));
         assert!(!same("192.0.2.7", "192.0.2.7:1501") && !same("192.0.2.7", "192.0.2.8"));
+        // A connection of before that was made by a number.
+        let known = targets.known("192.0.2.9").unwrap();
+        assert_eq!(targets.lock().all.last().unwrap().address, "192.0.2.9:1500".parse().ok());
+        assert!(Arc::ptr_eq(&known, &targets.named("192.0.2.9:1500").unwrap()));
         assert!(same("localhost", "LOCALHOST") && same("127.0.0.1", "localhost"));
         assert!(!same("localhost:1501", "localhost"), "a name with a port is dialled");
         assert!(same("localhost:1501", "127.0.0.1:1501") || same("localhost:1501", "[::1]:1501"));
