@@ -25,6 +25,8 @@ mod receiver;
 mod remirrors;
 #[path = "engine/steering.rs"]
 mod steering;
+#[path = "engine/transmission.rs"]
+mod transmission;
 
 use bed::{Bed, CHECKSUM, DIFFERENT, FULL, run_through};
 use dtcl::api::{MirrorSpec, VerifySpec};

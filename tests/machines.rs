@@ -233,6 +233,73 @@ fn connections_survive_the_death_of_their_services() {
     drop((alpha, beta));
 }
 
+/// TRN-02 over machines: a stop closes the socket and survives the source's service; what changed meanwhile arrives.
+#[test]
+fn transmission_stays_stopped_over_a_restart_until_it_is_started() {
+    const NAME: &str = "transmission_stays_stopped_over_a_restart_until_it_is_started";
+    if !have("rsync") {
+        return skip(NAME, "rsync is not installed");
+    }
+    let three = Three::new();
+    tree::random(&three.source(), 13, 60);
+    let (mut alpha, mut beta) =
+        (Served::at(&three.alpha, "127.0.0.2:0"), Served::at(&three.beta, "127.0.0.3:0"));
+    let (a, b) = (alpha.address(), beta.address());
+    three.connects(three.gamma.dtcl(), &a, &b, "compress 3", WAIT).ok();
+    let here = |text: &str| three.alpha.dtcl().text(text).run();
+    let barrier = || here("barrier 1 timeout = 60");
+    let port = b.rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    // Of the source to the target.
+    let sockets = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let to = format!(":{port:04X}");
+        let mut lines = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+        lines.any(|words| words.len() > 3 && words[2].ends_with(&to) && words[3] == "01")
+    };
+    here("set AutoRemirrorRetry = 1").ok();
+    assert!(sockets());
+    here(&format!("transmission pause \"{b}\"")).ok();
+    here("status").ok().prints("Paused").prints("TRANSMISSION RESUME");
+    assert!(sockets());
+    here(&format!("transmission stop \"{b}\"")).ok();
+    assert!(!sockets());
+    here(&format!("transmission stop \"{b}\"")).status(1).says("error -153");
+    three.alpha.file("source/while it was stopped", "x");
+    here("barrier 1 timeout = 0").status(5).says("TRANSMISSION START");
+    assert!(!three.target().join("while it was stopped").exists());
+    // Nothing is compared anew for it.
+    here(&format!("transmission start \"{b}\"")).ok();
+    barrier().ok();
+    three.same();
+    here("status con 1").ok().prints("Target state:                     OK");
+    // The service ends while it is stopped, at once, and is started again.
+    here(&format!("transmission stop \"{b}\"")).ok();
+    three.alpha.file("source/before the restart", "y");
+    here("disconnect 1").status(1).says("error -153");
+    here("shutdown").ok();
+    alpha.ended_after_address();
+    three.alpha.file("source/while nobody was there", "z");
+    let alpha = Served::at(&three.alpha, &a);
+    here("status").ok().prints("Stopped");
+    assert!(!sockets());
+    here("compression list").ok().prints("On / 3");
+    here(&format!("transmission start \"{b}\"")).ok();
+    let began = std::time::Instant::now();
+    while barrier().status != 0 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "{}", barrier().report());
+    }
+    three.same();
+    // A backup of the target.
+    here(&format!("pause target \"{b}\"")).ok();
+    here("status source").ok().prints("Target status:                    Paused");
+    three.alpha.file("source/during the backup", "w");
+    here("barrier 1 timeout = 0").status(5).says("RESUME TARGET");
+    here(&format!("resume target \"{b}\"")).ok();
+    barrier().ok();
+    three.same();
+    drop((alpha, beta));
+}
+
 /// Network namespaces, gone with the test.
 struct Net(Vec<String>);
 

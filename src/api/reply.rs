@@ -34,6 +34,7 @@ pub enum Reply {
     Target(Vec<(String, String)>),
     Explanation(Vec<(String, String)>),
     Verify(Box<VerifyReport>),
+    Compressions(Vec<CompressionLine>),
     Setting(SettingValue),
     Settings(Vec<SettingRow>),
 }
@@ -175,6 +176,20 @@ pub struct ConnectionStatus {
     pub last_error: Option<String>,
     /// Source path -> target path, as mapped.
     pub paths: Vec<(String, String)>,
+}
+
+/// A line of COMPRESSION LIST.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompressionLine {
+    pub target: String,
+    pub enabled: bool,
+    /// None: AUTO.
+    pub level: Option<u8>,
+    /// The level that AUTO has chosen last.
+    pub auto: Option<u8>,
+    /// Content bytes that its connections have sent, and what they have become.
+    pub sent: u64,
+    pub compressed: u64,
 }
 
 /// VERIFY REPORT.

@@ -188,6 +188,28 @@ pub enum Request {
         timeout_ms: Option<u64>,
     },
 
+    // --- transmission ------------------------------------------------------------------------------------
+    /// Of all connections to that target. -> `Reply::Done`, -153 or -154 when there is nothing to do, -110 when the target
+    /// cannot be reached
+    Transmission {
+        target: String,
+        step: TransmissionStep,
+    },
+    /// Pauses or resumes all connections to that target; returns once what was sent is applied there. -> `Reply::Done`, -162 or
+    /// -164 when there is nothing to do
+    PauseTarget {
+        target: String,
+        paused: bool,
+    },
+
+    /// Whether and how hard what goes to that target is compressed. -> `Reply::Done`
+    Compression {
+        target: String,
+        change: CompressionChange,
+    },
+    /// -> `Reply::Compressions`
+    Compressions,
+
     // --- options -----------------------------------------------------------------------------------------
     /// -> `Reply::Setting`
     Get {
@@ -263,6 +285,10 @@ impl Request {
             | VerifyResume { .. }
             | ReplicationStart { .. }
             | ReplicationStop { .. }
+            | Transmission { .. }
+            | PauseTarget { .. }
+            | Compression { .. }
+            | Compressions
             | Set { .. }
             | SetDefault { .. }
             | Shutdown => Access::Full,
@@ -296,6 +322,25 @@ impl Request {
     }
 }
 
+/// What TRANSMISSION does (TRN-02).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TransmissionStep {
+    Start,
+    Stop,
+    Pause,
+    Resume,
+}
+
+/// What COMPRESSION does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CompressionChange {
+    Enable,
+    Disable,
+    /// 1 to 19.
+    Level(u8),
+    Auto,
+}
+
 /// A rule of a replication set (RST-02).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
@@ -321,7 +366,7 @@ pub struct ConnectSpec {
     /// None: the target's switch stays as it is (ORP-03).
     pub orphans: Option<bool>,
     pub route: Option<String>,
-    /// A zstd level as typed, or AUTO; answers -161 until transmission compression exists.
+    /// A zstd level as typed, or AUTO: compression to that target is enabled with it. None: it stays as it is.
     pub compress: Option<String>,
     pub dry_run: bool,
 }

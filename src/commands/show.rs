@@ -3,7 +3,8 @@
 use super::output::{Column, Record, Table, number, text};
 use super::render::key;
 use crate::api::{
-    ConnectionStatus, MirrorReason, RepsetDetail, RepsetLine, Rule, SetSize, VerifyReport, Version,
+    CompressionLine, ConnectionStatus, MirrorReason, RepsetDetail, RepsetLine, Rule, SetSize, VerifyReport,
+    Version,
 };
 use crate::lang::Value;
 use jiff::{Timestamp, tz::TimeZone};
@@ -111,6 +112,21 @@ pub(crate) fn connection(status: &ConnectionStatus) -> Record {
     }
 }
 
+/// One row for each target; the words are those of the newer console (29.2).
+pub(crate) fn compressions(lines: &[CompressionLine]) -> Table {
+    let mut table = Table::new("Compression", &["Target machine", "Compression", "Sent", "Sent compressed"]);
+    for line in lines {
+        let level = match (line.level, line.auto) {
+            (Some(level), _) => level.to_string(),
+            (None, Some(now)) if line.enabled => format!("AUTO ({now})"),
+            (None, _) => "AUTO".to_owned(),
+        };
+        let state = if line.enabled { format!("On / {level}") } else { "Off".to_owned() };
+        table.push([text(&*line.target), text(state), number(line.sent), number(line.compressed)]);
+    }
+    table
+}
+
 /// One row for each connection.
 pub(crate) fn connections(all: &[ConnectionStatus]) -> Table {
     let mut table = Table::new(
@@ -141,7 +157,10 @@ pub(crate) fn connections(all: &[ConnectionStatus]) -> Table {
             number(queued),
             number(sent),
         ]);
-        if let ("Pending", Some(why)) = (&*status.replication, &status.last_error) {
+        let waits = status.replication == "Pending"
+            || status.transmit != "Started"
+            || matches!(&*status.target_status, "Paused" | "Pause Pending");
+        if let (true, Some(why)) = (waits, &status.last_error) {
             table.summary.push((format!("Connection {}", status.id), text(&**why)));
         }
     }

@@ -18,7 +18,7 @@ use super::target::{self, Confined};
 use super::{Engine, lock};
 use crate::api::{ApiError, Code, GrantLine, GrantSpec, Granted, Introduction, MapSpec, Reply, RootKind};
 use crate::wire::control::{Admit, Present};
-use crate::wire::data::Line;
+use crate::wire::data::{Line, Side};
 use crate::wire::tls::Fingerprint;
 use rustls::ServerConnection;
 use std::net::{SocketAddr, TcpStream};
@@ -28,8 +28,15 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Most grants.
 const GRANTS: usize = 4096;
+/// A line that was admitted.
+pub enum Admitted {
+    New(Box<New>),
+    /// It rested, and goes on.
+    Again(Arc<Line>),
+}
+
 /// A line that will be served.
-pub struct Admitted {
+pub struct New {
     grant: Grant,
     taken: Taken,
     /// The source's process.
@@ -303,7 +310,10 @@ impl Engine {
             self.take_back(&grant.id)?;
             return Ok(None);
         }
-        let dead = |id: &str, number| id == grant.id && !present.standing.contains(&number);
+        let dead = |id: &str, number| {
+            let goes_on = present.resumes && number == present.line;
+            id == grant.id && !goes_on && !present.standing.contains(&number)
+        };
         if !self.lines.end(dead) {
             return Err(ApiError::new(
                 Code::ServerIsNotResponding,
@@ -311,13 +321,20 @@ impl Engine {
             )
             .help("it is tried again"));
         }
+        if present.resumes {
+            let line = self.lines.standing(&grant.id, present.line).ok_or_else(|| {
+                ApiError::new(Code::ConnectionDoesNotExist, "the target has not kept that line")
+                    .help("what was not applied is sent anew")
+            })?;
+            return Ok(Some(Admitted::Again(line)));
+        }
         let taken = self.lines.begin(&grant.id, present.line, from).ok_or_else(|| {
             ApiError::new(Code::ServerIsNotResponding, "the target has too many lines already")
                 .help("end some connections, or try again later")
         })?;
         // It may have been taken back while dead lines were waited for.
         known()?.ok_or_else(unknown)?;
-        Ok(Some(Admitted { grant, taken, process: present.process }))
+        Ok(Some(Admitted::New(Box::new(New { grant, taken, process: present.process }))))
     }
 
     /// What a source that was admitted is told.
@@ -338,8 +355,13 @@ impl Engine {
         tls: ServerConnection,
         socket: TcpStream,
     ) -> std::io::Result<()> {
-        let Admitted { grant, taken, process } = admitted;
-        let line = Arc::new(Line::new(tls.into(), socket)?);
+        let New { grant, taken, process } = match admitted {
+            // What was on its way when it came to rest is being heard.
+            Admitted::Again(line) => return line.go_on(tls.into(), socket, ENDING),
+            Admitted::New(new) => *new,
+        };
+        let line = Arc::new(Line::new(Side::Target, tls.into(), socket)?);
+        taken.is_carried_by(&line);
         let spill = format!("target-{}-{:x}", grant.id, taken.number);
         let policy = target::Policy {
             confined: Some(

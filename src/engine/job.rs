@@ -8,10 +8,11 @@ use super::link::Cut;
 use super::repset::{DirDecision, RuleSet};
 use super::settings::{MirrorSettings, VerifyLogSettings};
 use super::settled::Settled;
+use super::transmission::{Traffic, Transmission};
 use crate::api::{ConnectionId, MirrorReason, MirrorSpec, Phase, VerifySpec};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// What is to be mirrored or verified, and whereto.
@@ -35,6 +36,10 @@ pub struct JobPlan {
     pub target_address: String,
     /// Up to when the target is known to have what changed.
     pub settled: Arc<Settled>,
+    /// Whether anything is to be sent.
+    pub transmission: Arc<Transmission>,
+    /// What compression has spared the connection.
+    pub traffic: Arc<Traffic>,
 }
 
 impl JobPlan {
@@ -90,9 +95,11 @@ pub struct JobShared {
     pub counters: Counters,
     control: Mutex<Control>,
     changed: Condvar,
-    stop: AtomicBool,
+    stop: Arc<AtomicBool>,
     discard: Arc<Cut>,
     paused: AtomicBool,
+    /// Whether anything is to be sent, once the job runs; None: it sends nothing.
+    transmission: OnceLock<Arc<Transmission>>,
 }
 
 #[derive(Debug, Default)]
@@ -159,7 +166,15 @@ impl JobShared {
         self.stop.store(true, Relaxed);
         self.changed.notify_all();
         drop(control);
+        if let Some(transmission) = self.transmission.get() {
+            transmission.nudge();
+        }
         self.resume();
+    }
+
+    /// It sends only while this is open. Said once, when it begins.
+    pub fn sends_by(&self, transmission: &Arc<Transmission>) {
+        let _ = self.transmission.set(Arc::clone(transmission));
     }
 
     /// With a stop: what was sent and is not applied yet may be dropped (DISCONNECT DISCARD).
@@ -170,6 +185,11 @@ impl JobShared {
     /// Shared with the link of the job: when it is cut, the target drops what it has not taken up yet.
     pub fn discarding(&self) -> Arc<Cut> {
         Arc::clone(&self.discard)
+    }
+
+    /// Set when the job shall end.
+    pub fn stopping(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
     }
 
     pub fn stopped(&self) -> bool {
@@ -202,9 +222,18 @@ impl JobShared {
         self.paused.load(Relaxed)
     }
 
-    /// Called by the job between two files: waits while it is paused. False: stop.
+    /// It is paused, or nothing is to be sent.
+    pub fn is_held(&self) -> bool {
+        self.is_paused() || self.transmission.get().is_some_and(|transmission| !transmission.is_open())
+    }
+
+    /// Called by the job between two files: waits while it is paused, or nothing is to be sent. False: stop.
     pub fn go_on(&self) -> bool {
-        if self.paused.load(Relaxed) {
+        // One may come while the other is waited for.
+        while self.is_held() && !self.stopped() {
+            if let Some(transmission) = self.transmission.get() {
+                transmission.wait(|| self.stopped());
+            }
             let mut control = self.lock();
             while control.paused_since.is_some() && !self.stopped() {
                 control = self.changed.wait(control).unwrap_or_else(std::sync::PoisonError::into_inner);

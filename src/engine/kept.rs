@@ -10,6 +10,7 @@ use super::log::EngineLog;
 use super::repset::RuleSet;
 use super::settings::{MirrorSettings, Settings};
 use super::store::Store;
+use super::transmission::targets::Targets;
 use crate::api::ApiError;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub(super) struct Kept {
     pub settings: Arc<Settings>,
     pub log: EngineLog,
     pub store: Arc<Store>,
+    /// How targets are sent to.
+    pub targets: Targets,
 }
 
 impl Kept {
@@ -31,7 +34,10 @@ impl Kept {
         }
         make_private(&settings.data_path())?;
         let store = Arc::new(Store::open(&settings.repset_database())?);
-        Ok(Kept { settings: Arc::new(settings), log, store })
+        let settings = Arc::new(settings);
+        let asked = Arc::clone(&settings);
+        let targets = Targets::open(settings.schedule_file(), Arc::new(move || asked.compression()))?;
+        Ok(Kept { settings, log, store, targets })
     }
 }
 

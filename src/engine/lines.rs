@@ -2,8 +2,9 @@
 
 use super::link::Cut;
 use super::lock;
+use crate::wire::data::Line;
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Most lines of one grant: replication's, and those of jobs beside it.
@@ -39,9 +40,17 @@ struct Standing {
     number: u64,
     from: SocketAddr,
     cut: Arc<Cut>,
+    line: Arc<OnceLock<Weak<Line>>>,
 }
 
 impl Lines {
+    /// The line of that number, if it has not come to its end.
+    pub(super) fn standing(&self, grant: &str, number: u64) -> Option<Arc<Line>> {
+        let open = lock(&self.shared.open);
+        let line = open.standing.iter().find(|line| line.grant == grant && line.number == number)?;
+        line.line.get()?.upgrade().filter(|line| !line.is_over())
+    }
+
     pub(super) fn is_standing(&self, grant: &str) -> bool {
         lock(&self.shared.open).standing.iter().any(|standing| standing.grant == grant)
     }
@@ -82,8 +91,15 @@ impl Lines {
             return None;
         }
         let cut = Arc::new(Cut::default());
-        open.standing.push(Standing { grant: grant.to_owned(), number, from, cut: Arc::clone(&cut) });
-        Some(Taken { lines: self.clone(), grant: grant.to_owned(), number, cut })
+        let line = Arc::default();
+        open.standing.push(Standing {
+            grant: grant.to_owned(),
+            number,
+            from,
+            cut: Arc::clone(&cut),
+            line: Arc::clone(&line),
+        });
+        Some(Taken { lines: self.clone(), grant: grant.to_owned(), number, cut, line })
     }
 
     /// Ends all, and waits for it a while.
@@ -101,6 +117,14 @@ pub(super) struct Taken {
     grant: String,
     pub(super) number: u64,
     pub(super) cut: Arc<Cut>,
+    line: Arc<OnceLock<Weak<Line>>>,
+}
+
+impl Taken {
+    /// Said once.
+    pub(super) fn is_carried_by(&self, line: &Arc<Line>) {
+        let _ = self.line.set(Arc::downgrade(line));
+    }
 }
 
 impl Drop for Taken {

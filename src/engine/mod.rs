@@ -30,6 +30,7 @@ mod table;
 pub mod target;
 #[cfg(test)]
 mod tests;
+pub mod transmission;
 pub mod users;
 
 use crate::api::ApiError;

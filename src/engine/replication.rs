@@ -18,6 +18,19 @@ pub trait Replication: Send + Sync + std::fmt::Debug {
     /// the time ran out first. An error when it can no longer happen.
     fn barrier(&self, timeout: Option<Duration>, watch: &mut dyn Watch) -> Result<bool, ApiError>;
 
+    /// The job that sends over the stream shall end, and what it has sent cannot be answered now: it waits for no answers any more.
+    fn let_job_go(&self) {}
+
+    /// False once its target has ended: a mirror connects it anew.
+    fn is_connected(&self) -> bool {
+        true
+    }
+
+    /// Is all that was sent applied, as far as the target has told?
+    fn is_all_applied(&self) -> bool {
+        true
+    }
+
     /// Goes on after [`Hold`]: what was held back is done (REPLICATION START). False: nothing was held. Does not block.
     fn release(&self) -> bool;
 
@@ -25,6 +38,9 @@ pub trait Replication: Send + Sync + std::fmt::Debug {
     /// `limit` (`false`: they have not). Called again with `discard` after that, or meanwhile from another thread: then it
     /// ends soon, and `ops_queued` says how much was left.
     fn stop(&self, discard: bool, limit: Duration) -> bool;
+
+    /// All shall end, and what is under way be dropped, while a job still uses the stream: so that the job ends. Does not wait.
+    fn abandon(&self) {}
 
     /// Breaks the stream as the death of its target does: what is under way is lost, and a remirror is due. For tests.
     #[doc(hidden)]

@@ -97,6 +97,10 @@ impl Engine {
             ConnectTarget::Machine(name) => (name.clone(), None),
             ConnectTarget::Tdu { .. } => return Err(ApiError::bare(Code::OperationOrCommandIsNotSupported)),
         };
+        let transmission = match far {
+            Some(_) => self.kept.targets.known(&target)?,
+            None => self.kept.targets.here(),
+        };
         let repset = self.spelled(&spec.repset)?;
         // Without its rules it can still be disconnected.
         let rules = self.kept.store.rules_in_force(&repset).unwrap_or_else(|error| {
@@ -126,6 +130,8 @@ impl Engine {
             null: false,
             row: kept_row,
             settled: Arc::new(Settled::of(established_ms, settled)),
+            transmission,
+            traffic: Arc::default(),
             statistics: None,
         };
         info.settled.keep(row, keeper.settled.clone());

@@ -1,7 +1,7 @@
 //! The connections of an engine, their numbers, the runtime they live on, and their end.
 
 use super::connection::{BEAT, Connection, DataState, Ended, Stage};
-use super::replication::Progress;
+use super::replication::{Progress, ReplicationShared};
 use super::{Engine, lock};
 use crate::api::{ApiError, Code, ConnectionId, Event, Watch};
 use std::collections::BTreeMap;
@@ -35,7 +35,13 @@ impl Engine {
     pub fn progress(&self) -> Vec<(ConnectionId, Progress)> {
         let progress = |connection: &Connection| {
             let view = connection.view();
-            view.state.stage.shared().map(|shared| (connection.info.id, shared.progress()))
+            let open = connection.info.transmission.is_open();
+            // While nothing is sent the target may not even be able to tell what it has done.
+            let progress = |shared: &ReplicationShared| {
+                let progress = shared.progress();
+                Progress { has_work: progress.has_work && open, ..progress }
+            };
+            view.state.stage.shared().map(|shared| (connection.info.id, progress(shared)))
         };
         self.connections().iter().filter_map(progress).collect()
     }
@@ -179,7 +185,7 @@ impl Connection {
             let running = snapshots.borrow_and_update().state.running.clone();
             let left = deadline.saturating_duration_since(clock.now());
             let Some(running) = running else { return };
-            if running.shared.is_paused() || left.is_zero() {
+            if running.shared.is_paused() || !self.info.transmission.is_open() || left.is_zero() {
                 return;
             }
             let beat = left.min(BEAT);

@@ -46,10 +46,16 @@ pub(super) async fn run(mut stream: TlsStream<TcpStream>, from: SocketAddr, hous
     let told = matches!(told.await, Ok(Ok(())));
     if let (Some(admitted), true) = (admitted, told) {
         let (socket, tls) = stream.into_inner();
-        let served = socket.into_std().and_then(|socket| house.engine.serve(admitted, tls, socket));
-        if let Err(error) = served {
-            house.engine.note(&format!("A line of {from} could not be served: {error}"));
-        }
+        let engine = Arc::clone(&house.engine);
+        // One that goes on may have to wait until what came before is heard.
+        let served = tokio::task::spawn_blocking(move || {
+            let served = socket.into_std().and_then(|socket| engine.serve(admitted, tls, socket));
+            if let Err(error) = served {
+                engine.note(&format!("A line of {from} could not be served: {error}"));
+            }
+        });
+        // A panic there has been reported by the runtime.
+        let _ = served.await;
     } else {
         let _ = timeout(PATIENCE, stream.shutdown()).await;
     }

@@ -12,7 +12,7 @@ use crate::engine::home::{Home, SOCKET};
 use crate::machine::{Connector, Machine, Machines};
 use crate::runtime::{Interpreter, status};
 use crate::sys;
-use crate::wire::control::{ANSWER_MAX, Ask, Say, frame};
+use crate::wire::control::{ANSWER_MAX, Ask, Say, VERSION, frame};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,8 @@ impl Stage {
     fn line(&self) -> UnixStream {
         let mut line = sys::socket::connect(self.home().run_dir(), SOCKET).unwrap();
         line.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        line.write_all(b"DTCL\x00\x01\x00\x01").unwrap();
+        let [high, low] = VERSION.to_be_bytes();
+        line.write_all(&[b'D', b'T', b'C', b'L', high, low, 0, 1]).unwrap();
         line.read_exact(&mut [0; 8]).unwrap();
         assert!(matches!(hear(&mut line), Some(Say::Welcome(_))));
         line

@@ -14,6 +14,34 @@ pub fn thread_cpu() -> io::Result<Duration> {
     Ok(Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0)))
 }
 
+/// Time of all processors since the machine was started, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineTime {
+    idle: u64,
+    all: u64,
+}
+
+impl MachineTime {
+    /// Percent of the time since an earlier look in which they were busy.
+    pub fn busy_percent(&self, before: &MachineTime) -> u64 {
+        let all = self.all.saturating_sub(before.all);
+        let idle = self.idle.saturating_sub(before.idle).min(all);
+        ((all - idle) * 100).checked_div(all).unwrap_or(0)
+    }
+}
+
+/// The first line of `/proc/stat`.
+pub fn machine_time() -> io::Result<MachineTime> {
+    let text = std::fs::read_to_string("/proc/stat")?;
+    let line = text.lines().next().and_then(|line| line.strip_prefix("cpu "));
+    let line = line.ok_or(io::ErrorKind::InvalidData)?;
+    // user, nice, system, idle, iowait, irq, softirq, steal; guests are counted in user.
+    let times: Vec<u64> =
+        line.split_ascii_whitespace().take(8).map(|time| time.parse().unwrap_or(0)).collect();
+    let idle = times.iter().skip(3).take(2).sum();
+    Ok(MachineTime { idle, all: times.iter().sum() })
+}
+
 /// The shortest time slice that the kernel grants.
 const SLICE: Duration = Duration::from_micros(100);
 
@@ -59,6 +87,17 @@ mod tests {
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn the_machine_is_busy_for_a_part_of_its_time() {
+        let time = |idle, all| MachineTime { idle, all };
+        assert_eq!(time(150, 400).busy_percent(&time(100, 200)), 75);
+        assert_eq!(time(1, 1).busy_percent(&time(1, 1)), 0);
+        // Counters of idle time may go backwards (proc(5)).
+        assert_eq!(time(90, 200).busy_percent(&time(100, 100)), 100);
+        let now = machine_time().unwrap();
+        assert!(now.all > now.idle && now.idle > 0, "{now:?}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod answer;
 pub mod control;
 pub mod data;
 mod op;
+pub mod packed;
 mod primitive;
 pub mod tls;
 

@@ -11,6 +11,7 @@ use dtcl::engine::job::{JobKind, JobOutcome, JobPlan, JobShared, Mapping, Sink};
 use dtcl::engine::repset::RuleSet;
 use dtcl::engine::settings::{MirrorSettings, VerifyLogSettings};
 use dtcl::engine::settled::Settled;
+use dtcl::engine::transmission::{Traffic, Transmission};
 use dtcl::engine::{link, source, target};
 use dtcl::machine::Machines;
 use dtcl::service::{Listen, Service};
@@ -39,6 +40,8 @@ pub struct Bed {
     pub settings: MirrorSettings,
     /// Up to when the target is known to have what changed.
     pub settled: Arc<Settled>,
+    pub transmission: Arc<Transmission>,
+    pub traffic: Arc<Traffic>,
     /// Another place for the source.
     pub from: Option<PathBuf>,
     /// The target is another machine's.
@@ -98,6 +101,8 @@ impl Bed {
             settings: MirrorSettings { remap_link: false, retry_delay_s: 0, ..MirrorSettings::default() },
             // As of a connection that is made now.
             settled: Arc::new(Settled::of(now_ms(), 0)),
+            transmission: Arc::default(),
+            traffic: Arc::default(),
             from: None,
             // For a run of all tests over a line; some look at what only a target of the same process has.
             is_far: std::env::var_os("DTCL_TARGET").is_some_and(|target| target == "far"),
@@ -183,6 +188,17 @@ impl Bed {
         Arc::new(Far::of(&machine.address.to_string(), &granted, Arc::clone(key)).unwrap())
     }
 
+    /// Sockets between the source and the target's service.
+    pub fn sockets(&self) -> usize {
+        let port = format!(":{:04X}", self.machine().address.port());
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let established = |line: &&str| {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            words.len() > 3 && words[2].ends_with(&port) && words[3] == "01"
+        };
+        table.lines().filter(established).count()
+    }
+
     /// The target's service ends, in the midst of what it does.
     pub fn stop_target(&self) {
         self.machine().stop();
@@ -224,6 +240,8 @@ impl Bed {
             target_name: "alpha".to_string(),
             target_address: "ip://127.0.0.1 : 1500".to_string(),
             settled: Arc::clone(&self.settled),
+            transmission: Arc::clone(&self.transmission),
+            traffic: Arc::clone(&self.traffic),
         }
     }
 

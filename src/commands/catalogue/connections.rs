@@ -91,10 +91,15 @@ pub(super) const COMMANDS: &[Command] = &[
         .examples(&["explain /srv/data/a.txt", "explain \"/srv/data/a b.txt\" con 1"])
     .run(explain),
     command(Links, "PAUSE TARGET <target>", ADMIN, "R", "Pauses all connections to a target.")
-        .details("Pause Pending while operations in progress complete, then Paused.")
-        .examples(&["pause target beta"]),
+        .details(
+            "Nothing more is sent to that target's address, so that it can be backed up. It is Pause Pending while operations in \
+             progress complete, and Paused when the command returns; changes are queued meanwhile. It stays so over restarts.",
+        )
+        .examples(&["pause target beta"])
+        .run(pause_target),
     command(Links, "RESUME TARGET <target>", ADMIN, "R", "Resumes all connections to a target.")
-        .examples(&["resume target beta"]),
+        .examples(&["resume target beta"])
+        .run(pause_target),
 ];
 
 fn connect(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
@@ -206,6 +211,12 @@ fn status_connection(session: &mut Session, args: &Args) -> Result<Outcome, ApiE
             _ => Err(unexpected()),
         },
     }
+}
+
+fn pause_target(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let machine = session.machine(args)?;
+    let paused = args.has("PAUSE");
+    session.order(&machine, Request::PauseTarget { target: args.text("target")?, paused })
 }
 
 fn status(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {

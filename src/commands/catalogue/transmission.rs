@@ -1,7 +1,10 @@
 //! Transmission (TRN). The scope is source and target address together.
 
 use super::{ADMIN, Command, command};
+use crate::api::{ApiError, CompressionChange, Reply, Request, TransmissionStep};
 use crate::commands::Family::Transmission;
+use crate::commands::session::unexpected;
+use crate::commands::{Args, Outcome, Session, show};
 
 pub(super) const COMMANDS: &[Command] = &[
     command(
@@ -11,15 +14,33 @@ pub(super) const COMMANDS: &[Command] = &[
         "R",
         "Starts, stops, pauses or resumes sending to a target.",
     )
-    .details("STOP drops the network connection, PAUSE keeps it.")
-    .examples(&["transmission pause beta"]),
+    .details(
+        "It holds for all connections of the source to that target's address. STOP drops the network connection, PAUSE keeps it; \
+         changes are queued meanwhile, in memory and on disk, and a mirror stands still. START and RESUME go on with what is queued. \
+         It stays so over restarts until it is started again. When there is nothing to do it is -153 or -154.",
+    )
+    .examples(&["transmission pause beta", "transmission start beta"])
+    .run(transmission),
     command(Transmission, "COMPRESSION ENABLE|DISABLE FOR <target>", ADMIN, "R", "Turns compression on or off.")
-        .examples(&["compression enable for beta"]),
+        .details(
+            "It holds for all connections of the source to that target's address, and is off by default. What is sent to another \
+             machine is compressed as one stream; files below MinCompressionFileSize, those whose extension stands in \
+             SkipCompressionFileExt, and what a sample shows to be compressed already go as they are. What stays on this machine is \
+             never compressed.",
+        )
+        .examples(&["compression enable for beta"])
+        .run(compression),
     command(Transmission, "COMPRESSION SET <level>|AUTO FOR <target>", ADMIN, "R", "Chooses the level of compression.")
-        .details("zstd levels 1 to 19; with AUTO (X) the level follows the queue.")
-        .examples(&["compression set 3 for beta", "compression set auto for beta"]),
+        .details(
+            "zstd levels 1 to 19. With AUTO (X), which it is until a level is set, the level rises while what is queued waits for the \
+             line, and falls while it waits for the compressor or the machine is busy (85 percent). It does not turn compression on.",
+        )
+        .examples(&["compression set 3 for beta", "compression set auto for beta"])
+        .run(compression),
     command(Transmission, "COMPRESSION LIST", ADMIN, "R", "Shows the compression of each target.")
-        .examples(&["compression list"]),
+        .details("State and level, and what the connections to it have sent: as it was, and as it was compressed.")
+        .examples(&["compression list"])
+        .run(compressions),
     command(
         Transmission,
         "LIMIT BANDWIDTH <bytes>[,] <seconds> TO <target>",
@@ -116,3 +137,34 @@ pub(super) const COMMANDS: &[Command] = &[
     )
     .examples(&["schedule beta end clear"]),
 ];
+
+fn transmission(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let step = match args.which(&["START", "STOP", "PAUSE"]) {
+        Some("START") => TransmissionStep::Start,
+        Some("STOP") => TransmissionStep::Stop,
+        Some("PAUSE") => TransmissionStep::Pause,
+        _ => TransmissionStep::Resume,
+    };
+    let machine = session.machine(args)?;
+    session.order(&machine, Request::Transmission { target: args.text("target")?, step })
+}
+
+fn compression(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let change = match args.which(&["ENABLE", "DISABLE", "AUTO"]) {
+        Some("ENABLE") => CompressionChange::Enable,
+        Some("DISABLE") => CompressionChange::Disable,
+        Some(_) => CompressionChange::Auto,
+        // Its range was checked; what is out of it is told by the machine, too.
+        None => CompressionChange::Level(u8::try_from(args.number("level")?).unwrap_or(u8::MAX)),
+    };
+    let machine = session.machine(args)?;
+    session.order(&machine, Request::Compression { target: args.text("target")?, change })
+}
+
+fn compressions(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let machine = session.machine(args)?;
+    match session.ask(&machine, Request::Compressions)? {
+        Reply::Compressions(lines) => Ok(Outcome::show(show::compressions(&lines))),
+        _ => Err(unexpected()),
+    }
+}

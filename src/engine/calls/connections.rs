@@ -7,6 +7,7 @@ use crate::engine::connection::{Connection, DRAIN, Order, Stage, Step, Work, no_
 use crate::engine::job::{JobKind, JobPlan, JobShared};
 use crate::engine::{Engine, lock};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 impl Engine {
     /// -107 if there is none.
@@ -122,6 +123,9 @@ impl Engine {
         watch: &dyn Watch,
     ) -> Result<Reply, ApiError> {
         let connection = self.connection(id)?;
+        if !discard {
+            refuse_held(&connection, "DISCONNECT")?;
+        }
         connection.close(discard, DRAIN, watch)?;
         self.forget(id);
         let info = &connection.info;
@@ -168,4 +172,20 @@ impl Engine {
     pub(in crate::engine) fn status_all(&self) -> Reply {
         Reply::Connections(self.connections().iter().map(|c| status::status(&c.info, &c.view())).collect())
     }
+}
+
+/// -153 while something is to be sent first and nothing is to be sent.
+pub(super) fn refuse_held(connection: &Connection, command: &str) -> Result<(), ApiError> {
+    let (info, state) = (&connection.info, connection.view().state);
+    let Some(why) = info.transmission.held(&info.target) else { return Ok(()) };
+    let queued = state.stage.shared().is_some_and(|shared| shared.ops_queued.load(Relaxed) > 0);
+    if !queued && state.running.is_none() && connection.is_all_applied() {
+        return Ok(());
+    }
+    let id = info.id;
+    Err(ApiError::new(
+        Code::TransmissionIsPaused,
+        format!("{command} would send first what is queued on connection {id}: {why}"),
+    )
+    .help(format!("go on first, or DISCONNECT {id} DISCARD drops what is queued")))
 }

@@ -78,6 +78,8 @@ fn aside<T: Send, R: Send>(
             }
             if watch.cancelled() {
                 shared.stop();
+                // It has sent only questions, and while transmission is stopped nobody answers them.
+                shared.discard();
             }
         }
         let result = worker.join().map_err(|_| {

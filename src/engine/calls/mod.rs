@@ -7,6 +7,7 @@ mod modules;
 mod monitor;
 mod replication;
 mod sets;
+pub(super) mod transmission;
 
 use super::Engine;
 use super::connect::address;
@@ -86,6 +87,12 @@ impl Engine {
                 let timeout = timeout_ms.map(Duration::from_millis);
                 self.connection(connection)?.barrier(timeout, &*self.clock, watch)
             }
+
+            Request::Transmission { target, step } => self.transmission(&target, step, watch),
+            Request::PauseTarget { target, paused } => self.pause_target(&target, paused, watch),
+
+            Request::Compression { target, change } => self.compression(&target, change, watch),
+            Request::Compressions => Ok(self.compressions()),
 
             Request::Get { option } => settings.get(&option).map(Reply::Setting),
             Request::GetDefault { option } => settings.default(&option).map(Reply::Setting),

@@ -21,6 +21,12 @@ impl Engine {
             row(&mut rows, "Replication set", &status.repset);
             row(&mut rows, "Connection ID", status.id);
             row(&mut rows, "Transmit mode", &status.transmit);
+            row(&mut rows, "Target status", &status.target_status);
+            let info = &connection.info;
+            // Blank while there is no socket (9.1 row 26).
+            let since = info.transmission.connected_since(info.established_ms);
+            let since = since.filter(|_| status.transmit != "Error").map(moment);
+            row(&mut rows, "Connected since", since.unwrap_or_default());
             row(&mut rows, "Target data state", &status.target_data_state);
             row(&mut rows, "Target route", &status.target_address);
             row(&mut rows, "Mirror status", &status.mirror);
@@ -28,8 +34,10 @@ impl Engine {
                 row(&mut rows, "Mirror remaining (bytes)", remaining);
             }
             row(&mut rows, "Mirror skipped (bytes)", status.mirror_bytes_skipped);
-            row(&mut rows, "Sent mirror (bytes)", status.mirror_bytes_transmitted);
-            row(&mut rows, "Sent replication (bytes)", status.replication_bytes_transmitted);
+            row(&mut rows, "Sent mirror (bytes)", status.mirror_bytes_transferred);
+            row(&mut rows, "Sent compressed mirror (bytes)", status.mirror_bytes_transmitted);
+            row(&mut rows, "Sent replication (bytes)", status.replication_bytes_transferred);
+            row(&mut rows, "Sent compressed replication (bytes)", status.replication_bytes_transmitted);
             row(&mut rows, "Queued replication (bytes)", status.replication_bytes_queued);
             row(&mut rows, "Replication status", &status.replication);
             let view = connection.view();
@@ -105,4 +113,13 @@ impl Engine {
 
 fn row(rows: &mut Vec<(String, String)>, label: &str, value: impl ToString) {
     rows.push((label.to_owned(), value.to_string()));
+}
+
+/// Local time, as STATUS prints it.
+fn moment(milliseconds: i64) -> String {
+    let moment = jiff::Timestamp::from_millisecond(milliseconds);
+    let words = moment.map(|moment| {
+        moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%m/%d/%Y %H:%M:%S").to_string()
+    });
+    words.unwrap_or_default()
 }

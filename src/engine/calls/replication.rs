@@ -57,6 +57,7 @@ impl Engine {
         watch: &mut dyn Watch,
     ) -> Result<Reply, ApiError> {
         let connection = self.connection(id)?;
+        super::connections::refuse_held(&connection, "REPLICATION STOP")?;
         let left = connection.unreplicate(watch)?;
         self.keeps_replicating(&connection.info, false);
         if left > 0 {

@@ -84,6 +84,8 @@ impl Engine {
             target_name: String::new(),
             target_address: String::new(),
             settled: Arc::default(),
+            transmission: Arc::default(),
+            traffic: Arc::default(),
         }
     }
 

@@ -94,7 +94,7 @@ impl Address {
     }
 
     /// The addresses of the name, at least one.
-    pub(super) fn look_up(&self) -> Result<Vec<SocketAddr>, ApiError> {
+    pub fn look_up(&self) -> Result<Vec<SocketAddr>, ApiError> {
         let unknown = |why: String| {
             ApiError::new(
                 Code::ServerDoesNotExistOrCouldNotBeLocated,

@@ -5,9 +5,10 @@ use crate::api::{ApiError, Code, Granted};
 use crate::engine::job::Mapping;
 use crate::engine::random::random;
 use crate::engine::target::incarnation;
+use crate::engine::transmission::{Called, Transmission};
 use crate::sys;
 use crate::wire::control::{Admit, ControlError, Incoming, Present, Purpose, STRANGER_MAX, frame, greet};
-use crate::wire::data::Line;
+use crate::wire::data::{Line, Side};
 use crate::wire::tls::{self, Expected, Fingerprint, MachineKey};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
@@ -67,8 +68,64 @@ impl PartialEq for Far {
 
 impl Eq for Far {}
 
+/// A line of the connection, which may rest.
+pub struct Dialled {
+    pub line: Arc<Line>,
+    stands: Stands,
+    /// The target knows it.
+    begun: AtomicBool,
+}
+
+impl Dialled {
+    /// Calls the target. Some: it refuses the line. The error: it cannot be reached, or not now.
+    fn call(&self) -> Result<Option<ApiError>, ApiError> {
+        let Stands { far, number } = &self.stands;
+        // One after the other: the target ends the lines that it is not told of.
+        let _turn = far.presenting.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = far.numbers().standing.iter().copied().filter(|other| other != number).collect();
+        let (grant, process) = (far.grant.clone(), incarnation());
+        let resumes = self.begun.load(Relaxed);
+        let present = Present { grant, process, line: *number, standing, resumes, ends: false };
+        let (tls, socket, admit) = far.present(&present, ADMIT)?;
+        match admit {
+            Admit::Admitted { orphans, aside } => {
+                far.orphans.store(orphans, Relaxed);
+                far.aside.store(aside, Relaxed);
+            }
+            Admit::Refused(error) if error.code == Code::ServerIsNotResponding => return Err(error),
+            Admit::Refused(error) => return Ok(Some(error)),
+        }
+        let went = self.line.go_on(tls.into(), socket, Duration::ZERO);
+        went.map_err(|error| far.lost(&error.into()))?;
+        self.begun.store(true, Relaxed);
+        Ok(None)
+    }
+}
+
+impl Called for Dialled {
+    fn rest(&self, patience: Duration) -> Result<(), String> {
+        if self.line.is_over() {
+            return Ok(());
+        }
+        let rested = self.line.rest(patience);
+        rested.inspect_err(|_| self.line.break_off()).map_err(|error| error.to_string())
+    }
+
+    fn go_on(&self) -> Result<bool, ApiError> {
+        if self.line.is_over() {
+            return Ok(true);
+        }
+        let refused = self.call()?;
+        if refused.is_some() {
+            // What it had not applied is lost with it.
+            self.line.break_off();
+        }
+        Ok(refused.is_none())
+    }
+}
+
 /// A line's number, while it stands.
-pub struct Stands {
+struct Stands {
     far: Arc<Far>,
     number: u64,
 }
@@ -131,38 +188,32 @@ impl Far {
         self.address.look_up()
     }
 
-    /// A line to the target, which has shown its key and admitted it. Blocks. -110 when nothing answers, -138 when the target
-    /// has granted nothing, or no more.
-    pub fn dial(self: &Arc<Self>) -> Result<(Arc<Line>, Stands), ApiError> {
-        // One after the other: the target ends the lines that it is not told of.
-        let _turn = self.presenting.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stands, standing) = self.take_number()?;
-        let (grant, process) = (self.grant.clone(), incarnation());
-        let present = Present { grant, process, line: stands.number, standing, ends: false };
-        let (tls, socket, admit) = self.present(&present, ADMIT)?;
-        match admit {
-            Admit::Admitted { orphans, aside } => {
-                self.orphans.store(orphans, Relaxed);
-                self.aside.store(aside, Relaxed);
+    /// A line to the target, which has shown its key and admitted it; one at rest, which is dialled later, while transmission is
+    /// stopped. Blocks. -110 when nothing answers, -138 when the target has granted nothing, or no more.
+    pub fn dial(self: &Arc<Self>, transmission: &Transmission) -> Result<Arc<Dialled>, ApiError> {
+        transmission.dials(|with_socket| {
+            let line = Arc::new(Line::at_rest(Side::Source));
+            let dialled =
+                Arc::new(Dialled { line, stands: self.take_number()?, begun: AtomicBool::new(false) });
+            if with_socket && let Some(refused) = dialled.call()? {
+                return Err(refused);
             }
-            Admit::Refused(error) => return Err(error),
-        }
-        let line = Line::new(tls.into(), socket).map_err(|error| self.lost(&error.into()))?;
-        Ok((Arc::new(line), stands))
+            Ok((Arc::clone(&dialled), dialled))
+        })
     }
 
     /// Gives the grant back, if the target can be told in a short time.
     pub fn withdraw(&self) -> Result<(), ApiError> {
         let (grant, process) = (self.grant.clone(), incarnation());
-        let present = Present { grant, process, line: 0, standing: Vec::new(), ends: true };
+        let present = Present { grant, process, line: 0, standing: Vec::new(), resumes: false, ends: true };
         match self.present(&present, FAREWELL)?.2 {
             Admit::Admitted { .. } => Ok(()),
             Admit::Refused(error) => Err(error),
         }
     }
 
-    /// A number for a new line, and those that stand.
-    fn take_number(self: &Arc<Self>) -> Result<(Stands, Vec<u64>), ApiError> {
+    /// A number for a new line.
+    fn take_number(self: &Arc<Self>) -> Result<Stands, ApiError> {
         let mut numbers = self.numbers();
         let last = match numbers.last {
             Some(last) => last,
@@ -171,10 +222,9 @@ impl Far {
         };
         let number = last.wrapping_add(1);
         numbers.last = Some(number);
-        let standing = numbers.standing.iter().copied().collect();
         numbers.standing.insert(number);
         drop(numbers);
-        Ok((Stands { far: Arc::clone(self), number }, standing))
+        Ok(Stands { far: Arc::clone(self), number })
     }
 
     fn numbers(&self) -> MutexGuard<'_, Numbers> {

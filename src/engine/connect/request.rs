@@ -9,6 +9,7 @@ use crate::api::{
     ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, MapSpec, MirrorKind, MirrorSpec, Reply,
     Watch,
 };
+use crate::engine::calls::transmission::level;
 use crate::engine::connection::{Automatic, Begun, Capture, Connection, Info, Means, Order};
 use crate::engine::job::{JobKind, JobPlan, JobShared, Sink};
 use crate::engine::repset::RuleSet;
@@ -32,6 +33,7 @@ impl Engine {
         watch: &mut dyn Watch,
     ) -> Result<Reply, ApiError> {
         self.refuse_what_does_not_exist(spec)?;
+        let compress = spec.compress.as_deref().map(level).transpose()?;
         let rules = self.saved_rules(&spec.repset)?;
         let repset = self.spelled(&spec.repset)?;
         let (target, far) = match &spec.target {
@@ -90,6 +92,8 @@ impl Engine {
             null: matches!(to, To::Null),
             row: OnceLock::new(),
             settled: Arc::new(Settled::of(established_ms, 0)),
+            transmission: self.transmission_to(to, &target)?,
+            traffic: Arc::default(),
             statistics,
         };
         if spec.dry_run {
@@ -106,6 +110,11 @@ impl Engine {
         let info = Info { id, ..info };
         log_connect(&info, &route);
         let plan = self.plan(&info, &route);
+        // What can fail comes before there is something to be taken back.
+        if let Some(level) = compress {
+            self.compress(&info.transmission, &target, level, watch)
+                .inspect_err(|_| info.give_grant_back())?;
+        }
         let connection = Connection::open(info, Arc::clone(&route), self.means(far.clone()), &handle);
         if let (Some(orphans), None) = (spec.orphans, &far) {
             self.orphans.store(orphans, Relaxed);
@@ -139,6 +148,9 @@ impl Engine {
             self.forget(id);
             connection.info.give_grant_back();
             return Err(error);
+        }
+        if let Some(why) = connection.info.transmission.held(&connection.info.target) {
+            watch.event(Event::Notice(format!("{why}; until then nothing of connection {id} is sent")));
         }
         if let Err(error) = self.keep_for_later(&connection.info, spec, replicates) {
             watch.event(Event::Notice(format!(
@@ -183,16 +195,13 @@ impl Engine {
         let refused = |message: &str, help: &str| {
             Err(ApiError::new(Code::OperationOrCommandIsNotSupported, message).help(help))
         };
+        if spec.compress.is_some() && matches!(spec.target, ConnectTarget::Tdu { .. }) {
+            return refused("COMPRESS: nothing is sent to the null target", "leave it out");
+        }
         if spec.replicate == Some(true) && matches!(spec.target, ConnectTarget::Tdu { .. }) {
             return refused(
                 "REPLICATE: the null target keeps nothing, so there is nothing that changes could be applied to",
                 "leave it out: a mirror to the null target counts all that is there",
-            );
-        }
-        if spec.compress.is_some() {
-            return refused(
-                "COMPRESS is not yet available in this version",
-                "leave it out: what stays on this machine is not transmitted compressed",
             );
         }
         Ok(())
@@ -293,6 +302,8 @@ impl Engine {
             target_name: info.target.clone(),
             target_address: crate::engine::connection::ip_words(&info.target_address),
             settled: Arc::clone(&info.settled),
+            transmission: Arc::clone(&info.transmission),
+            traffic: Arc::clone(&info.traffic),
         }
     }
 

@@ -19,6 +19,7 @@ use super::connect::route::{Route, To};
 use super::job::{JobKind, JobPlan, JobShared};
 use super::log::inherit_task;
 use super::settled::Settled;
+use super::transmission::{Traffic, Transmission};
 use crate::api::{ApiError, Code, ConnectionId, MapSpec, SetSize, Watch};
 use runner::JobRunner;
 use std::sync::{Arc, OnceLock};
@@ -28,7 +29,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How often a call that waits asks whether its caller still wants it, and tells progress.
-pub(super) const BEAT: Duration = Duration::from_millis(100);
+pub(in crate::engine) const BEAT: Duration = Duration::from_millis(100);
 
 /// What does not change in a connection's life.
 #[derive(Debug)]
@@ -57,6 +58,10 @@ pub struct Info {
     pub row: OnceLock<i64>,
     /// Up to when the target is known to have what changed.
     pub settled: Arc<Settled>,
+    /// How its target is sent to; shared by all connections to it.
+    pub transmission: Arc<Transmission>,
+    /// What compression has spared it.
+    pub traffic: Arc<Traffic>,
     /// The null target's statistics (JOB-15).
     pub statistics: Option<super::connect::tdu::StatisticsFile>,
 }
@@ -142,6 +147,19 @@ impl Connection {
         self.inbox.is_closed()
     }
 
+    /// Has the target something to apply that was sent to it, as far as it has told?
+    pub(in crate::engine) fn has_under_way(&self) -> bool {
+        status::has_under_way(&self.info, &self.view().state)
+    }
+
+    /// Is all that replication has sent applied, as far as the target has told?
+    pub(in crate::engine) fn is_all_applied(&self) -> bool {
+        match self.view().state.stage {
+            Stage::On(replication) => replication.is_all_applied(),
+            Stage::Off | Stage::Starting | Stage::Stopping(_) => true,
+        }
+    }
+
     /// The newest snapshot.
     pub fn view(&self) -> View {
         self.view.borrow().clone()
@@ -205,6 +223,6 @@ pub fn no_connection(id: ConnectionId) -> ApiError {
 }
 
 /// The caller wants no answer any more. What it asked for goes on.
-pub(super) fn interrupted() -> ApiError {
+pub(in crate::engine) fn interrupted() -> ApiError {
     ApiError::new(Code::UnknownError, "interrupted; what was started goes on")
 }

@@ -1,11 +1,12 @@
 //! A connection's numbers and words as people and scripts read them (29.1, 25.4).
 
 use super::state::Remirror;
-use super::{Ended, Info, State, View, Work};
+use super::{Ended, Info, Stage, State, View, Work};
 use crate::api::{ConnectionStatus, Phase, Progress};
 use crate::engine::connect::mapping::shown;
 use crate::engine::job::JobShared;
 use crate::engine::replication::ReplicationShared;
+use crate::engine::transmission::Mode;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -75,6 +76,42 @@ pub fn of_job(shared: &JobShared, phase: Phase) -> Progress {
     }
 }
 
+/// Transmit Mode (29.1).
+fn transmit_word(info: &Info, state: &State) -> &'static str {
+    match info.transmission.kept().mode {
+        Mode::Paused => return "Paused",
+        Mode::Stopped => return "Stopped",
+        Mode::Started => {}
+    }
+    let gone = match &state.stage {
+        Stage::On(replication) => !replication.is_connected(),
+        // It is to go on, and its target was not reached yet.
+        Stage::Off => state.resumes.is_some(),
+        Stage::Starting | Stage::Stopping(_) => false,
+    };
+    match (state.remirror, &state.running) {
+        (Remirror::Disconnected, None) => "Stopped",
+        (_, None) if gone => "Error",
+        _ => "Started",
+    }
+}
+
+/// Has the target something to apply that was sent to it, as far as it has told?
+pub fn has_under_way(info: &Info, state: &State) -> bool {
+    if info.transmission.kept().mode == Mode::Stopped {
+        // Nothing is told, and nothing can be waited for.
+        return false;
+    }
+    let replicated = match &state.stage {
+        Stage::On(replication) | Stage::Stopping(replication) => {
+            !replication.is_all_applied() || replication.shared().target_ops.load(Relaxed) > 0
+        }
+        Stage::Off | Stage::Starting => false,
+    };
+    let queued = |running: &super::state::Running| running.shared.counters.bytes_queued.load(Relaxed) > 0;
+    replicated || state.running.as_ref().is_some_and(queued)
+}
+
 /// The whole status.
 pub fn status(info: &Info, view: &View) -> ConnectionStatus {
     let state = &view.state;
@@ -97,6 +134,8 @@ pub fn status(info: &Info, view: &View) -> ConnectionStatus {
         |of: fn(&ReplicationShared) -> &AtomicU64| replication.map_or(0, |shared| of(shared).load(Relaxed));
     let replicated = state.totals.replicated + count(|shared| &shared.bytes_transmitted);
     let retrying = replication.is_some_and(|shared| shared.retrying.load(Relaxed));
+    let spared = &info.traffic.spared;
+    let held = info.transmission.held(&info.target);
     ConnectionStatus {
         id: info.id,
         repset: info.repset.clone(),
@@ -104,28 +143,29 @@ pub fn status(info: &Info, view: &View) -> ConnectionStatus {
         target_address: info.target_address.clone(),
         established_ms: info.established_ms,
         target_data_state: state.data.to_string(),
-        // Both sides are this process: the target is there as long as the connection is.
-        target_status: if retrying { "Retrying" } else { "OK" }.to_owned(),
-        transmit: match (state.remirror, &state.running) {
-            (Remirror::Disconnected, None) => "Stopped",
-            _ => "Started",
+        target_status: match info.transmission.kept().target_paused {
+            true if has_under_way(info, state) => "Pause Pending",
+            true => "Paused",
+            false if retrying => "Retrying",
+            false => "OK",
         }
         .to_owned(),
+        transmit: transmit_word(info, state).to_owned(),
         mirror: mirror_word(state),
         replication: state.replication_word().to_owned(),
-        // Without compression both are the same (CNX, 9.1 row 13).
+        // Without compression both are the same (9.1 rows 13, 18 and 21).
         mirror_bytes_transferred: sent,
-        mirror_bytes_transmitted: sent,
+        mirror_bytes_transmitted: sent.saturating_sub(spared[0].load(Relaxed)),
         mirror_bytes_queued: live(|job| job.counters.bytes_queued.load(Relaxed)),
         replication_bytes_transferred: replicated,
-        replication_bytes_transmitted: replicated,
+        replication_bytes_transmitted: replicated.saturating_sub(spared[1].load(Relaxed)),
         replication_bytes_queued: count(|shared| &shared.bytes_queued),
         mirror_bytes_remaining: remaining,
         mirror_bytes_skipped: skipped,
         files_failed: job.map_or(0, |job| job.counters.errors.load(Relaxed))
             + state.totals.replication_errors
             + count(|shared| &shared.errors),
-        last_error: state.last_error(),
+        last_error: held.or_else(|| state.last_error()),
         paths: view.route.paths.iter().map(|path| (shown(&path.source), shown(&path.target))).collect(),
     }
 }

@@ -12,6 +12,7 @@ use crate::api::{ApiError, Code};
 use crate::engine::job::{JobOutcome, JobPlan, JobShared};
 use crate::engine::log::inherit;
 use crate::engine::replication::{Replication, ReplicationShared};
+use crate::engine::transmission::Mode;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -163,6 +164,7 @@ impl Task {
             Message::Steer { work, step, answer } => {
                 let result = self.state().steer(work, step);
                 if step == Step::Stop && result.is_ok() {
+                    self.let_go();
                     self.stops.push(answer);
                 } else {
                     return Some(Box::new(move || reply(answer, result)));
@@ -282,14 +284,30 @@ impl Task {
         if let Some(running) = &self.state().running {
             if discard {
                 running.shared.discard();
+                if let (Stage::On(replication), true) = (&self.state().stage, running.over_stream) {
+                    replication.abandon();
+                }
             }
             running.shared.stop();
+            self.let_go();
         }
         self.closes.push(answer);
         self.closing = Some((discard, drain));
         match self.state().stage.clone() {
             Stage::Stopping(replication) if discard => self.end_replication(replication, true, STOPPING),
             _ => self.go_on_closing(),
+        }
+    }
+
+    /// A job that shall end does not wait for a line that has no socket.
+    fn let_go(&self) {
+        let resting = self.info.transmission.kept().mode == Mode::Stopped;
+        match (&self.state().running, &self.state().stage) {
+            (Some(running), Stage::On(replication)) if resting && running.over_stream => {
+                replication.let_job_go();
+            }
+            (Some(running), _) if resting => running.shared.discard(),
+            _ => {}
         }
     }
 

@@ -52,7 +52,7 @@ impl Connection {
     ) -> Result<bool, ApiError> {
         let id = self.info.id;
         let mut snapshots = self.view.clone();
-        let mut paused = false;
+        let mut paused = None;
         loop {
             let view: View = snapshots.borrow_and_update().clone();
             match check(&view.state) {
@@ -67,11 +67,14 @@ impl Connection {
             if watch.cancelled() {
                 return Err(interrupted());
             }
-            let pauses = is_paused(&view.state);
-            if pauses && !paused {
-                watch.event(Event::Notice(format!(
-                    "connection {id} is paused; the wait goes on until it is resumed"
-                )));
+            let pauses = match is_paused(&view.state) {
+                true => Some(format!("connection {id} is paused")),
+                false => self.info.transmission.held(&self.info.target),
+            };
+            if pauses != paused
+                && let Some(why) = &pauses
+            {
+                watch.event(Event::Notice(format!("{why}; the wait goes on until it is resumed")));
             }
             paused = pauses;
             if let Some(progress) = status::progress(&view.state) {

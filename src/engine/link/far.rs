@@ -5,24 +5,40 @@
 //! line is gone. The target's part, [`receive`], runs the applier itself. A line that is gone without an end cuts the target: it
 //! drops what it has not taken up yet, as the source will send anew whatever was not acknowledged.
 
+use super::packing::Packs;
 use super::{Cut, DEPTH, Frame, FramePool, Inlet, Results, SourceEnd, Tap, TargetEnd};
 use crate::engine::log::{escape, inherit};
+use crate::engine::transmission::{Auto, Spent, Traffic, Transmission};
 use crate::sys;
 use crate::wire::data::{Channel, Ear, Heard, Line};
 use crate::wire::{Answer, Reader, WireError};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the source may take to close a line that has come to its end.
 const PARTING: Duration = Duration::from_secs(10);
 
+/// How long is waited at first for what is handed to a line that rests.
+const AT_REST: Duration = Duration::from_millis(10);
+/// Most bytes that are taken from who sends while a line rests.
+const ASIDE_MOST: usize = 64 << 20;
+
+/// How a source's line sends.
+#[derive(Clone, Debug, Default)]
+pub struct Outlet {
+    pub transmission: Arc<Transmission>,
+    pub traffic: Arc<Traffic>,
+}
+
 /// What carries the frames of a source's end.
 pub struct Carrier {
     line: Arc<Line>,
+    outlet: Outlet,
     cut: Arc<Cut>,
     ops: Receiver<Frame>,
     answers: Answers,
@@ -64,7 +80,7 @@ fn breaks_off(line: &Arc<Line>) -> impl Fn() + Send + 'static {
 }
 
 /// The source's end of a line that stands. `cut`: once it is, the line is broken off.
-pub fn source(line: Arc<Line>, cut: Arc<Cut>) -> (SourceEnd, Carrier) {
+pub fn source(line: Arc<Line>, cut: Arc<Cut>, outlet: Outlet) -> (SourceEnd, Carrier) {
     cut.on_cut(breaks_off(&line));
     let (ops, ops_in) = sync_channel(DEPTH);
     let (listings, listings_in) = channel();
@@ -80,7 +96,7 @@ pub fn source(line: Arc<Line>, cut: Arc<Cut>) -> (SourceEnd, Carrier) {
         frames: frames.clone(),
         local: None,
     };
-    (end, Carrier { line, cut, ops: ops_in, answers: Answers { listings, sums, results }, frames })
+    (end, Carrier { line, outlet, cut, ops: ops_in, answers: Answers { listings, sums, results }, frames })
 }
 
 fn told(frames: Receiver<Frame>, line: &Arc<Line>, channel: Channel) -> Inlet {
@@ -89,13 +105,13 @@ fn told(frames: Receiver<Frame>, line: &Arc<Line>, channel: Channel) -> Inlet {
 
 /// Carries until the target has ended; blocks. The error: why it ended before its source did.
 pub fn carry(carrier: Carrier) -> Result<(), String> {
-    let Carrier { line, cut, ops, answers, frames } = carrier;
+    let Carrier { line, outlet, cut, ops, answers, frames } = carrier;
     let _guard = BreaksOff(Arc::clone(&line));
     let (sends, pool) = (Arc::clone(&line), frames.clone());
     // It ends when the source closes its end, which it does once it has heard that the target has ended: so that is not waited for.
     start("line out", move || {
         // A line that is gone is noticed by who hears; a target that wants nothing more says why.
-        if send_all(&sends, Channel::Ops, &ops, &pool, &AtomicU64::new(0)).is_ok() {
+        if send_ops(&sends, &ops, &pool, &outlet).is_ok() {
             let _ = sends.end(Ok(()));
         }
     })?;
@@ -195,6 +211,72 @@ pub fn receive<E: std::fmt::Display>(
     // The source closes it when it has heard that.
     let _ = all_heard.recv_timeout(PARTING);
     served
+}
+
+/// Operations on their way to a line. Whoever hands them over holds what others wait for, and may be told to end: so while the line
+/// rests they are taken all the same. They are few, as all that send look whether they may between two.
+struct Outgoing<'a> {
+    line: &'a Line,
+    frames: &'a Receiver<Frame>,
+    aside: VecDeque<Frame>,
+    bytes: usize,
+}
+
+impl Outgoing<'_> {
+    /// None: there are no more.
+    fn next(&mut self) -> Option<Frame> {
+        let Some(frame) = self.aside.pop_front() else { return self.frames.recv().ok() };
+        self.bytes -= frame.len();
+        Some(frame)
+    }
+
+    /// Sends a frame; `packed`: what goes in its place.
+    fn send(&mut self, frame: &[u8], packed: Option<&[u8]>) -> io::Result<()> {
+        let mut wait = AT_REST;
+        while !self.line.offer(frame, packed)? {
+            while self.bytes < ASIDE_MOST
+                && let Ok(frame) = self.frames.try_recv()
+            {
+                self.bytes += frame.len();
+                self.aside.push_back(frame);
+            }
+            self.line.wait_carried(wait)?;
+            // Who sends comes to a stand soon.
+            wait = (2 * wait).min(100 * AT_REST);
+        }
+        Ok(())
+    }
+}
+
+/// Sends operations, packed where that was chosen; the error: the line is gone, or the target wants none of it any more.
+fn send_ops(line: &Line, frames: &Receiver<Frame>, pool: &FramePool, outlet: &Outlet) -> io::Result<()> {
+    let (mut packs, mut body) = (Packs::default(), Vec::new());
+    let mut at = Instant::now();
+    let mut auto = Auto::new(at);
+    // The time since the last look.
+    let mut lap = || {
+        let now = Instant::now();
+        now.duration_since(std::mem::replace(&mut at, now))
+    };
+    let mut outgoing = Outgoing { line, frames, aside: VecDeque::new(), bytes: 0 };
+    while let Some(frame) = outgoing.next() {
+        let idle = lap();
+        let sent = match outlet.transmission.packing(&auto) {
+            None => outgoing.send(&frame, None),
+            Some(packing) => {
+                let packed = packs.pack(&frame, &packing, &outlet.traffic, &mut body);
+                // A stream of which a piece lacks cannot be gone on with.
+                let packed = packed.inspect_err(|_| line.break_off())?;
+                let took = lap();
+                let sent = outgoing.send(&frame, packed.then_some(&body[..]));
+                auto.went(Spent { idle, packing: took, sending: lap() }, Instant::now());
+                sent
+            }
+        };
+        pool.give(frame);
+        sent?;
+    }
+    Ok(())
 }
 
 /// Sends all that comes; the error: the line is gone, or the other end wants none of it any more. `waiting` counts results.

@@ -6,6 +6,7 @@
 //! process, may hold; `Patch::Local` names ranges of them.
 
 pub mod far;
+mod packing;
 
 use crate::wire::{CONTENT_MAX, FRAME_FULL};
 use std::collections::HashMap;

@@ -234,7 +234,7 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Largest merged operation during replication";
     MemoryQueueToDiskThreshold: Both, Integer, "percent", "-", "-", "any valid percentage", "100", Yes, Acts,
         "Share of QMemoryBufferMax at which queuing to disk starts";
-    MinCompressionFileSize: Both, Integer, "bytes", "-", "-", "any file size", "1024", No, Later("compression"),
+    MinCompressionFileSize: Both, Integer, "bytes", "-", "-", "any file size", "1024", No, Acts,
         "Smallest file that is compressed; smaller ones go uncompressed";
     MirrorChunkSize: Both, Integer, "bytes", "1", "1048576", "-", "65536", No, Acts,
         "Block size of a mirror";
@@ -304,13 +304,13 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Restore a running executable into an alternate file";
     SaveStatFile: Both, Bool, "-", "-", "-", "0 = overwrite; 1 = keep the old file as statistic-old.sts", "1", No, Acts,
         "Keep or overwrite statistic.sts";
-    ScheduleFile: Both, FileName, "file name", "-", "-", "any valid file name", "Schedule.sts", Yes, Later("transmission schedules"),
+    ScheduleFile: Both, FileName, "file name", "-", "-", "any valid file name", "Schedule.sts", Yes, Acts,
         "Database file of the transmission schedules";
     ScheduleInterval: Both, Integer, "seconds", "1", "3600", "-", "1", Yes, Later("transmission schedules"),
         "Interval at which transmission schedules are examined for start and stop";
     ShareUpdateInterval: Linux, Integer, "minutes", "1", "65535", "-", "60", No, Later("failover"),
         "Interval at which the share file goes to the target";
-    SkipCompressionFileExt: Both, List, "file extensions", "-", "-", "period-delimited list", "mp3.exe.wmv.wma.qt.mpg.mpeg.zip.jpg.jpeg.tiff.rar.cab.tgz.bz.bz2.z.pkg.sea.sit.sitx", No, Later("compression"),
+    SkipCompressionFileExt: Both, List, "file extensions", "-", "-", "period-delimited list", "mp3.exe.wmv.wma.qt.mpg.mpeg.zip.jpg.jpeg.tiff.rar.cab.tgz.bz.bz2.z.pkg.sea.sit.sitx", No, Acts,
         "File types never compressed, even with compression on";
     SmallFileThreshold: Linux, Integer, "bytes", "-", "-", "any integer", "65536", No, Acts,
         "Files smaller than this are mirrored whole";

@@ -1,6 +1,8 @@
 //! Typed views: what the engine's parts read. Taken when their work starts, so a later SET does not change it midway.
 
 use super::Settings;
+use crate::engine::transmission::extensions;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -308,6 +310,16 @@ impl Settings {
     /// The database of the connections that go on after a restart.
     pub fn connection_file(&self) -> PathBuf {
         self.data_path().join(self.text("ConnectionFile"))
+    }
+
+    /// Bytes of the smallest file that is compressed, and the extensions of files that never are.
+    pub fn compression(&self) -> (u64, HashSet<String>) {
+        (self.number("MinCompressionFileSize"), extensions(&self.text("SkipCompressionFileExt")))
+    }
+
+    /// The database of how targets are sent to.
+    pub fn schedule_file(&self) -> PathBuf {
+        self.data_path().join(self.text("ScheduleFile"))
     }
 
     /// The database of the replication sets.

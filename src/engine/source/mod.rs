@@ -79,6 +79,7 @@ pub fn run(
     shared: &JobShared,
     replication: Option<&Arc<dyn Replication>>,
 ) -> JobOutcome {
+    shared.sends_by(&plan.transmission);
     let clean = matches!(kind, JobKind::Mirror(MirrorSpec { clean: true, .. }));
     let follow = replication.and_then(|replication| replication.as_any().downcast_ref::<Follow>());
     if clean {
@@ -123,12 +124,17 @@ fn over(
     job: impl FnOnce(Way) -> JobOutcome,
 ) -> JobOutcome {
     let Some(follow) = follow else { return with_target(plan, shared, |end| job(Way::own(end))) };
-    let (common, end) = match follow.job() {
+    let (common, end) = match follow.job(shared) {
         Ok(end) => end,
+        Err(_) if shared.stopped() => return JobOutcome { stopped: true, ..JobOutcome::default() },
         Err(error) => return refused(error),
     };
     let JobEnd { emitter, listings, sums, results, frames } = end;
-    let outcome = job(Way { emitter, gate: Gate::Follow(common), listings, sums, results, frames });
+    let mut outcome = job(Way { emitter, gate: Gate::Follow(common), listings, sums, results, frames });
+    if shared.stopped() && outcome.fatal.take().is_some() {
+        // Answers for which it waited no more (`let_job_go`).
+        (outcome.stopped, outcome.complete) = (true, false);
+    }
     follow.end_job(outcome.complete);
     outcome
 }

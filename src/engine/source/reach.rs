@@ -13,13 +13,15 @@ pub(super) type Serve = Box<dyn FnOnce() -> Result<(), String> + Send>;
 /// The source's end of a new link, and what serves the other. `cut`: when it is, what is under way is dropped.
 pub(super) fn reach(plan: &JobPlan, cut: Arc<Cut>) -> Result<(SourceEnd, Serve), ApiError> {
     if let Sink::Far(machine) = &plan.sink {
-        let (line, standing) = machine.dial()?;
-        let (end, carrier) = far::source(line, cut);
+        let outlet =
+            far::Outlet { transmission: Arc::clone(&plan.transmission), traffic: Arc::clone(&plan.traffic) };
+        let dialled = machine.dial(&plan.transmission)?;
+        let (end, carrier) = far::source(Arc::clone(&dialled.line), cut, outlet);
         return Ok((
             end,
             Box::new(move || {
                 let carried = far::carry(carrier);
-                drop(standing);
+                drop(dialled);
                 carried
             }),
         ));

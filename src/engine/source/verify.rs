@@ -243,7 +243,7 @@ impl Verify<'_> {
             if both {
                 have = self.listing.next_into(&mut theirs)?;
             }
-            if self.shared.is_paused() || self.shared.stopped() {
+            if self.shared.is_held() || self.shared.stopped() {
                 self.emitter.lock().flush()?;
                 if !self.shared.go_on() {
                     return Ok(());

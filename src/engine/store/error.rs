@@ -31,7 +31,7 @@ pub enum StoreError {
     Import { line: usize, problem: String },
     #[error("the database {path} is damaged: {problem}")]
     Damaged { path: String, problem: String },
-    #[error("{path} is no database of replication sets")]
+    #[error("{path} is no database of this program")]
     Foreign { path: String },
     #[error("the database {path} was written by a newer version (format {found}, this one knows {known})")]
     Newer { path: String, found: i64, known: i64 },

@@ -11,6 +11,7 @@ mod database;
 mod error;
 mod grants;
 mod membership;
+mod schedule;
 mod sqlite;
 mod surviving;
 mod text;
@@ -18,6 +19,7 @@ mod text;
 pub use error::StoreError;
 pub use grants::{Grant, GrantedPlace};
 pub(super) use membership::judge;
+pub use schedule::Schedules;
 pub use surviving::{Survivor, Survivors};
 
 use super::repset::{RuleSet, check_name, describe, normalise_rule_path};

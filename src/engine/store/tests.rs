@@ -338,7 +338,7 @@ fn foreign_and_newer_databases_are_refused_and_kept() {
         connection.execute_batch(statements).unwrap();
     };
     change("CREATE TABLE theirs (x)");
-    assert!(place.refused().message.contains("no database of replication sets"));
+    assert!(place.refused().message.contains("no database of this program"));
     fs::remove_file(place.file()).unwrap();
     drop(place.open());
     change("PRAGMA user_version = 99");

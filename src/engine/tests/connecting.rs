@@ -47,9 +47,13 @@ fn the_target_must_be_this_machine() {
 fn what_is_not_there_yet_is_said() {
     let bench = Bench::new();
     let none = Code::OperationOrCommandIsNotSupported;
-    assert_eq!(code(&bench, ConnectSpec { compress: Some("AUTO".into()), ..bench.spec() }), none);
-    let tdu = ConnectTarget::Tdu { file: None };
-    assert_eq!(code(&bench, ConnectSpec { replicate: Some(true), target: tdu, ..bench.spec() }), none);
+    let tdu = || ConnectTarget::Tdu { file: None };
+    assert_eq!(code(&bench, ConnectSpec { compress: Some("3".into()), target: tdu(), ..bench.spec() }), none);
+    assert_eq!(code(&bench, ConnectSpec { replicate: Some(true), target: tdu(), ..bench.spec() }), none);
+    for wrong in ["0", "20", "-1", "most", ""] {
+        let spec = ConnectSpec { compress: Some(wrong.into()), ..bench.spec() };
+        assert_eq!(code(&bench, spec), Code::InvalidParameterWasSupplied, "{wrong}");
+    }
 }
 
 #[test]

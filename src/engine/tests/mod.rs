@@ -8,3 +8,4 @@ mod real;
 mod remirroring;
 mod replicating;
 mod support;
+mod transmitting;

@@ -87,7 +87,8 @@ impl Task {
         discard: bool,
         limit: Duration,
     ) {
-        let discard = discard || limit.is_zero() || self.state().replication_word() == "Pending";
+        let open = self.info.transmission.is_open();
+        let discard = discard || !open || limit.is_zero() || self.state().replication_word() == "Pending";
         let inbox = self.inbox.clone();
         let work = move || {
             let ends = || {

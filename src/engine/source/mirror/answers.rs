@@ -3,8 +3,11 @@
 use super::super::report::Spot;
 use super::Failed;
 use super::Mirror;
+use crate::engine::connection::BEAT;
+use crate::engine::transmission::Mode;
 use crate::wire::{Answer, FailureKind, Op, Reader, WireError};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::RecvTimeoutError;
 
 impl Mirror<'_> {
     /// Reads what the target has answered, without waiting.
@@ -54,6 +57,31 @@ impl Mirror<'_> {
 
     pub(in crate::engine::source) fn flush(&mut self) -> Result<(), Failed> {
         Ok(self.emitter.lock().flush()?)
+    }
+
+    /// Waits while the job is held: what was sent goes on its way, and what the target says of it is taken. False: stop.
+    pub(super) fn go_on(&mut self) -> Result<bool, Failed> {
+        if !self.shared.is_held() && !self.shared.stopped() {
+            return Ok(true);
+        }
+        self.flush()?;
+        // While transmission is stopped nothing is told.
+        while self.shared.is_held()
+            && !self.shared.stopped()
+            && self.dry.is_none()
+            && self.shared.counters.bytes_queued.load(Relaxed) > 0
+            && self.plan.transmission.kept().mode != Mode::Stopped
+        {
+            match self.results.recv_timeout(BEAT) {
+                Ok(frame) => {
+                    self.answer(&frame)?;
+                    self.flush()?;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Failed::Gone),
+            }
+        }
+        Ok(self.shared.go_on())
     }
 
     /// Waits until the target has applied all that was sent. False: it has ended.

@@ -255,12 +255,9 @@ impl Mirror<'_> {
             if self.looked.is_multiple_of(256) {
                 self.drain()?;
             }
-            if self.shared.is_paused() || self.shared.stopped() {
-                // What was found so far goes on its way; the place is kept here.
-                self.flush()?;
-                if !self.shared.go_on() {
-                    return Ok(());
-                }
+            // The place is kept here.
+            if !self.go_on()? {
+                return Ok(());
             }
         }
         while have {

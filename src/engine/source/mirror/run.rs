@@ -181,6 +181,10 @@ impl Mirror<'_> {
         }
         let mut waits = 0;
         loop {
+            // While nothing is sent nothing is answered.
+            if !self.shared.go_on() {
+                return false;
+            }
             self.gate.calm(pass >= LOOSE);
             let stirred = self.gate.stirred();
             let is_endless =

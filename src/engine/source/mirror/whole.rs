@@ -242,7 +242,7 @@ impl Mirror<'_> {
         let end = offset + len;
         let mut at = offset;
         while at < end {
-            if !self.shared.go_on() || self.report.is_fatal() {
+            if !self.go_on()? || self.report.is_fatal() {
                 return Ok(false);
             }
             let part = PIECE.min(end - at);
@@ -269,7 +269,7 @@ impl Mirror<'_> {
         let mut at = offset;
         let size = self.plan.settings.chunk_size.clamp(4096, CONTENT_MAX);
         while at < end {
-            if !self.shared.go_on() || self.report.is_fatal() {
+            if !self.go_on()? || self.report.is_fatal() {
                 return Ok(false);
             }
             let part = usize::try_from(end - at).unwrap_or(usize::MAX).min(size);
@@ -342,7 +342,7 @@ impl Mirror<'_> {
         };
         self.gate.ends(done.before.id());
         if again {
-            if done.tries < TRIES && self.shared.go_on() {
+            if done.tries < TRIES && !self.shared.stopped() {
                 let (folder, dir, name) =
                     (Arc::clone(&done.folder), Arc::clone(&done.dir), done.name.clone());
                 let id = done.before.id();
@@ -373,7 +373,8 @@ fn sum_of(file: &File, shared: &JobShared) -> io::Result<Option<[u8; 20]>> {
         if got == 0 {
             return Ok(Some(sum.finalize().into()));
         }
-        if !shared.go_on() {
+        // Only read: an answer that tells of it may be taken while the job is held.
+        if shared.stopped() {
             return Ok(None);
         }
         sum.update(&buffer);

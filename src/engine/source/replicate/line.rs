@@ -173,6 +173,11 @@ impl Line {
         self.emitter.try_close()
     }
 
+    /// The target drops what it has not taken up, and ends. Without waiting for who sends.
+    pub(super) fn abandon(&self) {
+        self.cut.cut();
+    }
+
     /// Ends the stream in the midst of what is under way.
     pub(super) fn cut(&self) {
         self.cut.cut();

@@ -8,10 +8,12 @@ use super::line::{Hears, JobEnd, Line, spawn, spawn_prompt};
 use super::look::Looker;
 use super::transmit::Transmitter;
 use crate::api::{ApiError, Code, Event, Watch};
+use crate::engine::job::JobShared;
 use crate::engine::log::escape;
 use crate::engine::replication::{Replication, ReplicationShared};
 use crate::engine::source::emit::REPLICATIONS;
 use crate::engine::source::walk::source_path;
+use crate::engine::transmission::Mode;
 use crate::wire::{Answer, FailureKind};
 use std::any::Any;
 use std::collections::HashSet;
@@ -113,6 +115,7 @@ impl Hears for Ears {
         if let Some(bulk) = lock(&self.bulk).upgrade() {
             bulk.close();
         }
+        self.common.plan.transmission.nudge();
         self.common.wake_barriers();
     }
 }
@@ -215,7 +218,10 @@ impl Follow {
     }
 
     /// The gate and the stream for a mirror or verification. A stream that has ended is opened anew.
-    pub(in crate::engine::source) fn job(&self) -> Result<(Arc<Common>, JobEnd), ApiError> {
+    pub(in crate::engine::source) fn job(
+        &self,
+        shared: &JobShared,
+    ) -> Result<(Arc<Common>, JobEnd), ApiError> {
         let mut live = lock(&self.live);
         if !self.common.is_line_alive() {
             // It may have ended just when a mirror had begun to make good what an earlier one lost.
@@ -234,6 +240,11 @@ impl Follow {
             tracing::info!("Connection resumed with IP address {}", plan.target_address);
         }
         live.bulk.forget_all();
+        self.common.job_stops(shared.stopping());
+        if shared.stopped() && self.common.plan.transmission.kept().mode == Mode::Stopped {
+            // Who let it go may have come before.
+            return Err(ApiError::new(Code::MirrorIsNotRunning, "it was stopped before it began"));
+        }
         Ok((Arc::clone(&self.common), live.line.job()))
     }
 
@@ -297,6 +308,7 @@ impl Replication for Follow {
         let mut number = ask();
         let mut tries = 1;
         let mut told = Instant::now();
+        let mut holds = None;
         loop {
             match self.common.wait_mark(number, BEAT.min(left(deadline))) {
                 Some(None) => return Ok(true),
@@ -309,6 +321,14 @@ impl Replication for Follow {
                 }
                 None => {}
             }
+            let held = self.common.plan.transmission.held(&self.common.plan.target_name);
+            if held.is_some()
+                && held != holds
+                && let Some(why) = &held
+            {
+                watch.event(Event::Notice(why.clone()));
+            }
+            holds = held;
             if let Some(error) = self.impossible() {
                 self.common.forget_mark(number);
                 return Err(error);
@@ -331,6 +351,23 @@ impl Replication for Follow {
                 told = Instant::now() + Duration::from_secs(30);
             }
         }
+    }
+
+    fn let_job_go(&self) {
+        lock(&self.live).line.end_job();
+    }
+
+    fn abandon(&self) {
+        self.common.begin_stop();
+        lock(&self.live).line.abandon();
+    }
+
+    fn is_connected(&self) -> bool {
+        self.common.is_line_alive()
+    }
+
+    fn is_all_applied(&self) -> bool {
+        self.common.is_all_applied()
     }
 
     fn release(&self) -> bool {

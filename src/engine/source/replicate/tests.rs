@@ -66,6 +66,8 @@ impl Bed {
             target_name: String::new(),
             target_address: String::new(),
             settled: Arc::default(),
+            transmission: Arc::default(),
+            traffic: Arc::default(),
         };
         let capture = Driven::new();
         prepare(&source, &capture);

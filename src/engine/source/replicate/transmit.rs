@@ -117,8 +117,12 @@ impl Transmitter {
             match popped {
                 Ok(Popped::Record { position, .. }) => {
                     let record = std::mem::take(&mut self.record);
-                    let sent = self.send(&record);
+                    let sent = self.wait_open(unsent).and_then(|()| self.send(&record));
                     self.record = record;
+                    if sent.is_err() && self.common.is_stopping() {
+                        // It ends as it shall.
+                        return;
+                    }
                     if sent.is_err() {
                         // It may not even have come to telling what leaves.
                         self.common
@@ -135,12 +139,7 @@ impl Transmitter {
                 }
                 Ok(Popped::Nothing) => {
                     unsent = false;
-                    if self.settle_time().is_err() {
-                        return self.common.degrade("the target has ended");
-                    }
-                    self.last = None;
-                    self.common.rest();
-                    if self.flush().is_err() {
+                    if self.pause().is_err() {
                         return self.common.degrade("the target has ended");
                     }
                 }
@@ -155,6 +154,36 @@ impl Transmitter {
                 }
             }
         }
+    }
+
+    /// Nothing more is sent for now: what there is goes out, and no directory stays open.
+    fn pause(&mut self) -> Result<(), TargetGone> {
+        self.settle_time()?;
+        self.last = None;
+        self.common.rest();
+        self.flush()
+    }
+
+    /// Waits while nothing is to be sent; what was sent comes to its end meanwhile.
+    fn wait_open(&mut self, unsent: bool) -> Result<(), TargetGone> {
+        let common = Arc::clone(&self.common);
+        let transmission = &common.plan.transmission;
+        if !transmission.is_open() && unsent {
+            self.pause()?;
+        }
+        // It may be held again at once.
+        while !transmission.is_open() {
+            transmission.wait(|| self.is_over());
+            if self.is_over() {
+                return Err(TargetGone);
+            }
+        }
+        Ok(())
+    }
+
+    /// There is nothing to wait for any more.
+    fn is_over(&self) -> bool {
+        self.common.is_stopping() || !self.common.is_line_alive()
     }
 
     /// Sends what there is, with a question for when it is applied.

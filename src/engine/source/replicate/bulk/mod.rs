@@ -395,5 +395,6 @@ impl Bulk {
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_all();
+        self.common.plan.transmission.nudge();
     }
 }

@@ -59,6 +59,16 @@ impl Bulk {
                 seen = state.news;
                 (state.jobs.values().cloned().collect::<Vec<_>>(), !state.marks.is_empty())
             };
+            let transmission = &self.common.plan.transmission;
+            if !transmission.is_open() {
+                // What was sent comes to its end meanwhile, and it is told when.
+                let mut emit = self.line.emitter.lock_as(REPLICATION);
+                if self.common.ask_applied(&mut emit, None).and_then(|()| emit.flush()).is_err() {
+                    return;
+                }
+                drop(emit);
+                transmission.wait(|| self.lock().closed);
+            }
             let mut more = false;
             let began = Instant::now();
             let mut compared = false;

@@ -102,6 +102,9 @@ pub(in crate::engine::source) struct Common {
     /// Questions for what is applied that were sent.
     pub(super) asked: AtomicU64,
     bulk: Mutex<Weak<Bulk>>,
+    /// The job that sends over the stream shall end.
+    job_stops: Mutex<Arc<AtomicBool>>,
+    showing: Mutex<()>,
 }
 
 impl std::fmt::Debug for Common {
@@ -156,6 +159,8 @@ impl Common {
             covered: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             bulk: Mutex::default(),
+            job_stops: Mutex::default(),
+            showing: Mutex::default(),
         }
     }
 
@@ -207,7 +212,12 @@ impl Common {
         self.turned.notify_all();
     }
 
-    /// A mirror's turn: everything that was logged has been sent. None: the replication is ending, or the target has.
+    /// A job begins to send over the stream; the flag is set when it shall end.
+    pub(super) fn job_stops(&self, flag: Arc<AtomicBool>) {
+        *self.job_stops.lock().unwrap_or_else(PoisonError::into_inner) = flag;
+    }
+
+    /// A mirror's turn: everything that was logged has been sent. None: the replication is ending, the target has, or the mirror shall.
     pub(super) fn mirror_turn(&self) -> Option<MutexGuard<'_, Model>> {
         let model = self.model();
         if self.queue.is_idle() {
@@ -215,9 +225,10 @@ impl Common {
             return Some(model);
         }
         drop(model);
+        let stops = Arc::clone(&self.job_stops.lock().unwrap_or_else(PoisonError::into_inner));
         self.share.waits();
         let turn = loop {
-            if self.is_stopping() || !self.is_line_alive() {
+            if self.is_stopping() || !self.is_line_alive() || stops.load(Relaxed) {
                 break None;
             }
             self.queue.wait_idle(Some(TURN), || self.is_stopping());
@@ -319,6 +330,7 @@ impl Common {
         self.stopping.store(true, Relaxed);
         self.capture.looks().wake();
         self.turned.notify_all();
+        self.plan.transmission.nudge();
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -400,12 +412,18 @@ impl Common {
     /// The looker has something to do, or has done it.
     pub(super) fn set_busy_looking(&self, busy: bool) {
         self.looking.store(busy, Relaxed);
+        if !busy {
+            // Nothing may be applied for a long time.
+            self.show_queue();
+        }
         if !busy && self.is_quiet() && self.is_all_applied() {
             self.show(Activity::Ready);
         }
     }
 
     fn show_queue(&self) {
+        // Who looks first tells first.
+        let _turn = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
         let usage = self.queue.usage();
         let shared = &self.shared;
         let under_way =

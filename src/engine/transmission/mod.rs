@@ -1,0 +1,295 @@
+//! How a source sends to one target: whether it does, and what becomes of the sockets (TRN, CNX-03). All connections of this
+//! source to that target's address share one (CNX-06).
+//!
+//! What sends passes here between two operations and waits while nothing is to be sent, with no lock held; so the log behind it
+//! grows, and a mirror stands still. Whoever has another reason to end is freed by [`Transmission::nudge`]. A line's socket is
+//! closed while transmission is stopped and kept while it is paused (TRN-02); the line itself lives on.
+
+mod compression;
+pub mod targets;
+
+pub use compression::{Auto, Compression, Packing, Spent, Traffic, extensions};
+
+use crate::api::{ApiError, Code, TransmissionStep};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+/// How long a line may take to come to rest: what is being written is brought to its end.
+const RESTING: Duration = Duration::from_secs(10);
+
+/// Whether a source sends (availability.md 25.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    #[default]
+    Started,
+    /// The sockets stay.
+    Paused,
+    /// There are no sockets.
+    Stopped,
+}
+
+impl Mode {
+    fn word(self) -> &'static str {
+        match self {
+            Mode::Started => "active",
+            Mode::Paused => "paused",
+            Mode::Stopped => "stopped",
+        }
+    }
+}
+
+/// A line to the target, as transmission has it rest and go on.
+pub trait Called: Send + Sync {
+    /// Closes its socket. The error: it could not be brought to that in time, and is broken off.
+    fn rest(&self, patience: Duration) -> Result<(), String>;
+    /// Dials anew. False: the target has not kept its end of the line, which is over therefore. The error: it cannot be reached.
+    fn go_on(&self) -> Result<bool, ApiError>;
+}
+
+/// What is kept for the next start of the engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    pub mode: Mode,
+    /// PAUSE TARGET.
+    pub target_paused: bool,
+    pub compression: Compression,
+}
+
+/// The smallest file that is compressed, and the extensions of those that are not, as the settings say at the time.
+pub type Rules = Arc<dyn Fn() -> (u64, HashSet<String>) + Send + Sync>;
+
+/// See the module.
+#[derive(Default)]
+pub struct Transmission {
+    kept: Mutex<Kept>,
+    changed: Condvar,
+    /// Nothing is to be sent.
+    closed: AtomicBool,
+    lines: Mutex<Vec<Weak<dyn Called>>>,
+    /// None: every file is compressed.
+    rules: OnceLock<Rules>,
+    /// The level that AUTO has chosen last; 0: none yet.
+    auto_level: AtomicU8,
+    /// When its lines were dialled anew; milliseconds since 1970, 0 while that never was.
+    dialled_ms: AtomicI64,
+    /// Held for reading while a line is dialled, for writing while lines come to rest or go on.
+    dialling: RwLock<()>,
+}
+
+impl std::fmt::Debug for Transmission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Transmission({:?})", self.kept())
+    }
+}
+
+impl Transmission {
+    /// As it was kept.
+    fn of(kept: Kept, rules: Option<&Rules>) -> Transmission {
+        let transmission = Transmission::default();
+        if let Some(rules) = rules {
+            // It is new.
+            let _ = transmission.rules.set(Arc::clone(rules));
+        }
+        *transmission.lock() = kept;
+        transmission.settle(&transmission.lock());
+        transmission
+    }
+
+    /// How it stands.
+    pub fn kept(&self) -> Kept {
+        self.lock().clone()
+    }
+
+    /// Its lines were dialled anew.
+    pub fn set_dialled(&self, now_ms: i64) {
+        self.dialled_ms.store(now_ms, Relaxed);
+    }
+
+    /// Since when a connection that was made then has had a socket; milliseconds since 1970. None: it has none (9.1 row 26).
+    pub fn connected_since(&self, established_ms: i64) -> Option<i64> {
+        (self.kept().mode != Mode::Stopped).then(|| self.dialled_ms.load(Relaxed).max(established_ms))
+    }
+
+    /// COMPRESSION ENABLE, DISABLE and SET.
+    pub fn set_compression(&self, change: impl FnOnce(&mut Compression)) {
+        self.change(|kept| change(&mut kept.compression));
+    }
+
+    /// How the next frame is packed; None: it is not. `auto` has the level where none was chosen.
+    pub fn packing(&self, auto: &Auto) -> Option<Packing> {
+        let compression = self.lock().compression;
+        if !compression.enabled {
+            return None;
+        }
+        let level = compression.level.unwrap_or_else(|| {
+            self.auto_level.store(auto.level(), Relaxed);
+            auto.level()
+        });
+        let (smallest, skipped) = self.rules.get().map_or_else(Default::default, |rules| rules());
+        Some(Packing { level, smallest, skipped })
+    }
+
+    /// The level that AUTO has chosen last.
+    pub fn auto_level(&self) -> Option<u8> {
+        Some(self.auto_level.load(Relaxed)).filter(|level| *level > 0)
+    }
+
+    /// True while operations may be sent.
+    pub fn is_open(&self) -> bool {
+        !self.closed.load(Relaxed)
+    }
+
+    /// Waits while nothing is to be sent; `over`: there is no reason to wait any more, which has to be told by [`nudge`](Self::nudge).
+    pub fn wait(&self, over: impl Fn() -> bool) {
+        if self.is_open() {
+            return;
+        }
+        let mut kept = self.lock();
+        while !self.is_open() && !over() {
+            kept = self.changed.wait(kept).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Somebody's reason to wait may be gone.
+    pub fn nudge(&self) {
+        // Under the lock, so that nobody who is about to wait misses it.
+        let kept = self.lock();
+        self.changed.notify_all();
+        drop(kept);
+    }
+
+    /// Why nothing is sent, and the command to go on; None: it is sent. `target`: the target as it was typed.
+    pub fn held(&self, target: &str) -> Option<String> {
+        let Kept { mode, target_paused, .. } = self.kept();
+        match mode {
+            Mode::Started if target_paused => {
+                Some(format!("target {target} is paused; RESUME TARGET {target} goes on"))
+            }
+            Mode::Started => None,
+            Mode::Paused => {
+                Some(format!("transmission to {target} is paused; TRANSMISSION RESUME {target} goes on"))
+            }
+            Mode::Stopped => {
+                Some(format!("transmission to {target} is stopped; TRANSMISSION START {target} goes on"))
+            }
+        }
+    }
+
+    /// Has a line dialled and knows of it from then on. `dial` is told whether it gets a socket.
+    pub fn dials<T, L: Called + 'static>(
+        &self,
+        dial: impl FnOnce(bool) -> Result<(T, Arc<L>), ApiError>,
+    ) -> Result<T, ApiError> {
+        let _steps_wait = self.dialling.read().unwrap_or_else(PoisonError::into_inner);
+        let (dialled, line) = dial(self.kept().mode != Mode::Stopped)?;
+        let line: Arc<dyn Called> = line;
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|line| line.strong_count() > 0);
+        lines.push(Arc::downgrade(&line));
+        drop(lines);
+        Ok(dialled)
+    }
+
+    /// TRANSMISSION START, STOP, PAUSE or RESUME. -153 or -154 when there is nothing to do, -110 when the target is to be dialled and
+    /// cannot be reached: then all stays as it was. Blocks until sockets are closed, or there.
+    pub fn step(&self, step: TransmissionStep, target: &str) -> Result<(), ApiError> {
+        let _turn = self.dialling.write().unwrap_or_else(PoisonError::into_inner);
+        let mode = self.kept().mode;
+        let next = match (step, mode) {
+            (TransmissionStep::Start | TransmissionStep::Resume, Mode::Paused | Mode::Stopped) => {
+                Mode::Started
+            }
+            (TransmissionStep::Pause, Mode::Started) => Mode::Paused,
+            (TransmissionStep::Stop, Mode::Started | Mode::Paused) => Mode::Stopped,
+            (_, mode) => {
+                let code = match mode {
+                    Mode::Started => Code::TransmissionIsActive,
+                    Mode::Paused | Mode::Stopped => Code::TransmissionIsPaused,
+                };
+                let message = format!("transmission to {target} is {} already", mode.word());
+                return Err(ApiError::new(code, message).help(match mode {
+                    Mode::Started => format!("TRANSMISSION PAUSE {target} or STOP holds it up"),
+                    Mode::Paused | Mode::Stopped => format!("TRANSMISSION START {target} goes on"),
+                }));
+            }
+        };
+        if mode == Mode::Stopped {
+            self.call_all()?;
+        }
+        self.change(|kept| kept.mode = next);
+        if next == Mode::Stopped {
+            self.rest_all();
+        }
+        tracing::info!("Transmission to {target} is {}", next.word());
+        Ok(())
+    }
+
+    /// PAUSE TARGET and RESUME TARGET. -162 or -164 when there is nothing to do.
+    pub fn pause_target(&self, paused: bool, target: &str) -> Result<(), ApiError> {
+        let _turn = self.dialling.write().unwrap_or_else(PoisonError::into_inner);
+        if self.kept().target_paused == paused {
+            return Err(match paused {
+                true => ApiError::new(Code::TargetIsPaused, format!("target {target} is paused already"))
+                    .help(format!("RESUME TARGET {target} goes on")),
+                false => ApiError::new(Code::TargetIsActive, format!("target {target} is not paused"))
+                    .help(format!("TRANSMISSION START {target}, if that is what was stopped or paused")),
+            });
+        }
+        self.change(|kept| kept.target_paused = paused);
+        tracing::info!("Target {target} is {}", if paused { "paused" } else { "resumed" });
+        Ok(())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Kept)) {
+        let mut kept = self.lock();
+        change(&mut kept);
+        self.settle(&kept);
+        self.changed.notify_all();
+    }
+
+    fn settle(&self, kept: &Kept) {
+        self.closed.store(kept.target_paused || kept.mode != Mode::Started, Relaxed);
+    }
+
+    fn called(&self) -> Vec<Arc<dyn Called>> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn rest_all(&self) {
+        for line in self.called() {
+            if let Err(why) = line.rest(RESTING) {
+                tracing::warn!("A line was broken off as transmission was stopped: {why}");
+            }
+        }
+    }
+
+    /// All go on, or none.
+    fn call_all(&self) -> Result<(), ApiError> {
+        let lines = self.called();
+        for line in &lines {
+            match line.go_on() {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::warn!("The target has not kept a line of before transmission was stopped")
+                }
+                Err(error) => {
+                    self.rest_all();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,313 @@
+//! A line of data between two machines: operations one way, answers the other, on channels of their own, over TLS.
+//!
+//! A message is a head of eight bytes (kind, channel, two zeros, length of the body in little endian) and its body. Of each
+//! channel at most [`WINDOW`] bytes are under way that the other end has not taken out, so who receives never waits to hand
+//! something on, and a channel that nobody reads holds up no other. Who wants no more of a channel says so. Plain threads use a
+//! line: any may send, one hears; who is blocked is freed by [`Line::break_off`].
+//!
+//! A line outlives what carries it: it may come to [rest](Line::rest), without a socket, and go on over another. Nothing is lost
+//! or repeated by that; who sends waits meanwhile.
+
+mod ear;
+mod rest;
+#[doc(hidden)]
+#[allow(clippy::unwrap_used)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use ear::{Ear, Heard};
+
+use super::FRAME_MAX;
+use rest::{Way, Ways};
+use rustls::Connection;
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Bytes of one channel that may be under way; one frame more begins below it.
+pub const WINDOW: u64 = 4 << 20;
+
+/// What a frame costs beside its bytes: many small ones cost memory, too.
+const COST: u64 = 256;
+
+/// Most bytes of the words at the end.
+const WORDS_MAX: usize = 1024;
+
+/// Bytes that are sealed, and read from the socket, at once.
+const PIECE: usize = 64 << 10;
+
+/// What frames are about; a number on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Channel {
+    /// Source to target.
+    Ops = 0,
+    /// Target to source: descriptions of directories, checksums, results.
+    Listings = 1,
+    Sums = 2,
+    Results = 3,
+}
+
+const CHANNELS: [Channel; 4] = [Channel::Ops, Channel::Listings, Channel::Sums, Channel::Results];
+
+const FRAME: u8 = 1;
+const TAKEN: u8 = 2;
+const END: u8 = 3;
+const LEFT: u8 = 4;
+const REST: u8 = 5;
+const PACKED: u8 = 6;
+const AGAIN: u8 = 7;
+
+/// Whose end of a line it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// It dials, and says when the line rests.
+    Source,
+    Target,
+}
+
+/// One end of a line.
+pub struct Line {
+    side: Side,
+    ways: Mutex<Ways>,
+    /// Something has carried it.
+    carried: AtomicBool,
+    /// A way has come or gone.
+    moved: Condvar,
+    /// Sealed bytes on their way out. Held by who sends, so that they leave in the order in which they were sealed.
+    sealed: parking_lot::Mutex<Vec<u8>>,
+    /// What may be sent.
+    windows: Mutex<Windows>,
+    changed: Condvar,
+    /// Bytes that were heard and not taken out here.
+    held: [AtomicU64; CHANNELS.len()],
+    /// What is to be told when it is worth a message, or when there is a way again.
+    untold: Mutex<Untold>,
+    /// Nothing more is heard, or sent.
+    over: AtomicBool,
+}
+
+#[derive(Default)]
+struct Windows {
+    /// Bytes of each channel that were sent and not taken out.
+    under_way: [u64; CHANNELS.len()],
+    /// The other end wants no more of it.
+    left: [bool; CHANNELS.len()],
+}
+
+#[derive(Default)]
+struct Untold {
+    /// Bytes that were taken out here.
+    taken: [u64; CHANNELS.len()],
+    /// Nobody takes out more of it.
+    left: [bool; CHANNELS.len()],
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Line")
+    }
+}
+
+impl Line {
+    /// A line whose ends have met: the handshake is over, and nothing else is under way.
+    pub fn new(side: Side, tls: Connection, socket: TcpStream) -> io::Result<Line> {
+        let line = Self::at_rest(side);
+        line.go_on(tls, socket, Duration::ZERO)?;
+        Ok(line)
+    }
+
+    /// One that nothing carries yet: it [goes on](Line::go_on) once something does.
+    pub fn at_rest(side: Side) -> Line {
+        Line {
+            side,
+            ways: Mutex::default(),
+            carried: AtomicBool::new(false),
+            moved: Condvar::new(),
+            sealed: parking_lot::Mutex::default(),
+            windows: Mutex::default(),
+            changed: Condvar::new(),
+            held: Default::default(),
+            untold: Mutex::default(),
+            over: AtomicBool::new(false),
+        }
+    }
+
+    /// Sends a frame, once there is room for it. BrokenPipe: the other end wants no more of this channel.
+    pub fn send(&self, channel: Channel, frame: &[u8]) -> io::Result<()> {
+        self.take_room(channel, frame.len(), false)?;
+        self.write(FRAME, channel, frame)
+    }
+
+    /// The same of a frame to the target; false: the line rests, and nothing was sent. `packed`: what goes in its place
+    /// ([packed](super::packed)).
+    pub fn offer(&self, frame: &[u8], packed: Option<&[u8]>) -> io::Result<bool> {
+        if !self.take_room(Channel::Ops, frame.len(), true)? {
+            return Ok(false);
+        }
+        let Some((way, mut sealed)) = self.try_turn() else {
+            let mut windows = lock(&self.windows);
+            windows.under_way[Channel::Ops as usize] -= frame.len() as u64 + COST;
+            self.changed.notify_all();
+            drop(windows);
+            return self.refuse_over().map(|()| false);
+        };
+        let (kind, body) = packed.map_or((FRAME, frame), |body| (PACKED, body));
+        self.put(&way, &mut sealed, kind, Channel::Ops, body).map(|()| true)
+    }
+
+    /// Waits until a frame of so many bytes may be sent. False: the line rests, which is not waited for with `unless_rests`.
+    fn take_room(&self, channel: Channel, len: usize, unless_rests: bool) -> io::Result<bool> {
+        let at = channel as usize;
+        let mut windows = lock(&self.windows);
+        loop {
+            self.refuse_over()?;
+            if windows.left[at] {
+                return Err(ErrorKind::BrokenPipe.into());
+            }
+            if unless_rests && !self.is_carried() {
+                return Ok(false);
+            }
+            if windows.under_way[at] < WINDOW {
+                break;
+            }
+            windows = self.changed.wait(windows).unwrap_or_else(PoisonError::into_inner);
+        }
+        windows.under_way[at] += len as u64 + COST;
+        Ok(true)
+    }
+
+    /// Nobody takes frames of this channel out any more: the other end need not send any.
+    pub fn leave(&self, channel: Channel) {
+        lock(&self.untold).left[channel as usize] = true;
+        self.tell(channel);
+    }
+
+    /// Says that nothing follows.
+    pub fn end(&self, how: Result<(), &str>) -> io::Result<()> {
+        let words = how.err().unwrap_or_default().as_bytes();
+        // A letter that is cut is shown as one that cannot be read.
+        self.write(END, Channel::Ops, &words[..words.len().min(WORDS_MAX)])
+    }
+
+    /// A frame of so many bytes was taken out. The sender is told when that is worth a message.
+    pub fn took(&self, channel: Channel, len: usize) {
+        let cost = len as u64 + COST;
+        self.held[channel as usize].fetch_sub(cost, Relaxed);
+        let mut untold = lock(&self.untold);
+        let here = &mut untold.taken[channel as usize];
+        *here += cost;
+        let worth = *here >= WINDOW / 4;
+        drop(untold);
+        if worth {
+            self.tell(channel);
+        }
+    }
+
+    /// Tells the other end what became of a channel; a line that rests does so when it goes on, and one that is gone needs no word.
+    fn tell(&self, channel: Channel) {
+        if let Some((way, mut sealed)) = self.try_turn() {
+            self.tell_over(&way, &mut sealed, channel);
+        }
+    }
+
+    fn tell_over(&self, way: &Way, sealed: &mut Vec<u8>, channel: Channel) {
+        let mut untold = lock(&self.untold);
+        let taken = std::mem::take(&mut untold.taken[channel as usize]);
+        let left = std::mem::take(&mut untold.left[channel as usize]);
+        drop(untold);
+        if taken > 0 {
+            let taken = u32::try_from(taken).unwrap_or(u32::MAX).to_le_bytes();
+            let _ = self.put(way, sealed, TAKEN, channel, &taken);
+        }
+        if left {
+            let _ = self.put(way, sealed, LEFT, channel, &[]);
+        }
+    }
+
+    /// Ends the line in the midst of what is under way, on this end and, soon, on the other. Does not block.
+    pub fn break_off(&self) {
+        // Under the locks, so that no waiting thread can miss it.
+        let windows = lock(&self.windows);
+        let ways = lock(&self.ways);
+        self.over.store(true, Relaxed);
+        self.changed.notify_all();
+        self.moved.notify_all();
+        // One that is gone already is no error.
+        ways.all().for_each(|way| drop(way.socket.shutdown(Shutdown::Both)));
+        drop(windows);
+    }
+
+    /// Nothing more is said from here; the other end closes the line when it has heard all.
+    pub fn close(&self) {
+        lock(&self.ways).all().for_each(|way| drop(way.socket.shutdown(Shutdown::Write)));
+    }
+
+    fn refuse_over(&self) -> io::Result<()> {
+        if self.over.load(Relaxed) { Err(ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
+
+    /// Writes a message, once the line does not rest.
+    fn write(&self, kind: u8, channel: Channel, body: &[u8]) -> io::Result<()> {
+        let (way, mut sealed) = self.turn()?;
+        self.put(&way, &mut sealed, kind, channel, body)
+    }
+
+    /// Writes a message at the writer's turn.
+    fn put(
+        &self,
+        way: &Way,
+        sealed: &mut Vec<u8>,
+        kind: u8,
+        channel: Channel,
+        body: &[u8],
+    ) -> io::Result<()> {
+        let len = u32::try_from(body.len()).map_err(|_| ErrorKind::InvalidInput)?.to_le_bytes();
+        let head = [kind, channel as u8, 0, 0, len[0], len[1], len[2], len[3]];
+        let (first, rest) = body.split_at(body.len().min(PIECE));
+        self.refuse_over()?;
+        let mut send = || {
+            seal(way, sealed, [&head, first])?;
+            rest.chunks(PIECE).try_for_each(|piece| seal(way, sealed, [piece, &[]]))
+        };
+        // What was sent in part cannot be gone on with.
+        send().inspect_err(|_| self.break_off())
+    }
+}
+
+/// Seals these bytes and sends them.
+fn seal(way: &Way, sealed: &mut Vec<u8>, bytes: [&[u8]; 2]) -> io::Result<()> {
+    {
+        let mut tls = lock(&way.tls);
+        let len = bytes[0].len() + bytes[1].len();
+        // Without a limit all of it is taken.
+        if tls.writer().write_vectored(&bytes.map(IoSlice::new))? < len {
+            return Err(ErrorKind::WriteZero.into());
+        }
+        while tls.wants_write() {
+            tls.write_tls(sealed)?;
+        }
+    }
+    let mut rest = sealed.as_slice();
+    while !rest.is_empty() {
+        match (&way.socket).write(rest) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => rest = &rest[count..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    sealed.clear();
+    Ok(())
+}
+
+fn broken(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, format!("the other end broke a rule of the line: {what}"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

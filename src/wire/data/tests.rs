@@ -1,0 +1,380 @@
+use super::testing::{lines, ways};
+use super::*;
+use std::sync::Arc;
+
+fn hear(ear: &mut Ear<'_>) -> io::Result<Heard> {
+    ear.hear(Vec::new)
+}
+
+#[test]
+fn frames_of_any_size_arrive_as_they_were_sent() {
+    let (source, target) = lines();
+    let frames: Vec<Vec<u8>> =
+        [0, 1, PIECE - 8, PIECE, PIECE + 1, 1 << 20].iter().map(|len| vec![*len as u8 ^ 7; *len]).collect();
+    let sent = frames.clone();
+    let sender = std::thread::spawn(move || {
+        for frame in &sent {
+            source.send(Channel::Ops, frame).unwrap();
+        }
+        source.end(Ok(())).unwrap();
+        let mut ear = Ear::of(&source);
+        assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Results, b"seen".to_vec()));
+        assert_eq!(hear(&mut ear).unwrap(), Heard::End(Err("a reason".into())));
+        assert!(hear(&mut ear).is_err());
+    });
+    let mut ear = Ear::of(&target);
+    for frame in frames {
+        assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, frame));
+    }
+    assert_eq!(hear(&mut ear).unwrap(), Heard::End(Ok(())));
+    target.send(Channel::Results, b"seen").unwrap();
+    target.end(Err("a reason")).unwrap();
+    target.break_off();
+    sender.join().unwrap();
+}
+
+#[test]
+fn a_channel_that_nobody_empties_holds_up_no_other_and_goes_on_when_it_is() {
+    let (source, target) = lines();
+    let (frame, count) = (vec![1; 256 << 10], 64);
+    let sender = {
+        let (source, frame) = (Arc::clone(&source), frame.clone());
+        std::thread::spawn(move || (0..count).for_each(|_| source.send(Channel::Listings, &frame).unwrap()))
+    };
+    // What tells the sender to go on is heard by its own ear.
+    let ear_of_source = std::thread::spawn(move || hear(&mut Ear::of(&source)));
+    let mut ear = Ear::of(&target);
+    let mut waiting = 0;
+    while waiting < WINDOW {
+        assert!(matches!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Listings, _)));
+        waiting += frame.len() as u64 + COST;
+    }
+    // The window is full now, and the other way is free.
+    assert!(!sender.is_finished());
+    let full = waiting / (frame.len() as u64 + COST);
+    (0..full).for_each(|_| target.took(Channel::Listings, frame.len()));
+    for _ in full..count {
+        assert!(matches!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Listings, _)));
+        target.took(Channel::Listings, frame.len());
+    }
+    sender.join().unwrap();
+    target.end(Ok(())).unwrap();
+    assert_eq!(ear_of_source.join().unwrap().unwrap(), Heard::End(Ok(())));
+}
+
+#[test]
+fn who_sends_more_than_the_window_or_what_is_no_message_is_not_heard() {
+    let head = |kind, channel, len: u32| {
+        let mut head = vec![kind, channel, 0, 0];
+        head.extend_from_slice(&len.to_le_bytes());
+        head
+    };
+    for bad in [
+        head(FRAME, 9, 0),
+        head(9, 0, 0),
+        head(FRAME, 0, FRAME_MAX as u32 + 1),
+        head(TAKEN, 0, 5),
+        [head(TAKEN, 0, 4), vec![1, 0, 0, 0]].concat(),
+        head(END, 0, WORDS_MAX as u32 + 1),
+        head(LEFT, 0, 1),
+        head(REST, 0, 1),
+        head(AGAIN, 0, 0),
+        vec![FRAME, 0, 1, 0, 0, 0, 0, 0],
+    ] {
+        let (source, target) = lines();
+        let (way, mut sealed) = source.turn().unwrap();
+        seal(&way, &mut sealed, [&bad, &[]]).unwrap();
+        drop(sealed);
+        let error = hear(&mut Ear::of(&target)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData, "{bad:?}: {error}");
+    }
+    let (source, target) = lines();
+    let sender =
+        std::thread::spawn(move || while source.write(FRAME, Channel::Ops, &[0; 1 << 20]).is_ok() {});
+    let mut ear = Ear::of(&target);
+    let error = (0..6).find_map(|_| hear(&mut ear).err()).unwrap();
+    assert_eq!(error.kind(), ErrorKind::InvalidData, "{error}");
+    // Closed with what was not read, it ends the sender, whose window may be full.
+    drop(ear);
+    drop(target);
+    sender.join().unwrap();
+}
+
+#[test]
+fn who_waits_for_an_end_that_does_not_read_can_be_freed() {
+    for channels in [&[Channel::Ops][..], &CHANNELS] {
+        let (source, target) = lines();
+        let (began, begun) = std::sync::mpsc::channel();
+        let senders: Vec<_> = channels
+            .iter()
+            .map(|channel| {
+                let (waits, began, channel) = (Arc::clone(&source), began.clone(), *channel);
+                std::thread::spawn(move || {
+                    began.send(()).unwrap();
+                    while waits.send(channel, &[0; 1 << 20]).is_ok() {}
+                })
+            })
+            .collect();
+        senders.iter().for_each(|_| begun.recv().unwrap());
+        // Windows, or the socket, are full sooner or later; in either it is freed.
+        source.break_off();
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        let mut ear = Ear::of(&target);
+        while hear(&mut ear).is_ok() {}
+    }
+}
+
+#[test]
+fn who_sends_on_a_channel_that_was_left_hears_of_it() {
+    let (source, target) = lines();
+    let hears = Arc::clone(&target);
+    let ear = std::thread::spawn(move || {
+        let mut ear = Ear::of(&hears);
+        while hear(&mut ear).is_ok() {}
+    });
+    source.leave(Channel::Listings);
+    let error = loop {
+        // The window is larger than what is sent until it is heard, or it is full: then it waits.
+        if let Err(error) = target.send(Channel::Listings, &[0; 1000]) {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    // The others are as they were.
+    target.send(Channel::Results, b"more").unwrap();
+    source.break_off();
+    ear.join().unwrap();
+}
+
+/// The line goes on over another socket, as the source and its target do it.
+fn go_on(source: &Line, target: &Line) {
+    let (ours, theirs) = ways();
+    source.go_on(ours.0, ours.1, Duration::ZERO).unwrap();
+    target.go_on(theirs.0, theirs.1, Duration::from_secs(10)).unwrap();
+}
+
+/// TRN-02: what was under way arrives once and in its order, whenever the line rests.
+#[test]
+fn a_line_that_rests_again_and_again_loses_nothing() {
+    let (source, target) = lines();
+    const FRAMES: u32 = 100;
+    let taken = Arc::new(AtomicU64::new(0));
+    // Sends numbers, and takes out what comes.
+    let talk = |line: Arc<Line>, sends: Channel| {
+        let (hears, takes) = (Arc::clone(&line), Arc::clone(&line));
+        let (heard, frames) = std::sync::mpsc::channel();
+        let ear = std::thread::spawn(move || {
+            let mut ear = Ear::of(&hears);
+            while let Heard::Frame(channel, frame) = hear(&mut ear).unwrap() {
+                heard.send((channel, frame)).unwrap();
+            }
+            drop(heard);
+            // The other end may come to rest once more.
+            hear(&mut ear).unwrap_err()
+        });
+        // Who hears never waits for a turn to write.
+        let taken = Arc::clone(&taken);
+        let taker = std::thread::spawn(move || {
+            for number in 0..FRAMES {
+                let (channel, frame) = frames.recv().unwrap();
+                assert_eq!(frame[..4], number.to_le_bytes());
+                takes.took(channel, frame.len());
+                taken.fetch_add(1, Relaxed);
+            }
+            assert!(frames.recv().is_err());
+        });
+        let sender = std::thread::spawn(move || {
+            for number in 0..FRAMES {
+                // More than a window in all.
+                let mut frame = vec![7; 100_000];
+                frame[..4].copy_from_slice(&number.to_le_bytes());
+                line.send(sends, &frame).unwrap();
+            }
+            line.end(Ok(())).unwrap();
+        });
+        (ear, sender, taker)
+    };
+    let near = talk(Arc::clone(&source), Channel::Ops);
+    let far = talk(Arc::clone(&target), Channel::Results);
+    let mut rests = 0;
+    while !(near.1.is_finished() && far.1.is_finished()) {
+        // In the midst of it, again and again.
+        if taken.load(Relaxed) < 10 * rests {
+            std::thread::yield_now();
+            continue;
+        }
+        source.rest(Duration::from_secs(10)).unwrap();
+        assert!(source.is_at_rest());
+        rests += 1;
+        go_on(&source, &target);
+    }
+    assert!(rests > 3, "{rests}");
+    for thread in [near.1, near.2, far.1, far.2] {
+        thread.join().unwrap();
+    }
+    source.break_off();
+    target.break_off();
+    near.0.join().unwrap();
+    far.0.join().unwrap();
+}
+
+/// What was taken out while the line rests is told when it goes on: the sender waits for it.
+#[test]
+fn a_full_window_is_emptied_over_a_rest() {
+    let (source, target) = lines();
+    let frame = vec![1; 1 << 20];
+    let sender = {
+        let (source, frame) = (Arc::clone(&source), frame.clone());
+        std::thread::spawn(move || (0..8).for_each(|_| source.send(Channel::Ops, &frame).unwrap()))
+    };
+    let hears = Arc::clone(&source);
+    let ear_of_source = std::thread::spawn(move || hear(&mut Ear::of(&hears)).unwrap_err());
+    let mut ear = Ear::of(&target);
+    // As much as may be under way; none is taken out.
+    (0..4).for_each(|_| drop(hear(&mut ear).unwrap()));
+    let resting = Arc::clone(&source);
+    let rest = std::thread::spawn(move || resting.rest(Duration::from_secs(10)).unwrap());
+    let rest_of_them = std::thread::scope(|scope| {
+        let ear = scope.spawn(move || {
+            (4..8).filter(|_| matches!(hear(&mut ear), Ok(Heard::Frame(Channel::Ops, _)))).count()
+        });
+        rest.join().unwrap();
+        // Nobody can be told at the moment.
+        (0..4).for_each(|_| target.took(Channel::Ops, frame.len()));
+        target.leave(Channel::Results);
+        go_on(&source, &target);
+        ear.join().unwrap()
+    });
+    sender.join().unwrap();
+    assert_eq!(rest_of_them, 4);
+    source.break_off();
+    ear_of_source.join().unwrap();
+}
+
+#[test]
+fn who_waits_for_a_line_that_rests_can_be_freed() {
+    let line = Arc::new(Line::at_rest(Side::Source));
+    assert!(line.is_at_rest());
+    let (sends, hears) = (Arc::clone(&line), Arc::clone(&line));
+    let sender = std::thread::spawn(move || sends.send(Channel::Ops, b"frame").unwrap_err());
+    let ear = std::thread::spawn(move || hear(&mut Ear::of(&hears)).unwrap_err());
+    // Neither is an error, and neither waits: nobody hears them before it goes on.
+    line.took(Channel::Results, WINDOW as usize);
+    line.leave(Channel::Listings);
+    line.break_off();
+    assert_eq!(sender.join().unwrap().kind(), ErrorKind::ConnectionAborted);
+    assert_eq!(ear.join().unwrap().kind(), ErrorKind::ConnectionAborted);
+    let (ours, _theirs) = ways();
+    assert!(line.go_on(ours.0, ours.1, Duration::ZERO).is_err());
+}
+
+/// Who hands frames over is told that the line rests, also in the midst of waiting for room.
+#[test]
+fn what_is_offered_to_a_line_that_rests_is_not_waited_for() {
+    let (source, target) = lines();
+    let hears = Arc::clone(&target);
+    let ear = std::thread::spawn(move || {
+        let mut ear = Ear::of(&hears);
+        while hear(&mut ear).is_ok() {}
+    });
+    let answers = Arc::clone(&source);
+    let answered = std::thread::spawn(move || hear(&mut Ear::of(&answers)));
+    let offers = Arc::clone(&source);
+    // Nothing is taken out, so the window fills.
+    let sender = std::thread::spawn(move || while offers.offer(&[0; 100_000], None).unwrap() {});
+    source.rest(Duration::from_secs(10)).unwrap();
+    sender.join().unwrap();
+    assert!(!source.offer(b"x", None).unwrap());
+    source.wait_carried(Duration::from_millis(1)).unwrap();
+    source.break_off();
+    assert!(source.offer(b"x", None).is_err() && source.wait_carried(Duration::from_secs(60)).is_err());
+    target.break_off();
+    ear.join().unwrap();
+    assert!(answered.join().unwrap().is_err());
+}
+
+/// A target that has a line rest by itself, or never does, and a source that goes on without a rest.
+#[test]
+fn a_rest_that_nobody_asked_for_or_answers_is_none() {
+    let (source, target) = lines();
+    target.write(REST, Channel::Ops, &[]).unwrap();
+    assert_eq!(hear(&mut Ear::of(&source)).unwrap_err().kind(), ErrorKind::InvalidData);
+    let (source, target) = lines();
+    let hears = Arc::clone(&source);
+    let ear = std::thread::spawn(move || hear(&mut Ear::of(&hears)));
+    assert_eq!(source.rest(Duration::from_millis(20)).unwrap_err().kind(), ErrorKind::TimedOut);
+    source.break_off();
+    assert!(ear.join().unwrap().is_err());
+    let (_, theirs) = ways();
+    let refused = target.go_on(theirs.0, theirs.1, Duration::ZERO).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
+}
+
+fn packed(frame: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    let mut packer = crate::wire::packed::Packer::new(3).unwrap();
+    packer.pack(frame, &[(frame.len(), 0)], 3, &mut body).unwrap();
+    body
+}
+
+/// Packed frames count as what they become: a bomb of many small messages is one, too.
+#[test]
+fn packed_frames_arrive_and_take_no_more_than_the_window() {
+    let (source, target) = lines();
+    let mut packer = crate::wire::packed::Packer::new(1).unwrap();
+    let mut ear = Ear::of(&target);
+    for level in [1, 1, 9] {
+        let (frame, mut body) = (vec![level; 100_000], Vec::new());
+        packer.pack(&frame, &[(99_000, 1000)], level, &mut body).unwrap();
+        assert!(source.offer(&frame, Some(&body)).unwrap());
+        source.send(Channel::Ops, b"between").unwrap();
+        assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, frame.clone()));
+        assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, b"between".to_vec()));
+        (0..2).for_each(|n| target.took(Channel::Ops, [frame.len(), 7][n]));
+    }
+    let (source, target) = lines();
+    let mut packer = crate::wire::packed::Packer::new(1).unwrap();
+    let frame = vec![0; 1 << 20];
+    for _ in 0..6 {
+        let mut body = Vec::new();
+        packer.pack(&frame, &[(frame.len(), 0)], 1, &mut body).unwrap();
+        assert!(body.len() < 1000);
+        // Without the sender's own look at the window.
+        source.write(PACKED, Channel::Ops, &body).unwrap();
+    }
+    let mut ear = Ear::of(&target);
+    let heard = (0..6).map_while(|_| hear(&mut ear).ok()).count();
+    assert_eq!(heard, 4);
+}
+
+#[test]
+fn what_is_packed_wrongly_or_on_another_channel_is_not_heard() {
+    let good = packed(b"some content, some content");
+    let mut long = good.clone();
+    long.extend_from_slice(&[0xff; 20]);
+    for (kind, channel, body) in [
+        (PACKED, Channel::Results, good.clone()),
+        (PACKED, Channel::Ops, good[..good.len() - 8].to_vec()),
+        (PACKED, Channel::Ops, long),
+        (PACKED, Channel::Ops, Vec::new()),
+        (PACKED, Channel::Ops, vec![0; crate::wire::packed::PACKED_MAX + 1]),
+    ] {
+        let (source, target) = lines();
+        let sender = {
+            let body = body.clone();
+            std::thread::spawn(move || {
+                // It may be broken off in the midst of it.
+                let _ = source.write(kind, channel, &body);
+                source
+            })
+        };
+        let error = hear(&mut Ear::of(&target)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData, "{channel:?} {}: {error}", body.len());
+        drop(target);
+        sender.join().unwrap();
+    }
+    // Nothing comes packed from a target.
+    let (source, target) = lines();
+    target.write(PACKED, Channel::Ops, &good).unwrap();
+    assert_eq!(hear(&mut Ear::of(&source)).unwrap_err().kind(), ErrorKind::InvalidData);
+}
