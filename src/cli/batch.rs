@@ -8,6 +8,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// A line of the log breaks here: what never ends its line takes no memory.
+const LONGEST: usize = 64 << 10;
+
 /// A [`Ui`] with batch options around another.
 pub struct Batch {
     inner: Box<dyn Ui>,
@@ -59,6 +62,16 @@ impl Log {
     /// Lines of output, each with the time it was complete.
     fn output(&mut self, text: &str) -> std::io::Result<()> {
         for piece in text.split_inclusive('\n') {
+            let mut piece = piece;
+            while self.open.len() + piece.len() > LONGEST {
+                let room = LONGEST - self.open.len();
+                let at = (0..=room).rev().find(|at| piece.is_char_boundary(*at)).unwrap_or(0);
+                let (head, tail) = piece.split_at(at);
+                self.open.push_str(head);
+                piece = tail;
+                let line = std::mem::take(&mut self.open);
+                self.line(&line)?;
+            }
             self.open.push_str(piece);
             if piece.ends_with('\n') {
                 let line = std::mem::take(&mut self.open);
@@ -179,6 +192,20 @@ mod tests {
         }
         let run = ["ab", "c", "error: no", "  = help: yes", "open"];
         assert_eq!(lines(&path), [run, run].concat());
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_broken() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.log");
+        let mut ui = batch(&Recorder::new(), &path, false, None);
+        for _ in 0..3 {
+            ui.write(&"\u{e4}".repeat(LONGEST / 2 - 1));
+            assert!(ui.log.as_ref().unwrap().open.len() <= LONGEST);
+        }
+        drop(ui);
+        let lines = lines(&path);
+        assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [LONGEST, LONGEST, LONGEST - 6]);
     }
 
     #[test]

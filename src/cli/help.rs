@@ -32,7 +32,8 @@ Options:
       --timeout SECONDS        end the run, whatever it does, after so long
       --var NAME=VALUE         assign $NAME before the script begins
       --limit NAME=NUMBER      what one call into a Rhai module may do: operations (10000000), depth (64),
-                               string (1048576 bytes), list (10000), map (10000), time (30 seconds)
+                               string (1048576 bytes), list (10000), map (10000), time (30 seconds),
+                               memory (512 MiB)
       --drain-timeout SECONDS  how long connections of this run may go on at its end (60)
   -h, --help                   this page
   -V, --version                the version

@@ -6,7 +6,7 @@
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -52,8 +52,12 @@ impl Lock {
             .map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut file) => {
-                file.set_len(0).map_err(failed)?;
-                writeln!(file, "{}", std::process::id()).map_err(failed)?;
+                // Whatever else is in it was meant for something else: it locks as well.
+                if is_ours(&mut file).map_err(failed)? {
+                    file.set_len(0).map_err(failed)?;
+                    file.rewind().map_err(failed)?;
+                    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+                }
                 Ok(Lock { _file: file })
             }
             Err((mut file, Errno::EWOULDBLOCK)) => {
@@ -65,6 +69,14 @@ impl Lock {
             Err((_, error)) => Err(failed(error.into())),
         }
     }
+}
+
+/// Whether a file is empty or holds a process number and nothing else.
+fn is_ours(file: &mut File) -> std::io::Result<bool> {
+    let mut bytes = Vec::new();
+    file.take(33).read_to_end(&mut bytes)?;
+    let number = bytes.trim_ascii();
+    Ok(bytes.len() <= 32 && number.iter().all(u8::is_ascii_digit))
 }
 
 #[cfg(test)]
@@ -80,6 +92,12 @@ mod tests {
         assert!(refused.to_string().ends_with(&format!("held by process {}", std::process::id())));
         drop(first);
         Lock::take(&path).unwrap();
+        // Not a file of ours: it stays as it is.
+        let other = dir.path().join("x.dtcl");
+        std::fs::write(&other, "write 1\n").unwrap();
+        let _held = Lock::take(&other).unwrap();
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "write 1\n");
+        assert!(Lock::take(&other).unwrap_err().to_string().ends_with("held by another process"));
         assert!(matches!(Lock::take(&dir.path().join("none/x")), Err(LockError::Failed { .. })));
     }
 }

@@ -27,11 +27,12 @@ use args::Form;
 pub fn main() -> ExitCode {
     // Without handlers a signal still ends the process, only not in good order.
     let _ = signal::install(Manner::AtOnce);
-    stack::raise();
-    let invocation = match args::parse(std::env::args_os().skip(1)) {
+    let got = stack::raise();
+    let mut invocation = match args::parse(std::env::args_os().skip(1)) {
         Ok(invocation) => invocation,
         Err(rejected) => return end(run::USAGE, &help::rejected(&rejected)),
     };
+    invocation.options.limits.fit(got, stack::SIZE);
     let output = output::Output::stdout();
     let options = &invocation.options;
     let status = match invocation.form {

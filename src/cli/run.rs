@@ -1,7 +1,7 @@
 //! The forms that run something: connector, session and interpreter put together, and taken apart in good order.
 
 use std::cell::RefCell;
-use std::io::{BufReader, IsTerminal as _, Read as _};
+use std::io::{BufReader, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,33 +37,34 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
         _ => {}
     }
     let batch = &options.batch;
+    let (connector, home) = connector();
+    let console = ui::console(output, shell);
+    let mut console: Box<dyn Ui> = match Batch::new(console, batch.log.as_deref(), batch.quiet, batch.timeout)
+    {
+        Ok(console) => Box::new(console),
+        Err(error) => {
+            let name = batch.log.as_deref().unwrap_or(Path::new("")).display();
+            let message = format!("log {name}: {}", help::reason(&error));
+            let help = "--log takes the path of a file in a directory that exists";
+            say(&help::told(&message, help, options.json, false));
+            return USAGE;
+        }
+    };
     // Held until the run is over, the drain of its connections included.
     let _lock = match batch.lock.as_deref().map(Lock::take) {
         None => None,
         Some(Ok(lock)) => Some(lock),
         Some(Err(error)) => {
-            eprintln!("{}", help::told(&error.to_string(), error.help(), options.json, false));
+            console.message(&help::told(&error.to_string(), error.help(), options.json, false));
             return 1;
         }
     };
-    let (connector, home) = connector();
     if let Form::Grant(act) = &form {
         return match connector.open("localhost") {
             Ok(machine) => grant::run(act, &machine, output),
             Err(error) => failed(&error),
         };
     }
-    let console = ui::console(output, shell);
-    let console: Box<dyn Ui> = match Batch::new(console, batch.log.as_deref(), batch.quiet, batch.timeout) {
-        Ok(console) => Box::new(console),
-        Err(error) => {
-            let name = batch.log.as_deref().unwrap_or(Path::new("")).display();
-            let message = format!("log {name}: {}", help::reason(&error));
-            let help = "--log takes the path of a file in a directory that exists";
-            eprintln!("{}", help::told(&message, help, options.json, false));
-            return USAGE;
-        }
-    };
     let mut session = Session::new(connector, console);
     session.set_verbose(batch.verbose);
     if options.json {
@@ -78,7 +79,7 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
         Form::Interactive => return interactive(interpreter, home.as_ref(), options.drain),
         Form::Script { file, args } => match read(&file) {
             Ok((name, text)) => interpreter.run_script(&name, &text, args),
-            Err(problem) => refuse(&problem, options),
+            Err(problem) => refuse(&mut interpreter, &problem, options),
         },
         Form::Text(text) => interpreter.run_script("-c", text.as_bytes(), Vec::new()),
         Form::Words(words) => interpreter.run_words(&words),
@@ -101,7 +102,7 @@ fn serve(listen: &Listen, options: &Options) -> i32 {
 
 /// Says why something could not be done; gives the exit status.
 pub(super) fn failed(error: &ApiError) -> i32 {
-    eprintln!("{}", help::told(&error.message, error.help.as_deref().unwrap_or_default(), false, false));
+    say(&help::told(&error.message, error.help.as_deref().unwrap_or_default(), false, false));
     1
 }
 
@@ -161,9 +162,19 @@ fn busy(session: &mut Session) -> Vec<String> {
     busy
 }
 
-fn refuse(problem: &Unreadable, options: &Options) -> i32 {
-    eprintln!("{}", help::told(&problem.to_string(), problem.help(), options.json, false));
+fn refuse(interpreter: &mut Interpreter, problem: &Unreadable, options: &Options) -> i32 {
+    interpreter.session_mut().ui().message(&help::told(
+        &problem.to_string(),
+        problem.help(),
+        options.json,
+        false,
+    ));
     USAGE
+}
+
+/// Says it on standard error; nobody can be told that that is gone.
+fn say(message: &str) {
+    let _ = writeln!(std::io::stderr(), "{message}");
 }
 
 /// A script that cannot be read.
@@ -211,7 +222,7 @@ fn check(interpreter: &mut Interpreter, files: &[Input], options: &Options) -> i
     for file in files {
         let clean = match read(file) {
             Ok((name, text)) => interpreter.check(&name, &text),
-            Err(problem) => refuse(&problem, options) == 0,
+            Err(problem) => refuse(interpreter, &problem, options) == 0,
         };
         if !clean {
             status = USAGE;

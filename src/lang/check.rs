@@ -16,6 +16,9 @@ use std::collections::{HashMap, HashSet};
 pub trait Vocabulary {
     /// Whether these words are a command, with literal values checked. `end` is the place behind the last word.
     fn check(&self, words: &[Word], end: Span) -> Result<Known, Diagnostic>;
+
+    /// What was learnt from earlier commands may no longer hold: another branch begins, or a module was called.
+    fn forget(&self) {}
 }
 
 /// What a command means for the check of a script.
@@ -177,11 +180,11 @@ impl Checker<'_> {
     }
 
     fn open(&mut self, block: Block, span: Span) {
-        self.open_loop(block, span, false);
+        self.open_loop(block, span, false, false);
     }
 
-    fn open_loop(&mut self, block: Block, span: Span, endless: bool) {
-        let branches = self.flow.open(endless);
+    fn open_loop(&mut self, block: Block, span: Span, endless: bool, taken: bool) {
+        let branches = self.flow.open(endless, taken);
         if let Err(Some(problem)) = self.blocks.open(block, span, branches) {
             self.error(problem);
         }
@@ -227,14 +230,16 @@ impl Checker<'_> {
             ClauseKind::While(condition) => {
                 // Worked out again on each turn: what the loop assigns counts.
                 let endless = part.expr(*condition).map(|(_, node, _)| node).eq([&Node::Boolean(true)]);
-                self.open_loop(Block::While, clause.span, endless);
+                self.open_loop(Block::While, clause.span, endless, false);
                 self.expr(part, *condition);
             }
             ClauseKind::For(head) => {
                 for expr in [Some(head.from), Some(head.to), head.step].into_iter().flatten() {
                     self.expr(part, expr);
                 }
-                self.open(Block::For, clause.span);
+                let taken = head.step.is_none()
+                    && matches!((number(part, head.from), number(part, head.to)), (Some(from), Some(to)) if from <= to);
+                self.open_loop(Block::For, clause.span, false, taken);
                 self.assign(head.variable);
             }
             ClauseKind::ForEach { variable, list } => {
@@ -278,6 +283,7 @@ impl Checker<'_> {
     }
 
     fn middle(&mut self, word: &str, span: Span) {
+        self.vocabulary.forget();
         let fits = match self.blocks.innermost() {
             Some((block @ Block::If, branches)) => {
                 if word == "ELSE" {
@@ -306,10 +312,11 @@ impl Checker<'_> {
             return;
         }
         let innermost = self.blocks.iter_mut().find(|(block, _)| matches!(block, Block::While | Block::For));
-        if word == "BREAK"
-            && let Some((_, branches)) = innermost
-        {
-            self.flow.break_out(branches);
+        if let Some((_, branches)) = innermost {
+            match word {
+                "BREAK" => self.flow.break_out(branches),
+                _ => self.flow.next_turn(branches),
+            }
         }
         self.flow.leave(word);
     }
@@ -317,7 +324,7 @@ impl Checker<'_> {
     /// Reads inside the loop that ends here may rely on its assignments.
     fn leave_loop(&mut self) {
         for read in self.reads[self.settled..].iter_mut().filter(|read| read.in_loop) {
-            read.until = self.clauses;
+            read.until = read.until.max(self.clauses);
         }
         self.settled = self.reads.len();
     }
@@ -346,7 +353,9 @@ impl Checker<'_> {
             return;
         }
         // Not by its own statement: that one assigns after it has read.
-        let until = self.clauses - 1;
+        // A block of ON ERROR runs at some later time, when the whole file may have assigned.
+        let aside = self.blocks.iter().any(|(block, _)| matches!(block, Block::OnError));
+        let until = if aside { usize::MAX } else { self.clauses - 1 };
         let read = Read { name, span, in_loop: self.in_loop(), until };
         self.reads.push(read);
     }
@@ -373,6 +382,7 @@ impl Checker<'_> {
                         Ok(_) => {}
                         Err(problem) if Function::named(name).is_some() => self.error(problem),
                         Err(unknown) => {
+                            self.vocabulary.forget();
                             let call = Call { name: name.to_owned(), arguments: *arguments, unknown };
                             self.checked.calls.push(call);
                         }
@@ -436,6 +446,15 @@ impl Checker<'_> {
                     .help("quote the text to keep its blanks: write \"a b\""),
             );
         }
+    }
+}
+
+/// A number that is written out.
+fn number(part: &Part, expr: Expr) -> Option<i64> {
+    let mut nodes = part.expr(expr).map(|(_, node, _)| node);
+    match (nodes.next(), nodes.next()) {
+        (Some(Node::Integer(n)), None) => Some(*n),
+        _ => None,
     }
 }
 

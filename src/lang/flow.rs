@@ -33,6 +33,8 @@ pub(super) struct Branches {
     common: Option<Vec<Id>>,
     /// A loop that only BREAK leaves.
     endless: bool,
+    /// A loop that turns at least once.
+    taken: bool,
 }
 
 impl Flow {
@@ -78,8 +80,8 @@ impl Flow {
         self.dead
     }
 
-    pub(super) fn open(&mut self, endless: bool) -> Branches {
-        Branches { start: self.order.len(), dead: self.dead, common: None, endless }
+    pub(super) fn open(&mut self, endless: bool, taken: bool) -> Branches {
+        Branches { start: self.order.len(), dead: self.dead, common: None, endless, taken }
     }
 
     /// What was made sure since the block began, taken back.
@@ -108,6 +110,13 @@ impl Flow {
         }
     }
 
+    /// CONTINUE, behind which a loop may end.
+    pub(super) fn next_turn(&mut self, block: &mut Branches) {
+        if block.taken {
+            self.break_out(block);
+        }
+    }
+
     /// The end of an IF. `all`: one of its branches is always taken.
     pub(super) fn close_branches(&mut self, mut block: Branches, all: bool) {
         let why = self.dead;
@@ -120,9 +129,14 @@ impl Flow {
 
     /// The end of a loop.
     pub(super) fn close_loop(&mut self, mut block: Branches) {
-        self.take_back(block.start);
+        let own = self.take_back(block.start);
+        let ends = self.dead.is_none();
         self.dead = block.dead;
-        if !block.endless {
+        if block.taken {
+            if ends {
+                block.meet(own);
+            }
+        } else if !block.endless {
             block.meet(Vec::new());
         }
         self.go_on(block, Some("an endless loop"));

@@ -3,6 +3,7 @@
 //! Looked at every few steps of the script, and by functions that wait. Once it was pulled it stays so until the next
 //! call: what Rhai does on the way out comes no further.
 
+use super::Limits;
 use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT, Position};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,8 +16,12 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pulled {
     Time,
+    Memory,
     Stopped,
 }
+
+/// How often the memory of the process is looked at: that costs some 20 µs.
+const MEMORY: Duration = Duration::from_millis(2);
 
 /// A call that lasts longer than this is said to take time.
 const LONG: Duration = Duration::from_millis(50);
@@ -40,6 +45,12 @@ impl<F: Fn() -> bool> Owner for F {
 pub struct Leash {
     owner: Box<dyn Owner>,
     time: Duration,
+    /// By how much the process may grow, in KiB.
+    memory: u64,
+    /// When memory is looked at next.
+    look: Cell<Option<Instant>>,
+    /// What the process had at the first look of a call.
+    before: Cell<Option<u64>>,
     /// When the call is said to take time; None once it was.
     long: Cell<Option<Instant>>,
     deadline: Cell<Option<Instant>>,
@@ -49,10 +60,13 @@ pub struct Leash {
 }
 
 impl Leash {
-    pub(super) fn new(time: Duration, owner: Box<dyn Owner>) -> Leash {
+    pub(super) fn new(limits: &Limits, owner: Box<dyn Owner>) -> Leash {
         Leash {
             owner,
-            time,
+            time: limits.time,
+            memory: limits.memory.saturating_mul(1024),
+            look: Cell::new(None),
+            before: Cell::new(None),
             long: Cell::new(None),
             deadline: Cell::new(None),
             pulled: Cell::new(None),
@@ -65,6 +79,8 @@ impl Leash {
         let now = Instant::now();
         self.deadline.set(now.checked_add(self.time));
         self.long.set(Some(now + LONG));
+        self.look.set(Some(now + MEMORY));
+        self.before.set(None);
         self.pulled.set(None);
         self.place.set(Position::NONE);
     }
@@ -102,6 +118,7 @@ impl Leash {
         let pulled = match self.pulled.get() {
             Some(pulled) => Some(pulled),
             None if self.deadline.get().is_some_and(|deadline| now >= deadline) => Some(Pulled::Time),
+            None if self.is_too_large(now) => Some(Pulled::Memory),
             None if self.owner.wants_stop() => Some(Pulled::Stopped),
             None => None,
         };
@@ -109,6 +126,23 @@ impl Leash {
         match pulled {
             None => Ok(()),
             Some(_) => Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::UNIT, self.place.get()))),
+        }
+    }
+
+    /// Whether the process grew by more than it may. Short calls are never looked at.
+    fn is_too_large(&self, now: Instant) -> bool {
+        if self.deadline.get().is_none() || self.look.get().is_some_and(|look| now < look) {
+            return false;
+        }
+        let Some(kept) = resident() else { return false };
+        // As looking takes time itself, from its end.
+        self.look.set(Some(Instant::now() + MEMORY));
+        match self.before.get() {
+            Some(before) => kept.saturating_sub(before) > self.memory,
+            None => {
+                self.before.set(Some(kept));
+                false
+            }
         }
     }
 
@@ -133,6 +167,13 @@ impl Leash {
             std::thread::sleep(left.min(LOOK));
         }
     }
+}
+
+/// KiB of memory that this process has.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.trim_end().parse().ok()
 }
 
 /// `sleep(seconds)`, in the place of Rhai's own, which nothing could end.

@@ -19,6 +19,9 @@ pub struct Limits {
     pub list: usize,
     /// Entries of a map, those of maps inside it included.
     pub map: usize,
+    /// MiB by which the process may grow from a call's first milliseconds on: the net under all that the others do not
+    /// count.
+    pub memory: u64,
     /// From the call's begin to its end, with all that it waits for.
     pub time: Duration,
 }
@@ -31,6 +34,7 @@ pub enum Limit {
     String,
     List,
     Map,
+    Memory,
     Time,
 }
 
@@ -52,14 +56,15 @@ impl Default for Limits {
             string: 1 << 20,
             list: 10_000,
             map: 10_000,
+            memory: 512,
             time: Duration::from_secs(30),
         }
     }
 }
 
 impl Limit {
-    pub const ALL: [Limit; 6] =
-        [Limit::Operations, Limit::Depth, Limit::String, Limit::List, Limit::Map, Limit::Time];
+    pub const ALL: [Limit; 7] =
+        [Limit::Operations, Limit::Depth, Limit::String, Limit::List, Limit::Map, Limit::Memory, Limit::Time];
 
     /// As it is set.
     pub fn name(self) -> &'static str {
@@ -69,6 +74,7 @@ impl Limit {
             Limit::String => "string",
             Limit::List => "list",
             Limit::Map => "map",
+            Limit::Memory => "memory",
             Limit::Time => "time",
         }
     }
@@ -81,6 +87,7 @@ impl Limit {
             Limit::String => "bytes",
             Limit::List => "items",
             Limit::Map => "entries",
+            Limit::Memory => "MiB",
             Limit::Time => "seconds",
         }
     }
@@ -94,6 +101,7 @@ impl Limit {
             Limit::String => 1 << 30,
             // Each may be a list in a list, which costs stack when it is let go.
             Limit::List | Limit::Map => 100_000,
+            Limit::Memory => 1 << 20,
             Limit::Time => 31_536_000,
         }
     }
@@ -117,9 +125,16 @@ impl Limits {
             Limit::String => self.string = count,
             Limit::List => self.list = count,
             Limit::Map => self.map = count,
+            Limit::Memory => self.memory = number,
             Limit::Time => self.time = Duration::from_secs(number),
         }
         Ok(())
+    }
+
+    /// Lowers the depth to what `stack` bytes have room for, if the greatest depth needs `full`.
+    pub fn fit(&mut self, stack: u64, full: u64) {
+        let room = Limit::Depth.most() * stack.min(full) / full.max(1);
+        self.depth = self.depth.min(usize::try_from(room.max(1)).unwrap_or(1));
     }
 
     /// The number of one of them, in its unit.
@@ -131,6 +146,7 @@ impl Limits {
             Limit::String => count(self.string),
             Limit::List => count(self.list),
             Limit::Map => count(self.map),
+            Limit::Memory => self.memory,
             Limit::Time => self.time.as_secs(),
         }
     }
@@ -142,7 +158,7 @@ impl Limits {
             .set_max_string_size(self.string)
             .set_max_array_size(self.list)
             .set_max_map_size(self.map)
-            .set_max_variables(10_000)
+            .set_max_variables(1000)
             .set_max_functions(10_000)
             .set_max_modules(0)
             .set_max_expr_depths(EXPRESSIONS, EXPRESSIONS);
@@ -152,6 +168,16 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn less_stack_has_room_for_fewer_calls() {
+        let depth = |stack| {
+            let mut limits = Limits { depth: 200, ..Limits::default() };
+            limits.fit(stack, 64);
+            limits.depth
+        };
+        assert_eq!([depth(u64::MAX), depth(64), depth(8), depth(0)], [200, 200, 25, 1]);
+    }
 
     #[test]
     fn limits_are_set_by_name() {

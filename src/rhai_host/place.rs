@@ -2,7 +2,7 @@
 //! is none; so each step is followed through its debugging interface (the one use of Rhai's internals, with
 //! [`super::module`]'s look at what stands outside functions).
 
-use super::Leash;
+use super::{Leash, size};
 use rhai::debugger::{DebuggerCommand, DebuggerEvent};
 use rhai::{ASTNode, Dynamic, Engine, EvalAltResult, EvalContext, Expr, Stmt};
 use std::cell::Cell;
@@ -59,7 +59,11 @@ fn measure(
     }
     match whole {
         Expr::Variable(variable, ..) => match context.scope().get(&variable.1) {
-            Some(value) => context.engine().ensure_data_size_within_limits(value),
+            Some(value) => size::check(context.engine(), value),
+            None => Ok(()),
+        },
+        Expr::ThisPtr(..) => match context.this_ptr() {
+            Some(value) => size::check(context.engine(), value),
             None => Ok(()),
         },
         _ => Ok(()),

@@ -12,7 +12,7 @@ fn host(limits: Limits) -> Host {
 
 fn call(host: &Host, text: &str, function: &str, arguments: &[i64]) -> Result<Dynamic, Box<Wrong>> {
     let module = host.compile("m.rhai", text).unwrap();
-    host.call(&module, function, arguments.iter().map(|n| Dynamic::from(*n)).collect())
+    host.call(&module, function, arguments.iter().map(|n| Dynamic::from(*n)).collect(), Ok)
 }
 
 fn wrong(host: &Host, text: &str, function: &str) -> Wrong {
@@ -27,6 +27,7 @@ fn small() -> Limits {
         string: 1000,
         list: 100,
         map: 50,
+        memory: Limit::Memory.most(),
         time: Duration::from_millis(300),
     }
 }
@@ -110,6 +111,83 @@ fn what_grows_in_one_step_is_refused_before_the_memory_is_taken() {
         let wrong = wrong(&host, &format!("fn f() {{ {grow} {step} }}"), "f");
         assert_eq!(wrong.kind, Kind::Limit(limit), "{step}: {wrong:?}");
         assert!(start.elapsed() < Duration::from_secs(2), "{step}");
+    }
+}
+
+#[test]
+fn a_panic_inside_is_an_error_with_its_place() {
+    let host = Host::new(
+        Limits::default(),
+        || false,
+        |engine, _| {
+            engine.register_fn("burst", || -> i64 { panic!("burst") });
+        },
+    );
+    let text = "fn f() {\n  try { burst() } catch { 1 }\n}\nfn g() { 2 }";
+    assert!(!host.is_broken());
+    let burst = wrong(&host, text, "f");
+    assert_eq!((burst.message.as_str(), burst.kind), ("Rhai itself failed: burst", Kind::Raised));
+    assert_eq!((burst.place.map(|place| place.0), host.is_broken()), (Some(2), true));
+}
+
+#[test]
+fn sizes_that_overflow_are_refused() {
+    let host = host(Limits::default());
+    let text = "fn f() { let l = []; l.pad(4611686018427387904, [0, 0, 0]); }";
+    assert_eq!(wrong(&host, text, "f").kind, Kind::Limit(Limit::List));
+    let pad = "fn f() { let l = [1]; l.pad(3, 2); l.pad(-1, 2); l.pad(2, 5); l.reduce(|a, b| a + b, 0) }";
+    assert_eq!(call(&host, pad, "f", &[]).unwrap().as_int(), Ok(5));
+}
+
+#[test]
+fn functions_cannot_be_bound_into_each_other() {
+    let host = host(Limits::default());
+    for text in [
+        "fn f() { let f = |x| x; loop { f = f.curry(f); } }",
+        "fn f() { let f = |x| x; loop { f = curry(f, f); } }",
+        "fn f() { let l=[]; let x=1; let g=||[l,x]; call(curry(Fn(\"push\"),l,x)); l.len() }",
+    ] {
+        let wrong = host.compile("m.rhai", text).err().unwrap();
+        assert!(
+            ["curry is not available here", "expecting name of a property"].contains(&&*wrong.message),
+            "{wrong:?}"
+        );
+    }
+    let wrong = wrong(&host, "fn f() { let f = |x| x; call(Fn(\"curry\"), f, f) }", "f");
+    assert_eq!(wrong.kind, Kind::Raised);
+    let closure = "fn f() { let n = 2; [1, 2].map(|x| x * n).reduce(|a, b| a + b, 0) }";
+    assert_eq!(call(&host, closure, "f", &[]).unwrap().as_int(), Ok(6));
+}
+
+#[test]
+fn keys_are_counted_and_so_is_this() {
+    let host = host(Limits { string: 1 << 20, ..Limits::default() });
+    let grow = "let s = \"\"; s.pad(100000, 'x');";
+    for (text, limit) in [
+        (format!("fn f() {{ {grow} let m = #{{}}; for n in 0..1000 {{ m[s + n] = 0; }} }}"), Limit::String),
+        (format!("fn f() {{ {grow} let m = #{{}}; for n in 0..12 {{ m[s + n] = 0; }} m }}"), Limit::String),
+        (
+            format!(
+                "fn g(s) {{ for n in 0..1000 {{ this[0] += s; }} }}\nfn f() {{ {grow} let l = [\"\"]; l.g(s); }}"
+            ),
+            Limit::String,
+        ),
+    ] {
+        assert_eq!(wrong(&host, &text, "f").kind, Kind::Limit(limit), "{text}");
+    }
+}
+
+#[test]
+fn memory_that_nothing_else_counts_ends_the_call() {
+    let host = host(Limits { memory: 100, ..Limits::default() });
+    let grow = "let s = \"\"; s.pad(1000000, 'x');";
+    for body in [
+        "let l = []; l.pad(9999, 0); l.map(|x| s + x);",
+        "let l = []; l.pad(9999, 0); l.for_each(|x| this = s + x);",
+        "let l = []; l.pad(9000, []); for i in 0..9000 { l[i].push(s + i); }",
+    ] {
+        let wrong = wrong(&host, &format!("fn f() {{ {grow} {body} }}"), "f");
+        assert!(matches!(wrong.kind, Kind::Limit(Limit::Memory | Limit::String)), "{body}: {wrong:?}");
     }
 }
 

@@ -23,6 +23,13 @@ pub struct Wrong {
     pub function: Option<String>,
 }
 
+/// What a caller cannot take: "a fraction (1.5)", and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    pub message: String,
+    pub help: String,
+}
+
 /// What kind of error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -34,6 +41,8 @@ pub enum Kind {
     Stopped,
     /// A registered function failed so, and nothing in the module caught it.
     Failed(Box<ApiError>),
+    /// What the function returned is of no use to its caller: "a fraction (1.5)".
+    Unfit,
     /// `throw`, a missing function, a wrong type, a division by zero ...
     Raised,
 }
@@ -48,16 +57,19 @@ impl Wrong {
     pub(super) fn of_parse(error: &ParseError, name: &str, text: &str) -> Wrong {
         let ParseError(kind, place) = error;
         let (message, help) = match &**kind {
-            ParseErrorType::Reserved(word) if matches!(word.as_str(), "import" | "export" | "eval") => {
+            ParseErrorType::Reserved(word)
+                if matches!(word.as_str(), "import" | "export" | "eval" | "curry") =>
+            {
                 let help = match word.as_str() {
                     "eval" => "write what is to be run as a function",
+                    "curry" => "write a function that knows the value: |x| f(1, x)",
                     "import" => "a module is one file: USE the other file too",
                     _ => "every function that is not private can be called",
                 };
                 (format!("{word} is not available here"), Some(help.to_owned()))
             }
             ParseErrorType::BadInput(LexError::ImproperSymbol(symbol, _))
-                if matches!(symbol.as_str(), "import" | "export" | "eval") =>
+                if matches!(symbol.as_str(), "import" | "export" | "eval" | "curry") =>
             {
                 (format!("{symbol} is not available here"), Some("a module is one file".to_owned()))
             }
@@ -72,6 +84,18 @@ impl Wrong {
         let message = "only functions and constants stand in a module".to_owned();
         let wrong = Wrong::new(Kind::Syntax, message, name, text, place);
         Wrong { help: Some("put it into a function, or begin it with const".to_owned()), ..wrong }
+    }
+
+    /// A value that its caller cannot take, at the last place of the call.
+    pub(super) fn of_value(unfit: Unfit, module: &Module, leash: &Leash) -> Wrong {
+        let wrong = Wrong::new(Kind::Unfit, unfit.message, module.name(), module.text(), leash.place());
+        Wrong { help: Some(unfit.help), ..wrong }
+    }
+
+    /// Rhai, or a function that was registered, panicked.
+    pub(super) fn of_panic(message: &str, module: &Module, leash: &Leash) -> Wrong {
+        let message = format!("Rhai itself failed: {message}");
+        Wrong::new(Kind::Raised, message, module.name(), module.text(), leash.place())
     }
 
     pub(super) fn of_run(error: EvalAltResult, module: &Module, leash: &Leash, limits: &Limits) -> Wrong {
@@ -94,6 +118,9 @@ impl Wrong {
             EvalAltResult::ErrorDataTooLarge(what, _) if what.contains("map") => Some(Limit::Map),
             EvalAltResult::ErrorDataTooLarge(..) => Some(Limit::List),
             EvalAltResult::ErrorTerminated(..) if leash.pulled() == Some(Pulled::Time) => Some(Limit::Time),
+            EvalAltResult::ErrorTerminated(..) if leash.pulled() == Some(Pulled::Memory) => {
+                Some(Limit::Memory)
+            }
             _ => None,
         };
         let (name, text) = (module.name(), module.text());
@@ -105,6 +132,7 @@ impl Wrong {
                 Limit::String => format!("a string is longer than {number} bytes"),
                 Limit::List => format!("a list has more than {number} items"),
                 Limit::Map => format!("a map has more than {number} entries"),
+                Limit::Memory => format!("it took more than {number} MiB of memory"),
                 Limit::Time => format!("it took longer than {number} s"),
             };
             // Its own place was lost on the way out.

@@ -57,12 +57,17 @@ impl Advice {
         match bound.first() {
             "REPSET" => self.set(&bound),
             "CONNECT" => self.connect(&bound),
-            // They may save.
-            "RUN" | "INCLUDE" => self.unsaved.clear(),
+            // They may save, or mean another machine's sets.
+            "RUN" | "INCLUDE" | "SOURCE" => self.unsaved.clear(),
             name if name.starts_with("WAITON") => self.wait(&bound, name),
             _ => {}
         }
         self.connection(&bound);
+    }
+
+    /// Another path begins, or something unknown was run.
+    pub(super) fn forget(&mut self) {
+        self.unsaved.clear();
     }
 
     fn set(&mut self, bound: &Bound<'_>) {
@@ -74,7 +79,7 @@ impl Advice {
                 self.unsaved.remove(&name);
             }
             // All, or one whose name is known when it runs.
-            _ if bound.has("SAVE") || bound.has("RESYNC") || bound.given("repset") => self.unsaved.clear(),
+            None if bound.has("SAVE") || bound.has("RESYNC") || bound.given("repset") => self.unsaved.clear(),
             _ => {}
         }
     }

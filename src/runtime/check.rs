@@ -11,6 +11,10 @@ use std::collections::HashSet;
 struct Catalogue<'a>(&'a Session, RefCell<Advice>);
 
 impl Vocabulary for Catalogue<'_> {
+    fn forget(&self) {
+        self.1.borrow_mut().forget();
+    }
+
     fn check(&self, words: &[Word], end: Span) -> Result<Known, Diagnostic> {
         let binding = commands::bind(words, end)?;
         if let Some(problem) = self.0.vet_options(&binding, words) {
@@ -58,8 +62,9 @@ impl Interpreter {
     pub fn check(&mut self, name: &str, text: &[u8]) -> bool {
         let mut clean = true;
         let mut seen = HashSet::new();
-        let mut waiting = vec![(name.to_owned(), false, lang::decode(name, text))];
-        while let Some((name, included, decoded)) = waiting.pop() {
+        let mut waiting = vec![(name.to_owned(), false, true, lang::decode(name, text))];
+        // `shares`: it has the variables of the first one, which alone has those of --var.
+        while let Some((name, included, shares, decoded)) = waiting.pop() {
             if !seen.insert(name.clone()) {
                 continue;
             }
@@ -72,7 +77,7 @@ impl Interpreter {
                     continue;
                 }
             };
-            let setting = lang::Setting { included, preset: &self.preset };
+            let setting = lang::Setting { included, preset: if shares { &self.preset } else { &[] } };
             let session = self.session();
             let catalogue = Catalogue(&session, RefCell::default());
             let checked = lang::check(&source, &catalogue, setting);
@@ -89,7 +94,12 @@ impl Interpreter {
                 }
                 match std::fs::read(&path) {
                     Ok(bytes) => {
-                        waiting.push((shown.clone(), named.include, lang::decode(shown, &bytes)));
+                        waiting.push((
+                            shown.clone(),
+                            named.include,
+                            shares && named.include,
+                            lang::decode(shown, &bytes),
+                        ));
                     }
                     // It may be there when the script is run.
                     Err(error) => findings.push(

@@ -332,7 +332,13 @@ impl Interpreter {
                 Op::Call(function, arguments) => {
                     let from = self.stack.len().saturating_sub(arguments.into());
                     let arguments = self.stack.split_off(from);
-                    let value = must!(self.call(function, &arguments));
+                    let value = self.call(function, &arguments);
+                    // What a wish to stop broke off is no error that a script may go on from.
+                    if value.is_err() && self.session.borrow().cancelled() {
+                        *at = pc;
+                        return Err(Turn::Failed(self.stopped()));
+                    }
+                    let value = must!(value);
                     self.stack.push(value);
                 }
                 Op::CallModule(n) => {

@@ -6,12 +6,17 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 pub const SIZE: u64 = 64 << 20;
 
 /// Lets the stack of the first thread grow to [`SIZE`], or to what the system allows. The kernel looks at the limit
-/// when the stack grows, so this holds for a program that runs already.
-pub fn raise() {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_STACK) else { return };
-    if soft < SIZE {
-        // Without it everything but very deep modules works.
-        let _ = setrlimit(Resource::RLIMIT_STACK, SIZE.min(hard), hard);
+/// when the stack grows, so this holds for a program that runs already. Gives the bytes that it may have then, at most
+/// [`SIZE`].
+pub fn raise() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_STACK) else { return 0 };
+    if soft >= SIZE {
+        return SIZE;
+    }
+    let wanted = SIZE.min(hard);
+    match setrlimit(Resource::RLIMIT_STACK, wanted, hard) {
+        Ok(()) => wanted,
+        Err(_) => soft,
     }
 }
 
@@ -21,8 +26,9 @@ mod tests {
 
     #[test]
     fn the_limit_is_raised_as_far_as_it_may_be() {
-        raise();
+        let got = raise();
         let (soft, hard) = getrlimit(Resource::RLIMIT_STACK).unwrap();
         assert!(soft >= SIZE.min(hard), "{soft} of {hard}");
+        assert_eq!(got, SIZE.min(soft));
     }
 }

@@ -41,6 +41,9 @@ fn variables_read_before_any_assignment() {
     // A loop's later assignment counts on its next turn.
     assert_eq!(messages("WHILE TRUE DO IF FALSE THEN write $b END; $b = 1 END"), [] as [&str; 0]);
     assert_eq!(messages("WHILE $argc > 0 DO write $b END\n$b = 1"), ["$b is read before any assignment"]);
+    // A block of ON ERROR runs later.
+    assert_eq!(messages("ON ERROR DO write $b END\n$b = 1"), [] as [&str; 0]);
+    assert_eq!(messages("ON ERROR DO write $b END"), ["$b is read before any assignment"]);
     // An included file may assign anything.
     assert_eq!(messages("include x\nwrite $b"), [] as [&str; 0]);
     assert_eq!(checked("$count = 1\nwrite $cuont").findings[0].help.as_deref(), Some("did you mean $count?"));
@@ -61,6 +64,10 @@ fn variables_that_some_path_leaves_unassigned() {
         ("IF $argc = 0 THEN RETURN END\n$a = 1\nwrite $a", &none),
         ("WHILE $argc > 0 DO $a = 1 END\nwrite $a", &doubt),
         ("FOR $a = 1 TO $argc DO write $a END\nwrite $a", &doubt),
+        ("FOR $i = 1 TO 3 DO $a = $i END\nwrite $a $i", &none),
+        ("FOR $i = 3 TO 1 DO $a = $i END\nwrite $a", &doubt),
+        ("FOR $i = 1 TO 3 DO IF $argc > 0 THEN BREAK END; $a = $i END\nwrite $a", &doubt),
+        ("FOR $i = 1 TO 3 DO IF $argc > 0 THEN CONTINUE END; $a = $i END\nwrite $a", &doubt),
         ("FOR EACH $a IN [1] DO write $a END", &none),
         // Only BREAK leads out, and each BREAK has it.
         ("WHILE TRUE DO $a = 1; IF $argc > 0 THEN BREAK END END\nwrite $a", &none),

@@ -10,7 +10,7 @@
 //! | nothing of its kind | `()`, a fraction, a blob, a function, a moment: an error |
 
 use crate::lang::Value;
-use crate::rhai_host::Limits;
+use crate::rhai_host::{Limits, Unfit};
 use crate::runtime::fault::Fault;
 use rhai::{Array, Dynamic, FLOAT, INT, ImmutableString, Map};
 use std::collections::BTreeMap;
@@ -19,11 +19,8 @@ use std::sync::Arc;
 /// How deep lists and maps may lie in each other.
 const DEEPEST: usize = 64;
 
-/// What cannot be converted: "a fraction (1.5)", and what would be right.
-pub(super) struct Unfit {
-    pub message: String,
-    pub help: String,
-}
+/// What is over if not a limit that can be set.
+const DEEP: &str = "nesting";
 
 /// The arguments of a call. Refused if they are larger than a value of Rhai may be.
 pub(super) fn arguments(name: &str, values: &[Value], limits: &Limits) -> Result<Vec<Dynamic>, Box<Fault>> {
@@ -32,6 +29,12 @@ pub(super) fn arguments(name: &str, values: &[Value], limits: &Limits) -> Result
         .map(|value| {
             let mut room = Room { bytes: limits.string, items: limits.list, entries: limits.map };
             dynamic(value, &mut room, 0).map_err(|limit| {
+                if limit == DEEP {
+                    return Fault::new(format!(
+                        "an argument of {name} has lists and maps too deep in each other"
+                    ))
+                    .help(format!("at most {DEEPEST} deep"));
+                }
                 Fault::new(format!("an argument of {name} is larger than its limit ({limit})"))
                     .help(format!("DTCL --limit {limit}=NUMBER raises it"))
             })
@@ -53,7 +56,7 @@ fn take(room: &mut usize, n: usize, limit: &'static str) -> Result<(), &'static 
 
 fn dynamic(value: &Value, room: &mut Room, depth: usize) -> Result<Dynamic, &'static str> {
     if depth > DEEPEST {
-        return Err("depth");
+        return Err(DEEP);
     }
     Ok(match value {
         Value::Integer(n) => Dynamic::from(*n),

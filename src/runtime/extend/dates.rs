@@ -36,7 +36,9 @@ fn make_time(hour: INT, minute: INT, second: INT) -> Result<Time> {
 
 fn shift(date: Date, days: INT) -> Result<Date> {
     let span = Span::new().try_days(days).map_err(|_| no_date(format!("{days} days from then")))?;
-    date.checked_add(span).map_err(|_| no_date(format!("{days} days from then")))
+    // Of the years that the language has.
+    let there = date.checked_add(span).ok().filter(|date| date.year() >= 0);
+    there.ok_or_else(|| no_date(format!("{days} days from then")))
 }
 
 /// Past midnight too.

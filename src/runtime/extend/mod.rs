@@ -52,6 +52,9 @@ impl Interpreter {
     fn host(&mut self) -> Rc<Host> {
         let session = Rc::clone(&self.session);
         let limits = self.limits;
+        if self.host.as_ref().is_some_and(|host| host.is_broken()) {
+            self.host = None;
+        }
         Rc::clone(self.host.get_or_insert_with(|| Rc::new(functions::host(limits, &session))))
     }
 
@@ -67,13 +70,11 @@ impl Interpreter {
         let host = self.host();
         let name = call.shown.as_str();
         let given = convert::arguments(name, arguments, host.limits())?;
-        let value = match host.call(&module, &function, given) {
-            Ok(value) if dropped && value.is_unit() => Value::Boolean(false),
-            Ok(value) => convert::value(value)
-                .map_err(|what| Fault::new(format!("{name} returned {}", what.message)).help(what.help))?,
-            Err(wrong) => return Err(self.gone_wrong(name, *wrong)),
+        let take = |value: rhai::Dynamic| match dropped && value.is_unit() {
+            true => Ok(Value::Boolean(false)),
+            false => convert::value(value),
         };
-        Ok(value)
+        host.call(&module, &function, given, take).map_err(|wrong| self.gone_wrong(name, *wrong))
     }
 
     fn gone_wrong(&mut self, name: &str, wrong: Wrong) -> Turn {
@@ -85,9 +86,14 @@ impl Interpreter {
         let code = match &wrong.kind {
             Kind::Stopped => return Turn::Failed(Failure { beside, ..self.stopped() }),
             Kind::Failed(error) => error.code,
+            Kind::Unfit => Code::InvalidParameterWasSupplied,
             Kind::Syntax | Kind::Limit(_) | Kind::Raised => Code::UnknownError,
         };
-        let fault = Fault::with(code, format!("{name}: {}", wrong.message));
+        let message = match wrong.kind {
+            Kind::Unfit => format!("{name} returned {}", wrong.message),
+            _ => format!("{name}: {}", wrong.message),
+        };
+        let fault = Fault::with(code, message);
         Turn::Fault(Box::new(Fault { help: wrong.help, beside, ..*fault }))
     }
 }

@@ -85,6 +85,12 @@ impl Modules {
         self.entries.contains_key(&call.key)
     }
 
+    /// Whether some function has this name and takes so many arguments.
+    pub fn fits(&self, call: &ModuleCall) -> bool {
+        let entries = self.entries.get(&call.key).map(Vec::as_slice).unwrap_or_default();
+        entries.iter().any(|entry| entry.arguments == call.arguments)
+    }
+
     /// The function that a call means, and its module.
     pub fn find(&self, call: &ModuleCall) -> Result<(Rc<Module>, String), Box<Fault>> {
         let entries = self.entries.get(&call.key).map(Vec::as_slice).unwrap_or_default();

@@ -8,6 +8,9 @@ use crate::runtime::program::Op;
 use crate::runtime::scope::Names;
 use std::sync::Arc;
 
+/// They open a file that the text names, where the client runs.
+const FILES: [&str; 3] = ["SPOOL", "REPSET EXPORT", "REPSET IMPORT"];
+
 /// The command and its arguments. -102 if the text is not exactly one, -161 for those that are the script's own.
 pub(super) fn command(text: &str) -> Result<(&'static Command, Args), ApiError> {
     let compiled = compile::compile(Arc::new(Source::new("run", text)), &mut Names::default(), false);
@@ -41,10 +44,14 @@ pub(super) fn command(text: &str) -> Result<(&'static Command, Args), ApiError> 
         )
         .help("pass the value to the function, and join it to the text: run(`mirror start ${con}`)"));
     };
+    let name = invocation.args.name().to_ascii_uppercase();
+    if FILES.contains(&name.as_str()) {
+        return Err(own(&name));
+    }
     match invocation.command.handler {
         Handler::Run(_) | Handler::Later | Handler::Interpreter(Verb::Sleep) => {}
         Handler::Interpreter(_) => {
-            return Err(own(&invocation.args.name().to_ascii_uppercase()));
+            return Err(own(&name));
         }
     }
     Ok((invocation.command, invocation.args))

@@ -37,7 +37,40 @@ fn a_set_that_was_changed_is_saved_before_it_is_connected() {
         assert_eq!(check(&format!("{made}{saved}{connect}")), NONE, "{saved}");
     }
     assert_eq!(check(connect), NONE);
+    // A command that names it and saves nothing.
+    let shown = check(&format!("{made}repset rule list payroll\n{connect}"));
+    assert_eq!(shown.len(), 1, "{shown:?}");
+    // Another branch, another machine.
+    let branches = format!("IF $argc = 0 THEN\n{made}ELSE\n{connect}END\n");
+    assert_eq!(check(&branches), NONE);
+    assert_eq!(check(&format!("{made}source localhost\n{connect}")), NONE);
     assert_eq!(check(&format!("repset create other\n{connect}")), NONE);
+}
+
+#[test]
+fn of_two_modules_a_run_may_load_one() {
+    let place = tempfile::tempdir().unwrap();
+    for name in ["m.rhai", "n.rhai"] {
+        std::fs::write(place.path().join(name), "fn f() { 1 }").unwrap();
+    }
+    let script = "IF $argc > 0 THEN use \"m.rhai\" ELSE use \"n.rhai\" END\n";
+    assert_eq!(check_in(place.path(), &format!("{script}write (f())")), NONE);
+    assert_eq!(check_in(place.path(), &format!("{script}write (f(1))")).len(), 1);
+}
+
+#[test]
+fn variables_given_from_outside_belong_to_the_first_script() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("b.dtcl"), "write $v").unwrap();
+    for (word, clean) in [("include", true), ("run", false)] {
+        let (mut interpreter, ui) = interpreter();
+        interpreter.preset(vec![("v".to_owned(), "1".to_owned())]);
+        let script = format!("write $v\n{word} \"b.dtcl\"\n");
+        let name = place.path().join("a.dtcl");
+        std::fs::write(&name, &script).unwrap();
+        let checked = interpreter.check(&name.to_string_lossy(), script.as_bytes());
+        assert_eq!(checked, clean, "{word}: {}", ui.messages());
+    }
 }
 
 #[test]

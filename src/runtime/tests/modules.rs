@@ -87,6 +87,8 @@ fn dates_and_times_count_as_in_the_language() {
     );
     let wrong = Place::new("fn f() { date(2027, 2, 30) }").fails("write (f())");
     assert!(wrong.contains("f: there is no date 2/30/2027"), "{wrong}");
+    let before = Place::new("fn f() { date(0, 1, 1) - 1 }").fails("write (f())");
+    assert!(before.contains("f: there is no date"), "{before}");
 }
 
 #[test]
@@ -101,6 +103,7 @@ fn what_the_language_does_not_have_is_an_error() {
     ] {
         let wrong = Place::new(text).fails("$x = f()");
         assert!(wrong.starts_with("a.dtcl:2:6: error -101: ") && wrong.contains(message), "{wrong}");
+        assert!(wrong.contains("\nm.rhai:1:"), "{wrong}");
     }
     // Whoever drops the value does not miss it.
     assert_eq!(Place::new("fn f() { print(1) }").output("f()"), "1\n");
@@ -224,6 +227,9 @@ fn run_takes_one_command_and_keeps_what_it_prints() {
         ("mirror stop $con", "-102 variables of the script are not known in run()"),
         ("write 1", "-161 WRITE cannot be run from Rhai"),
         ("exit 3", "-161 EXIT cannot be run from Rhai"),
+        ("spool x", "-161 SPOOL cannot be run from Rhai"),
+        ("repset export a to x", "-161 REPSET EXPORT cannot be run from Rhai"),
+        ("repset import x", "-161 REPSET IMPORT cannot be run from Rhai"),
         ("sleep 0", "1 "),
     ] {
         let shown = place.output(&format!("write (error(\"{command}\"))"));
