@@ -181,6 +181,9 @@ fn mangled_scripts_never_crash() {
     for n in 0..200 {
         let mut text = random.pick(&texts).clone();
         for _ in 0..1 + random.below(6) {
+            if text.is_empty() {
+                break;
+            }
             let at = random.below(text.len());
             match random.below(4) {
                 0 => text[at] = *random.pick(b"\"'();=,<>$#\\\n\t{}[]/ \x00\xff\xc3"),
