@@ -182,8 +182,15 @@ impl Common {
         lacking
     }
 
-    /// A job has sent it whole, or the target has the same.
+    /// A job has sent it whole, or the target has the same. What changed in it since the job has read it may have come to nothing: its
+    /// content is compared.
     pub(in super::super) fn lacks_no_more(&self, id: &Identity) {
-        self.desk().owing.lacking.remove(id);
+        let mut desk = self.desk();
+        let owed = desk.owing.lacking.remove(id) && desk.owing.owed.contains_key(&(*id, true));
+        if owed {
+            desk.jobs.requests.contents.push((id.dev, id.ino));
+            drop(desk);
+            self.capture.looks().wake();
+        }
     }
 }
