@@ -421,6 +421,25 @@ fn what_leaves_a_directory_that_could_not_be_moved_there_is_not_what_the_target_
     });
 }
 
+/// The same where the directory is gone by the time the target says that it could not be moved.
+#[test]
+fn what_has_left_a_directory_that_is_gone_is_not_what_the_target_had_in_its_place() {
+    let prepare = |bed: &Bed| {
+        fs::create_dir_all(bed.source().join("a/d")).unwrap();
+        fs::write(bed.source().join("a/d/f"), "f").unwrap();
+        fs::write(bed.source().join("a/name"), "a file").unwrap();
+        fs::create_dir_all(bed.target().join("c/d")).unwrap();
+        fs::write(bed.target().join("c/d/only"), "there").unwrap();
+        fs::write(bed.target().join("c/name"), "what the target had").unwrap();
+    };
+    change_in_a_mirror(prepare, |followed| {
+        fs::rename(followed.at("a"), followed.at("c")).unwrap();
+        fs::rename(followed.at("c/name"), followed.at("name")).unwrap();
+        fs::rename(followed.at("c/d"), followed.at("d")).unwrap();
+        fs::remove_dir(followed.at("c")).unwrap();
+    });
+}
+
 /// The target has described the place before the directory came there.
 #[test]
 fn what_has_moved_is_not_taken_for_what_the_target_had_in_its_place() {
@@ -436,6 +455,43 @@ fn what_has_moved_is_not_taken_for_what_the_target_had_in_its_place() {
         let at = nix::fcntl::AT_FDCWD;
         nix::fcntl::renameat2(at, &followed.at("a"), at, &followed.at("c"), exchange).unwrap();
     });
+}
+
+/// What the target tells of itself to a mirror that is stopped is not told to the next one.
+#[test]
+fn a_mirror_is_not_told_what_a_stopped_one_had_asked_for() {
+    let followed = Followed::new(|bed| {
+        for number in 0..12_000 {
+            let dir = bed.source().join((number % 12).to_string());
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join(format!("{}{number}", "n".repeat(220))), "").unwrap();
+        }
+    });
+    let only = followed.bed.target().join("9/only there");
+    fs::write(&only, "").unwrap();
+    for round in 0..3 {
+        println!("round {round}");
+        let jobs = JobShared::new();
+        std::thread::scope(|scope| {
+            jobs.pause();
+            let mirror = scope.spawn(|| {
+                let spec = JobKind::Mirror(DIFFERENT);
+                source::run(&followed.bed.plan(), spec, &jobs, Some(&followed.replication))
+            });
+            // It has asked.
+            while jobs.counters.directories.load(Relaxed) <= round && !mirror.is_finished() {
+                jobs.resume();
+                std::thread::yield_now();
+                jobs.pause();
+            }
+            jobs.stop();
+            assert!(mirror.join().unwrap().stopped);
+        });
+        let (complete, _) = once(&followed, MirrorSpec { orphans: true, ..DIFFERENT });
+        assert!(complete);
+        assert!(!only.exists(), "round {round}");
+        fs::write(&only, "").unwrap();
+    }
 }
 
 /// The source's engine was killed: what it knew is gone, the source has changed meanwhile, and changes while the mirror runs that removes

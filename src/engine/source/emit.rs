@@ -5,6 +5,7 @@ use crate::engine::link::{Frame, FramePool, LocalFiles};
 use crate::wire::{FRAME_FULL, Op};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{SyncSender, TrySendError};
 
 /// The target has ended: nothing more can be sent. Its last answers say why.
@@ -23,6 +24,8 @@ pub(super) const REPLICATIONS: u64 = 1 << 63;
 /// millisecond is next: large files always have something to send, and the log behind them must not wait for their end.
 pub(super) struct Emitter {
     inner: Mutex<Emit>,
+    /// Descriptions that the target was asked for.
+    pub descriptions: AtomicU64,
     pub local: Option<LocalFiles>,
 }
 
@@ -30,7 +33,7 @@ impl Emitter {
     pub(super) fn new(ops: SyncSender<Frame>, frames: FramePool, local: Option<LocalFiles>) -> Self {
         let frame = frames.take();
         let emit = Emit { ops: Some(ops), frames, frame, owner: JOB, place: None, at: None, next: 1 };
-        Self { inner: Mutex::new(emit), local }
+        Self { inner: Mutex::new(emit), descriptions: AtomicU64::new(0), local }
     }
 
     /// For operations of a mirror or verification.

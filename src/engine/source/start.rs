@@ -15,6 +15,7 @@ use crate::wire::{Op, PATH_MAX};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
@@ -107,6 +108,7 @@ pub(super) fn ask_for(emitter: &Emitter, roots: &[Root], parts: Option<&Parts>) 
     }
     let parts = parts.unwrap_or_default();
     let parts = parts.iter().map(|(root, path, deep)| (*root, path.as_slice(), *deep)).collect();
+    emitter.descriptions.fetch_add(1, Relaxed);
     send(emitter, &Op::Scan { parts })
 }
 

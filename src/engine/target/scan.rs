@@ -68,6 +68,8 @@ fn describe(request: Request, policy: &Policy, listings: &SyncSender<Frame>, fra
             Err(error) => scan.failed(number, b"", FailureKind::Root, &error, "open the target path"),
         }
     }
+    // In a frame of its own: the source's line knows it without reading the others.
+    scan.flush();
     scan.tell(&Answer::ScanEnd);
     scan.flush();
 }
@@ -143,7 +145,9 @@ impl Scan<'_> {
                     lengths.push(path.len());
                     pending.push(below);
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // Gone, or something else has its name by now.
+                Err(error)
+                    if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => {}
                 Err(error) => {
                     self.failed(number, &path, FailureKind::One, &error, "open a directory of the target")
                 }

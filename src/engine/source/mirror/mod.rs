@@ -155,12 +155,19 @@ impl Visitor for Mirror<'_> {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
         let spot = Spot { root, path: path.to_vec(), name: Vec::new() };
         self.report.errno(&self.shared.counters, spot, errno, what, false);
+        self.gate.passes_over(root, path);
     }
 
     fn left_out(&mut self, root: u16, path: &[u8], why: &str) {
+        self.gate.passes_over(root, path);
         let spot = Spot { root, path: path.to_vec(), name: Vec::new() };
         tracing::info!("Disabling replication on {}: {why}", escape(self.report.path(&spot)));
     }
+}
+
+/// The name is there, and what was to be opened is not what has it.
+fn is_replaced(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ESTALE | libc::ENXIO | libc::ENOTDIR | libc::EISDIR))
 }
 
 impl<'a> Mirror<'a> {
@@ -292,6 +299,12 @@ impl Mirror<'_> {
                 if theirs.is_some() {
                     self.gate.vanished(visit.folder, name.to_bytes());
                 }
+                Ok(())
+            }
+            // Something else has its name by now, and replication sends that.
+            Err(Failed::Io(error))
+                if is_replaced(&error) && self.gate.hand_over(visit.folder, name, (0, 0)) =>
+            {
                 Ok(())
             }
             Err(Failed::Io(error)) => {

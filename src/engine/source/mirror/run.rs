@@ -141,9 +141,9 @@ impl Mirror<'_> {
             return Ok(whole);
         }
         self.orphans.entries = self.entries();
-        if asked && self.dry.is_none() {
+        if self.dry.is_none() {
             let (mut pass, counters) = (1, &self.shared.counters);
-            while whole && self.is_sound() && self.stirs_again(pass) {
+            while whole && self.is_sound() && self.stirs_again(pass, asked) {
                 // What is compared once more is counted once.
                 let counts = [
                     &counters.directories,
@@ -173,8 +173,8 @@ impl Mirror<'_> {
     }
 
     /// What has moved during this pass, or could not be compared, may have on the target what the source has not: is it to be
-    /// compared in another? The later ones are short, and nothing moves in them.
-    fn stirs_again(&mut self, pass: u32) -> bool {
+    /// compared in another? The later ones are short, and nothing moves in them. `sweeps`: else only what the walk has missed is.
+    fn stirs_again(&mut self, pass: u32, sweeps: bool) -> bool {
         if pass > LOOSE && !self.shared.sleep(PAUSE * pass) {
             // The looker has its turn between two of them.
             return false;
@@ -185,14 +185,22 @@ impl Mirror<'_> {
             if !self.shared.go_on() {
                 return false;
             }
-            self.gate.calm(pass >= LOOSE);
-            let stirred = self.gate.stirred();
+            self.gate.calm(pass + waits >= LOOSE);
+            let stirred = self.gate.stirred(sweeps);
             let is_endless =
                 pass + waits >= PASSES || pass > LOOSE && matches!(stirred, Stirred::Parts(None, _));
             let (parts, vacated) = match stirred {
                 Stirred::Nothing => return false,
                 Stirred::Gone => {
                     self.gone = true;
+                    return false;
+                }
+                _ if self.gate.is_held() => {
+                    tracing::warn!(
+                        "Replication of connection {} is held: what only the target has may be left; MIRROR START {0} DIFFERENT ORPHANS \
+                         when it goes on",
+                        self.plan.connection
+                    );
                     return false;
                 }
                 _ if is_endless => {
@@ -220,6 +228,8 @@ impl Mirror<'_> {
                     continue;
                 }
             };
+            // For the pass: what was waited for has taken some of the time.
+            self.gate.calm(pass >= LOOSE);
             if ask_for(self.emitter, self.roots, parts.as_deref()).is_err() {
                 self.gone = true;
                 return false;

@@ -192,7 +192,7 @@ impl Gate {
     pub(in crate::engine::source) fn vanished(&self, folder: &Folder, name: &[u8]) -> bool {
         let Gate::Follow(common) = self else { return false };
         stir(&mut common.model(), folder, name);
-        true
+        !common.has_given_up()
     }
 
     /// A directory of the folder is not gone into, as it is none of those that are compared. One that is not known yet may have to be.
@@ -218,6 +218,14 @@ impl Gate {
         }
     }
 
+    /// A directory is not gone into, and was told of: neither it nor what is below it is asked for once more.
+    pub(in crate::engine::source) fn passes_over(&self, root: u16, path: &[u8]) {
+        let Gate::Follow(common) = self else { return };
+        let mut model = common.model();
+        let below = model.directory_at(root, path).map(|node| model.all_below(node)).unwrap_or_default();
+        below.into_iter().for_each(|node| model.set(node, flag::SWEPT));
+    }
+
     /// A name of a file with several was left out, or what others were linked to is not what it was to be: it is sent anew with all its
     /// names, among them those that its folder has now.
     pub(in crate::engine::source) fn regroup(&self, folder: &Folder, stat: &Stat) {
@@ -235,11 +243,18 @@ impl Gate {
     }
 
     /// A pass of a mirror that removes what only the target has is over: what has to be compared once more.
-    pub(in crate::engine::source) fn stirred(&self) -> Stirred {
+    /// `sweeps`: else only what could not be compared though it stands where it stood is asked for.
+    pub(in crate::engine::source) fn stirred(&self, sweeps: bool) -> Stirred {
         match self {
             Gate::Open => Stirred::default(),
-            Gate::Follow(common) => common.stirred(),
+            Gate::Follow(common) if sweeps => common.stirred(),
+            Gate::Follow(common) => common.missed_by_walk(),
         }
+    }
+
+    /// Nothing is looked at until a person decides.
+    pub(in crate::engine::source) fn is_held(&self) -> bool {
+        matches!(self, Gate::Follow(common) if common.is_held())
     }
 
     /// Is something that has failed, was missed, or was asked for by a job, still to be seen to by the looker?
@@ -305,7 +320,10 @@ impl Gate {
             }
             if model.has(node, flag::FOLLOWED) {
                 // What replication has sent of it found the directory there, or goes with it.
-                common.ask_heal(folder.root, &folder.path, name);
+                if !common.ask_heal(folder.root, &folder.path, name) {
+                    let id = model.entry(node).id;
+                    common.ask_regroup(id);
+                }
             }
         }
         Some(sending)
@@ -365,7 +383,7 @@ impl Gate {
         // A name that the model does not have yet is found by listing its directory, unless it is gone by then.
         stir(&mut common.model(), folder, name.to_bytes());
         common.ask_rescan(folder.id);
-        true
+        !common.has_given_up()
     }
 }
 

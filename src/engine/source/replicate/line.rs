@@ -10,12 +10,15 @@ use crate::engine::log::inherit;
 use crate::wire::{Answer, Op, Reader};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 /// Frames of a description that wait for the job.
 const LISTINGS: usize = 4;
+/// The question at the beginning of a job.
+const BEGINS: u64 = 1 << 61;
 
 /// What replication hears from the target.
 pub(super) trait Hears: Send + Sync {
@@ -40,6 +43,12 @@ struct Routes {
     sums: Option<Sender<Frame>>,
     /// Bounded: a description may be as large as the tree.
     listings: Option<SyncSender<Frame>>,
+    /// Descriptions that have come to their end, and how many were asked for before the running job: what comes until they have is the
+    /// rest of what a job was told that has been stopped.
+    described: u64,
+    first: u64,
+    /// The running job's first question: what is answered before it is of a job that has ended.
+    begins: Option<u64>,
     /// The target has ended: a job must not wait for its answers.
     over: bool,
 }
@@ -59,6 +68,8 @@ pub(in crate::engine::source) struct Line {
     /// When it is cut, what is under way is dropped.
     cut: Arc<Cut>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// How many have used it.
+    jobs: AtomicU64,
 }
 
 impl std::fmt::Debug for Line {
@@ -87,9 +98,17 @@ impl Line {
         let (to, heard) = (Arc::clone(&routes), Arc::clone(&hears));
         threads.push(spawn_prompt("answers", move || {
             for frame in results {
-                let route = route_result(&frame, &*heard);
-                if route == Route::Job
-                    && let Some(results) = &lock(&to).results
+                let mut routes = match route_result(&frame, &*heard) {
+                    Route::Replication => continue,
+                    Route::Begins(job) => {
+                        let mut routes = lock(&to);
+                        routes.begins = routes.begins.filter(|begins| *begins != job);
+                        continue;
+                    }
+                    Route::Job => lock(&to),
+                };
+                if routes.begins.is_none()
+                    && let Some(results) = &mut routes.results
                 {
                     // A job that has ended needs no answer.
                     let _ = results.send(frame);
@@ -100,8 +119,7 @@ impl Line {
         let (to, heard) = (Arc::clone(&routes), hears);
         threads.push(spawn("sums", move || {
             for frame in sums {
-                let route = route_sums(&frame, &*heard);
-                if route == Route::Job
+                if matches!(route_sums(&frame, &*heard), Route::Job)
                     && let Some(sums) = &lock(&to).sums
                 {
                     let _ = sums.send(frame);
@@ -112,7 +130,10 @@ impl Line {
         let to = Arc::clone(&routes);
         threads.push(spawn("listings", move || {
             for frame in listings {
-                let listings = lock(&to).listings.clone();
+                let mut routes = lock(&to);
+                let listings = routes.listings.clone().filter(|_| routes.described >= routes.first);
+                routes.described += u64::from(is_end(&frame));
+                drop(routes);
                 if let Some(listings) = listings {
                     let _ = listings.send(frame);
                 }
@@ -129,7 +150,7 @@ impl Line {
         let sent = emit.push(&op).and_then(|()| emit.flush());
         drop(emit);
         sent.map_err(|error| ApiError::new(Code::ConnectionFailed, error.to_string()))?;
-        Ok(Line { emitter, frames, routes, cut, threads: Mutex::new(threads) })
+        Ok(Line { emitter, frames, routes, cut, threads: Mutex::new(threads), jobs: AtomicU64::new(0) })
     }
 
     /// The stream as a mirror or verification uses it; one at a time.
@@ -140,8 +161,13 @@ impl Line {
         if !routes.over {
             (routes.results, routes.sums) = (Some(results_in), Some(sums_in));
             routes.listings = Some(listings_in);
+            routes.first = self.emitter.descriptions.load(Relaxed);
+            let job = self.jobs.fetch_add(1, Relaxed) + 1;
+            routes.begins = Some(job);
+            drop(routes);
+            // A stream that has ended is met by the job itself.
+            let _ = self.emitter.lock().push(&Op::Barrier { barrier: job | BEGINS });
         }
-        drop(routes);
         JobEnd {
             emitter: Arc::clone(&self.emitter),
             listings: listings.into(),
@@ -219,16 +245,28 @@ pub(super) fn spawn_prompt(
     })
 }
 
-#[derive(PartialEq, Eq)]
 enum Route {
     Job,
     Replication,
+    /// All that comes from here on is of the job of this number, or of a later one.
+    Begins(u64),
+}
+
+/// The end of a description, which has a frame of its own.
+fn is_end(frame: &[u8]) -> bool {
+    frame.len() == 1 && matches!(Answer::decode(&mut Reader::new(frame)), Ok(Answer::ScanEnd))
 }
 
 /// Whose answer it is; replication's are told at once.
 fn route_result(frame: &[u8], hears: &dyn Hears) -> Route {
     let mut reader = Reader::new(frame);
     let Ok(answer) = Answer::decode(&mut reader) else { return Route::Job };
+    if let Answer::Reached { barrier } = answer
+        && barrier & REPLICATIONS == 0
+        && barrier & BEGINS != 0
+    {
+        return Route::Begins(barrier & !BEGINS);
+    }
     let replications = match &answer {
         Answer::Failed { who, .. } | Answer::Applied { who, .. } => *who != super::super::emit::JOB,
         Answer::Written { file } => file & REPLICATIONS != 0,

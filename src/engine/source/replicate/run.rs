@@ -539,8 +539,9 @@ impl Common {
             let there = self.now_at(&self.failing(place.clone()));
             // What was written there may have other names, and another may have the place by now.
             self.ask_rewrite(&place, &there);
-            // What is gone since needs nothing; a later record removes what the target may have of it.
-            if there.is_empty() {
+            // What is gone since needs nothing; a later record removes what the target may have of it. What has left a directory there
+            // before does.
+            if there.is_empty() && self.moved_out(&self.failing(place)).is_empty() {
                 return;
             }
             if self.ask_heal(root, path, name) {

@@ -3,7 +3,10 @@
 use super::super::capture::driven::Driven;
 use super::super::capture::{Capture, Change, Gap, Key, Look, Place};
 use super::super::walk::open_roots;
-use super::model::Identity;
+use super::common::Stirred;
+use super::model::{Identity, flag};
+use super::record::{At, Record, State};
+use super::run::Follow;
 use super::start::follow;
 use crate::api::{ConnectionId, MirrorKind, MirrorSpec, Rule};
 use crate::engine::job::{JobKind, JobPlan, JobShared, Mapping, Sink};
@@ -589,4 +592,54 @@ fn wait_until(mut is_so: impl FnMut() -> bool) {
         assert!(std::time::Instant::now() < end, "it never became so");
         std::thread::yield_now();
     }
+}
+
+/// A directory that was to be compared, and was not though it stands where it stood, is asked for once more: it may have been away for the
+/// moment in which the walk came by.
+#[test]
+fn what_a_walk_has_missed_is_asked_for_once_more() {
+    let bed = Bed::new(|source, _| fs::create_dir_all(source.join("d/e")).unwrap());
+    let common = bed.replication.as_any().downcast_ref::<Follow>().unwrap().common();
+    common.mirror_begins(false);
+    {
+        let mut model = common.model();
+        let swept = model.at(0, b"d").unwrap();
+        model.set(swept, flag::SWEPT);
+    }
+    let Stirred::Parts(Some(parts), _) = common.missed_by_walk() else { panic!() };
+    let paths: Vec<_> = parts.list().into_iter().map(|(_, path, _)| path).collect();
+    assert_eq!(paths, [b"".to_vec(), b"d/e".to_vec()]);
+    assert!(matches!(common.missed_by_walk(), Stirred::Nothing));
+    common.job_ends(true);
+}
+
+/// A file that cannot be read is a failure, and no barrier waits for it.
+#[test]
+fn what_cannot_be_read_is_owed_no_more() {
+    let bed = Bed::new(|source, _| fs::write(source.join("f"), "f").unwrap());
+    let common = bed.replication.as_any().downcast_ref::<Follow>().unwrap().common();
+    let (node, id) = {
+        let model = common.model();
+        let node = model.at(0, b"f").unwrap();
+        (node, model.entry(node).id)
+    };
+    common.lacks(id);
+    assert!(common.waits_for_whole(&id) && common.is_owing());
+    let at = At { root: 0, path: b"", name: b"f" };
+    common.gives_up(&Record::Content { node, id, at, state: State::Single });
+    assert!(!common.is_owing());
+    assert!(common.is_lacking(&id) && common.model().has(node, flag::LACKING));
+    common.forget_lacking();
+    assert!(common.is_lacking(&id), "it is there");
+}
+
+#[test]
+fn what_is_gone_lacks_nothing_once_all_is_applied() {
+    let bed = Bed::new(|source, _| fs::write(source.join("f"), "f").unwrap());
+    let common = bed.replication.as_any().downcast_ref::<Follow>().unwrap().common();
+    let id = Identity { dev: 1, ino: 2, born: 3 };
+    common.lacks(id);
+    assert!(common.owes());
+    common.forget_lacking();
+    assert!(!common.owes());
 }

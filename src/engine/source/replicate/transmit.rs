@@ -277,6 +277,7 @@ impl Transmitter {
                 let shown = self.shown(&at);
                 tracing::warn!("{shown}: it cannot be read on the source: {error}");
                 self.common.shared.fail(&shown, &format!("it cannot be read on the source: {error}"));
+                self.common.gives_up(&record);
                 Ok(())
             }
         }

@@ -3,7 +3,7 @@
 use super::super::desk::{Desk, Lost};
 use super::super::dirty::{Area, Marks, Nodes};
 use super::super::gate::{has_moved, is_displaced};
-use super::super::model::{Model, flag};
+use super::super::model::{Model, NodeId, flag};
 use super::super::record::{At, Record};
 use super::{Common, follow};
 use crate::engine::source::folder::join;
@@ -31,6 +31,8 @@ pub(super) struct Comparing {
     removes: bool,
     /// None: everything.
     directories: Option<Arc<Nodes>>,
+    /// Directories that were asked for once more though they stood still.
+    again: Nodes,
 }
 
 /// How a mirror begins.
@@ -63,12 +65,12 @@ impl Common {
     /// Directories that the present mirror could not compare as they are now. They are compared in another pass, for which what replication
     /// has sent until now counts as passed: it is on its way to the target before that is asked to describe itself.
     pub(in super::super) fn stirred(&self) -> Stirred {
-        let answered = self.wait_answered();
+        self.wait_answered();
         let Some(mut model) = self.mirror_turn() else { return Stirred::Gone };
         // What fails, or was missed, may be sent anew to a place where the target has something else.
-        let mut away = !answered || self.has_debts() || self.has_requests();
-        let (mut marks, mut found) = (Marks::default(), Vec::new());
-        let asked = self.comparing().directories.clone();
+        let mut away = !self.is_answered() || self.has_debts() || self.has_requests();
+        let mut found = Vec::new();
+        let (asked, mut again) = self.asked();
         for root in model.roots().to_vec() {
             for node in model.all_below(root) {
                 let is_directory = model.entry(node).kind == FileKind::Directory;
@@ -77,8 +79,8 @@ impl Common {
                     continue;
                 }
                 let was_asked = asked.as_ref().is_none_or(|asked| asked.has(node));
-                if was_asked && !is_stirred && !has_moved(&model, node) {
-                    // It stood still, and could not be compared all the same: it cannot be read, or is left out.
+                if was_asked && !is_stirred && !has_moved(&model, node) && !again.insert(node) {
+                    // It stood still, and could not be compared all the same.
                     model.set(node, flag::SWEPT);
                     continue;
                 }
@@ -86,18 +88,54 @@ impl Common {
                     model.set(node, flag::STIRRED);
                     away = true;
                 } else {
-                    marks.node(node, false);
                     found.push(node);
                 }
             }
         }
+        self.comparing().again = again;
         if found.is_empty() {
             return if away { Stirred::Later } else { Stirred::Nothing };
         }
+        self.asks_again(&mut model, found)
+    }
+
+    /// Directories that were to be compared, stand where they stood, and were not: they, or those above them, were away for the moment in which
+    /// the walk came by, and no event but that of the way back tells. Once each.
+    pub(in super::super) fn missed_by_walk(&self) -> Stirred {
+        let Some(mut model) = self.mirror_turn() else { return Stirred::Gone };
+        let mut found = Vec::new();
+        let (asked, mut again) = self.asked();
+        for root in model.roots().to_vec() {
+            for node in model.all_below(root) {
+                let was_asked = asked.as_ref().is_none_or(|asked| asked.has(node));
+                let is_missed = model.entry(node).kind == FileKind::Directory
+                    && was_asked
+                    && !model.has(node, flag::SWEPT | flag::STIRRED)
+                    && !has_moved(&model, node)
+                    && !is_displaced(&model, node);
+                if is_missed && again.insert(node) {
+                    found.push(node);
+                }
+            }
+        }
+        self.comparing().again = again;
+        if found.is_empty() { Stirred::Nothing } else { self.asks_again(&mut model, found) }
+    }
+
+    /// The directories that the present pass compares (None: all), and those that were asked for once more.
+    fn asked(&self) -> (Option<Arc<Nodes>>, Nodes) {
+        let mut comparing = self.comparing();
+        (comparing.directories.clone(), std::mem::take(&mut comparing.again))
+    }
+
+    /// These directories are compared in another pass.
+    fn asks_again(&self, model: &mut Model, found: Vec<NodeId>) -> Stirred {
+        let mut marks = Marks::default();
+        found.iter().for_each(|node| marks.node(*node, false));
         // One that cannot be opened is not asked for for ever; one that moves before it is compared is asked for again.
         found.into_iter().for_each(|node| model.clear(node, flag::STIRRED | flag::SWEPT));
-        let area = marks.area(&model, &[], &[]);
-        self.begin_job(&mut model);
+        let area = marks.area(model, &[], &[]);
+        self.begin_job(model);
         let vacated = Vacated::new(model.flagged(flag::VACATED).into_iter().map(|node| model.path(node)));
         let (directories, parts) =
             area.map_or((None, None), |area| (Some(Arc::new(area.directories)), Some(area.parts)));
@@ -105,16 +143,20 @@ impl Common {
         Stirred::Parts(parts, vacated)
     }
 
-    /// Waits until all that was logged until now is answered. False: it is not, after a while.
-    fn wait_answered(&self) -> bool {
+    /// Waits until all that was logged until now is answered, a while at most.
+    fn wait_answered(&self) {
         let logged = self.dirty().logged_upto();
         let desk = self.desk();
         let waits = |desk: &mut Desk| {
             !desk.has_applied(logged) && self.is_line_alive() && !self.is_stopping() && !self.is_degraded()
         };
-        let (desk, _) =
-            self.told.wait_timeout_while(desk, ANSWER, waits).unwrap_or_else(PoisonError::into_inner);
-        desk.has_applied(logged)
+        drop(self.told.wait_timeout_while(desk, ANSWER, waits).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Is all that was logged answered? For who holds the model.
+    fn is_answered(&self) -> bool {
+        let logged = self.dirty().logged_upto();
+        self.desk().has_applied(logged)
     }
 
     /// A job has ended. What a mirror that did not come to its end was to compare is dirty still.
@@ -196,8 +238,12 @@ impl Common {
             self.mirrored.store(false, Relaxed);
             self.mirroring.store(true, Relaxed);
         }
-        // Held until the names that have left are in the log: what comes behind them may need their places.
-        let mut model = self.model();
+        if self.is_degraded() {
+            self.drop_log();
+        }
+        // Held until the names that have left are in the log: what comes behind them may need their places. What was logged before has gone
+        // out: the target's description is not older than what counts as sent by replication from here on.
+        let Some(mut model) = self.mirror_turn() else { return Begun::default() };
         model.clear_all(flag::STIRRED | flag::SWEPT);
         let required = self.shared.required();
         let is_doubtful = self.dirty().is_doubtful() || required != self.covered.load(Relaxed);
@@ -234,7 +280,7 @@ impl Common {
             area.map_or((None, None), |area| (Some(Arc::new(area.directories)), Some(area.parts)));
         let vacated = Vacated::new(vacated.into_iter().map(|node| model.path(node)));
         *self.comparing() =
-            Comparing { marks: Some(marks), unseen, complete: false, directories, required, removes: sweeps };
+            Comparing { marks: Some(marks), unseen, directories, required, removes: sweeps, ..Comparing::default() };
         drop(model);
         if removes {
             // The target describes itself without them.
@@ -286,7 +332,9 @@ impl Common {
 
     /// A mirror or verification begins: what replication sends from now on it leaves alone.
     pub(in super::super) fn job_begins(&self) {
-        self.begin_job(&mut self.model());
+        if let Some(mut model) = self.mirror_turn() {
+            self.begin_job(&mut model);
+        }
     }
 
     fn begin_job(&self, model: &mut Model) {

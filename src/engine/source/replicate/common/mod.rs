@@ -370,6 +370,7 @@ impl Common {
     pub(super) fn is_applied(&self, all: bool) {
         self.show_queue();
         if all && self.is_quiet() {
+            self.forget_lacking();
             let looked = self.looked.load(Relaxed);
             if !self.dirty().is_doubtful() {
                 self.settle(looked);

@@ -1,7 +1,7 @@
 //! What could not be sent when its turn came, as its file had moved by then.
 
 use super::super::common::Common;
-use super::super::model::{Identity, Model, NodeId};
+use super::super::model::{Identity, Model, NodeId, flag};
 use super::super::record::Record;
 use std::collections::{HashMap, HashSet};
 
@@ -59,6 +59,13 @@ impl Owing {
             if record.is_fresh() || directory {
                 self.lacking.remove(&id);
             }
+        }
+    }
+
+    /// It cannot be read: nothing is owed, though the target may have nothing of it.
+    fn give_up(&mut self, id: &Identity) {
+        for content in [false, true] {
+            self.owed.remove(&(*id, content));
         }
     }
 
@@ -138,6 +145,36 @@ impl Common {
         self.desk().owing.pay(record);
     }
 
+    /// A record was read in vain: that is a failure, and no barrier waits for it. What the target has nothing of is sent whole when it
+    /// is looked at next.
+    pub(in super::super) fn gives_up(&self, record: &Record<'_>) {
+        let Some((_, id)) = record.subject() else { return };
+        let mut model = self.model();
+        let mut desk = self.desk();
+        desk.owing.give_up(&id);
+        let lacking = record.is_fresh() || desk.owing.lacking.contains(&id);
+        drop(desk);
+        if lacking {
+            for node in model.names_of(&id).collect::<Vec<_>>() {
+                if model.has(node, flag::MADE) {
+                    model.set(node, flag::LACKING);
+                }
+            }
+        }
+    }
+
+    /// All that was logged is applied: what is lacking and has no name any more is new when it comes back.
+    pub(in super::super) fn forget_lacking(&self) {
+        let mut lacking: Vec<Identity> = self.desk().owing.lacking.iter().copied().collect();
+        if lacking.is_empty() {
+            return;
+        }
+        let model = self.model();
+        lacking.retain(|id| model.names_of(id).next().is_none());
+        let mut desk = self.desk();
+        lacking.iter().for_each(|id| _ = desk.owing.lacking.remove(id));
+    }
+
     /// What is no more is owed no more, nor is what a root has of its own that is not there: its copy was let go, or it is held.
     /// The model must not be held.
     pub(super) fn forgive(&self) {
@@ -188,7 +225,7 @@ impl Common {
         let mut desk = self.desk();
         let owed = desk.owing.lacking.remove(id) && desk.owing.owed.contains_key(&(*id, true));
         if owed {
-            desk.jobs.requests.contents.push((id.dev, id.ino));
+            desk.jobs.requests.owed.push((*id, true));
             drop(desk);
             self.capture.looks().wake();
         }

@@ -171,7 +171,7 @@ impl Looker {
             let directories = moved.iter().flat_map(|id| model.names_of(id));
             let directories: Vec<NodeId> =
                 directories.filter(|node| model.entry(*node).kind == FileKind::Directory).collect();
-            if !directories.is_empty() {
+            if !moved.is_empty() {
                 // What was moved on from there was what the target had in its place.
                 let left = common.moved_out(&place);
                 let left = left.iter().flat_map(|id| model.names_of(id));
