@@ -31,6 +31,11 @@ pub trait Replication: Send + Sync + std::fmt::Debug {
         true
     }
 
+    /// Does it go on with what was known of the target before the service was started again? Then the copy is whole but for what was missed.
+    fn is_resumed(&self) -> bool {
+        false
+    }
+
     /// Goes on after [`Hold`]: what was held back is done (REPLICATION START). False: nothing was held. Does not block.
     fn release(&self) -> bool;
 

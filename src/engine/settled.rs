@@ -2,8 +2,9 @@
 //! line, a target or the source itself was lost; a mirror then compares its content even where size and time are the same: two writes
 //! within one tick of the clock (4 ms on most kernels) leave the same time, and the first of them may be what the target has.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 
 /// Nanoseconds since 1970, by the source's clock. Changes are told by capture and looked at somewhat later than they happen.
@@ -20,6 +21,12 @@ pub struct Settled {
     /// What was given to be kept.
     told: AtomicI64,
     keeper: OnceLock<(i64, Sender<Kept>)>,
+    /// When its connection was made, milliseconds since 1970.
+    established_ms: i64,
+    /// Where what the target has is kept (docs/design/ledger.md).
+    ledger: OnceLock<PathBuf>,
+    /// The connection has ended, or its replication: nothing is kept any more.
+    forgotten: AtomicBool,
 }
 
 impl Settled {
@@ -27,13 +34,34 @@ impl Settled {
     /// what was kept of it since; 0: nothing.
     pub fn of(established_ms: i64, kept: i64) -> Settled {
         let at = established_ms.saturating_mul(1_000_000).saturating_add(MARGIN).max(kept);
-        Settled { at: AtomicI64::new(at), told: AtomicI64::new(kept), keeper: OnceLock::new() }
+        Settled { at: AtomicI64::new(at), told: AtomicI64::new(kept), established_ms, ..Settled::default() }
     }
 
-    /// From now on it is kept in this row, for the next start of the service.
-    pub fn keep(&self, row: i64, keeper: Sender<Kept>) {
+    /// From now on it is kept in this row, for the next start of the service, and what the target has in this file.
+    pub fn keep(&self, row: i64, keeper: Sender<Kept>, ledger: PathBuf) {
         // A connection is kept once.
         let _ = self.keeper.set((row, keeper));
+        let _ = self.ledger.set(ledger);
+    }
+
+    /// When its connection was made, milliseconds since 1970.
+    pub fn established_ms(&self) -> i64 {
+        self.established_ms
+    }
+
+    /// The file of what the target has. None: that is not kept.
+    pub fn ledger(&self) -> Option<PathBuf> {
+        self.ledger.get().filter(|_| !self.forgotten.load(Relaxed)).cloned()
+    }
+
+    /// What the target has is not followed any more, or (`forgotten` false) is followed anew: what was kept of it counts no more.
+    pub fn forget_ledger(&self, forgotten: bool) {
+        self.forgotten.store(forgotten, Relaxed);
+        if let (true, Some(path)) = (forgotten, self.ledger.get()) {
+            // It may never have been there.
+            let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_file(path.with_extension("new"));
+        }
     }
 
     /// The target has all that changed before this time, nanoseconds since 1970.
@@ -74,7 +102,7 @@ mod tests {
         let (keeper, kept) = std::sync::mpsc::channel();
         let settled = Settled::default();
         assert_eq!(settled.doubtful_since(), None);
-        settled.keep(7, keeper);
+        settled.keep(7, keeper, PathBuf::new());
         settled.tick();
         settled.advance(MARGIN + 5);
         settled.advance(MARGIN + 3);

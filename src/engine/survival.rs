@@ -15,23 +15,28 @@ use super::settled::{Kept, Settled};
 use super::store::{Survivor, Survivors};
 use super::{Engine, lock};
 use crate::api::{ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, MirrorSpec};
+use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 /// How often who waits to try again looks whether the engine is still there.
 const LOOK: Duration = Duration::from_secs(1);
+/// What the name of a connection's ledger begins with; its row follows.
+const LEDGER: &str = "ledger-";
 
 /// What keeps the connections of a service, and what their targets are known to have.
 #[derive(Debug)]
 pub(super) struct Keeper {
     survivors: Arc<Survivors>,
     settled: Sender<Kept>,
+    /// The directory of the ledgers.
+    ledgers: PathBuf,
 }
 
 impl Keeper {
     /// Its thread ends when nobody has anything to keep any more.
-    fn start(survivors: Survivors) -> Result<Keeper, ApiError> {
+    fn start(survivors: Survivors, ledgers: PathBuf) -> Result<Keeper, ApiError> {
         let survivors = Arc::new(survivors);
         let (settled, told) = channel();
         let keep = Arc::clone(&survivors);
@@ -48,7 +53,24 @@ impl Keeper {
             .name("keep".to_owned())
             .spawn(work)
             .map_err(|error| ApiError::no_thread(&error))?;
-        Ok(Keeper { survivors, settled })
+        Ok(Keeper { survivors, settled, ledgers })
+    }
+
+    /// From now on what is known of the connection's target is kept.
+    fn keeps(&self, settled: &Settled, row: i64) {
+        settled.keep(row, self.settled.clone(), self.ledgers.join(format!("{LEDGER}{row}")));
+    }
+
+    /// Removes what is kept of connections that are no more.
+    fn sweep(&self, rows: &[i64]) {
+        let Ok(entries) = std::fs::read_dir(&self.ledgers) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let row = name.to_str().and_then(|name| name.strip_prefix(LEDGER));
+            if row.is_some_and(|row| row.parse().is_ok_and(|row: i64| !rows.contains(&row)) || row.ends_with(".new")) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 }
 
@@ -57,9 +79,12 @@ impl Engine {
     /// connections that cannot be used; it is left as it is.
     pub fn resume_connections(self: &Arc<Self>) -> Result<(), ApiError> {
         let _entered = self.kept.log.enter();
-        let keeper = Keeper::start(Survivors::open(&self.kept.settings.connection_file())?)?;
+        let (file, ledgers) = (self.kept.settings.connection_file(), self.kept.settings.data_path());
+        let keeper = Keeper::start(Survivors::open(&file)?, ledgers)?;
         let mut waiting = Vec::new();
-        for survivor in keeper.survivors.list()? {
+        let survivors = keeper.survivors.list()?;
+        keeper.sweep(&survivors.iter().map(|survivor| survivor.row).collect::<Vec<_>>());
+        for survivor in survivors {
             let (row, replicates) = (survivor.row, survivor.replicates);
             match self.take_up(survivor, &keeper) {
                 Ok(id) if replicates => waiting.push(id),
@@ -134,7 +159,7 @@ impl Engine {
             traffic: Arc::default(),
             statistics: None,
         };
-        info.settled.keep(row, keeper.settled.clone());
+        keeper.keeps(&info.settled, row);
         let (forbidden, own) = (self.forbidden(), self.own_directories());
         let ground = Ground { data_root: self.home.data_root(), source: &self.source, repset: &repset };
         let around = Circumstances { ground, forbidden: &forbidden, own: &own, to: info.to() };
@@ -161,17 +186,19 @@ impl Engine {
         let row = keeper.survivors.add(spec, replicates, info.established_ms)?;
         // A connection is kept once.
         let _ = info.row.set(row);
-        info.settled.keep(row, keeper.settled.clone());
+        keeper.keeps(&info.settled, row);
         Ok(())
     }
 
     /// Replication was begun or ended by a person.
     pub(super) fn keeps_replicating(&self, info: &Info, replicates: bool) {
+        info.settled.forget_ledger(!replicates);
         self.kept_row(info, |survivors, row| survivors.set_replicates(row, replicates));
     }
 
     /// The connection has ended for good.
     pub(super) fn forget_for_later(&self, info: &Info) {
+        info.settled.forget_ledger(true);
         self.kept_row(info, Survivors::remove);
     }
 

@@ -32,8 +32,14 @@ pub(super) struct Emitter {
 impl Emitter {
     pub(super) fn new(ops: SyncSender<Frame>, frames: FramePool, local: Option<LocalFiles>) -> Self {
         let frame = frames.take();
-        let emit = Emit { ops: Some(ops), frames, frame, owner: JOB, place: None, at: None, next: 1 };
+        let emit =
+            Emit { ops: Some(ops), frames, frame, owner: JOB, place: None, at: None, next: 1, before: None };
         Self { inner: Mutex::new(emit), descriptions: AtomicU64::new(0), local }
+    }
+
+    /// Has something done before each frame is sent.
+    pub(super) fn does_before(&self, work: impl Fn() + Send + 'static) {
+        self.inner.lock().before = Some(Box::new(work));
     }
 
     /// For operations of a mirror or verification.
@@ -91,6 +97,7 @@ pub(super) struct Emit {
     /// The same of replication, which knows root and path.
     at: Option<(u16, Vec<u8>, bool)>,
     next: u64,
+    before: Option<Box<dyn Fn() + Send>>,
 }
 
 impl Emit {
@@ -162,6 +169,9 @@ impl Emit {
             return if self.ops.is_some() { Ok(()) } else { Err(TargetGone) };
         }
         let frame = std::mem::replace(&mut self.frame, self.frames.take());
+        if let Some(before) = &self.before {
+            before();
+        }
         match &self.ops {
             Some(ops) => ops.send(frame).map_err(|_| TargetGone),
             None => Err(TargetGone),
@@ -169,6 +179,9 @@ impl Emit {
     }
 
     fn try_close(&mut self) -> bool {
+        if let Some(before) = self.before.as_ref().filter(|_| !self.frame.is_empty()) {
+            before();
+        }
         if let Some(ops) = self.ops.as_ref().filter(|_| !self.frame.is_empty())
             && let Err(TrySendError::Full(frame)) = ops.try_send(std::mem::take(&mut self.frame))
         {

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
 
 pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way) -> JobOutcome {
-    way.gate.verify_begins();
+    way.gate.verify_begins(spec.remirror);
     let Start { started, roots, report } = match begin(plan, shared, &way, None) {
         Ok(start) => start,
         Err(error) => return refused(error),

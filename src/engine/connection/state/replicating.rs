@@ -71,8 +71,9 @@ impl State {
         if let Stage::On(_) = self.stage {
             self.resumes = None;
         }
-        self.whole &= matches!(self.stage, Stage::Off);
-        (self.mirrored, self.required) = (false, None);
+        let resumed = matches!(&self.stage, Stage::On(replication) if replication.is_resumed());
+        self.whole = resumed || self.whole && matches!(self.stage, Stage::Off);
+        (self.mirrored, self.required) = (resumed, None);
         self.settle();
     }
 

@@ -58,6 +58,7 @@ impl Task {
         &mut self,
         result: Result<Arc<dyn Replication>, ApiError>,
     ) -> Option<(Answer, Result<(), ApiError>)> {
+        let resumed = matches!(&result, Ok(replication) if replication.is_resumed());
         let mut next = self.view.state.clone();
         let (replication, failed) = match result {
             Ok(replication) => (Some(replication), None),
@@ -73,6 +74,8 @@ impl Task {
                 tracing::warn!("Replication of set {} could not be started: {error}", self.info.repset);
                 Err(error)
             }
+            // The mirror of what is dirty begins by itself, where it is to.
+            (None, Some(_)) if resumed => Ok(()),
             (None, Some(order)) if self.closing.is_none() => self.start(order, false),
             (None, _) => Ok(()),
         };

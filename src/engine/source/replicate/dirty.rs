@@ -11,11 +11,13 @@
 //! was in. A number that is used again for another entry makes the set larger than need be, never smaller.
 
 use super::desk::Lost;
+use super::ledger::{Entry, Ledger};
 use super::model::{Identity, Model, NONE, NodeId};
 use crate::engine::source::parts::Parts;
 use crate::sys::FileKind;
 use crate::wire::PARTS_MAX;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Inodes that are remembered one by one; where there are more, everything is dirty.
 const INODES: usize = 65_536;
@@ -88,7 +90,7 @@ impl Marks {
         }
     }
 
-    fn inode(&mut self, id: Identity) {
+    pub(super) fn inode(&mut self, id: Identity) {
         self.inodes.insert(id);
         if self.inodes.len() > INODES {
             self.inodes.clear();
@@ -101,7 +103,7 @@ impl Marks {
         self.everything = true;
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         !self.everything && self.inodes.is_empty() && self.nodes.len() == 0
     }
 
@@ -112,7 +114,7 @@ impl Marks {
         self.everything = false;
     }
 
-    fn merge(&mut self, other: &Marks) {
+    pub(super) fn merge(&mut self, other: &Marks) {
         self.nodes.merge(&other.nodes);
         self.deep.merge(&other.deep);
         other.inodes.iter().for_each(|id| self.inode(*id));
@@ -140,9 +142,22 @@ pub(super) struct Dirty {
     mirrored: bool,
     /// All that changed before these times (nanoseconds since 1970) is of an older generation, or of the older or younger one.
     looked: i64,
+    /// Where marks are noted.
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Dirty {
+    /// Notes marks from now on.
+    pub(super) fn set_ledger(&mut self, ledger: Arc<Ledger>) {
+        self.ledger = Some(ledger);
+    }
+
+    fn note(&self, entry: &Entry<'_>) {
+        if let Some(ledger) = &self.ledger {
+            ledger.note(entry);
+        }
+    }
+
     /// A record was put into the log at this position. Called behind that, so that what is forgotten never holds a mark of a
     /// record that is still to be sent.
     pub(super) fn logged(&mut self, position: u64) {
@@ -156,16 +171,19 @@ impl Dirty {
 
     /// Something is logged, dropped or about to be sent of this entry; `deep`: and of all below it.
     pub(super) fn node(&mut self, node: NodeId, deep: bool) {
+        self.note(&Entry::Dirty { node, deep });
         self.younger.node(node, deep);
     }
 
     /// The same of an inode under all its names.
     pub(super) fn inode(&mut self, id: Identity) {
+        self.note(&Entry::Inode { id });
         self.younger.inode(id);
     }
 
     /// What is dirty cannot be told.
     pub(super) fn everything(&mut self) {
+        self.note(&Entry::Everything);
         self.younger.everything();
     }
 
@@ -220,6 +238,9 @@ impl Dirty {
 
     /// The mirror did not come to its end.
     pub(super) fn keep(&mut self, marks: &Marks) {
+        if marks.everything {
+            self.note(&Entry::Everything);
+        }
         self.kept.merge(marks);
     }
 }

@@ -52,9 +52,9 @@ impl Gate {
     }
 
     /// A verification begins; what it sends again may be what replication has found.
-    pub(in crate::engine::source) fn verify_begins(&self) {
+    pub(in crate::engine::source) fn verify_begins(&self, repairs: bool) {
         if let Gate::Follow(common) = self {
-            common.job_begins();
+            common.job_begins(repairs);
         }
     }
 

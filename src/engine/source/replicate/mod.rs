@@ -15,6 +15,7 @@ mod common;
 mod desk;
 mod dirty;
 mod gate;
+mod ledger;
 mod line;
 mod look;
 mod model;

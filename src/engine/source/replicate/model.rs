@@ -7,12 +7,14 @@
 //! Invariant: every node but a root hangs below a directory; names in a directory are unique; a node's inode is one that the
 //! tree had when it was looked at.
 
+use super::ledger::{Entry as Step, KEPT, Ledger, Place as StepPlace};
 use crate::engine::repset::{DirDecision, DirRules};
 use crate::engine::source::capture::Key;
 use crate::engine::source::folder::join;
 use crate::sys::{FileKind, Stat};
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 /// A place in the model. Numbers are used again after a removal: who keeps one across a lock checks the identity.
 pub(super) type NodeId = u32;
@@ -171,6 +173,8 @@ pub(super) struct Model {
     roots: Vec<NodeId>,
     len: usize,
     moves: u64,
+    /// Where its steps are noted.
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Model {
@@ -190,8 +194,21 @@ impl Model {
     }
 
     /// Adds a root's directory.
+    #[cfg(test)]
     pub(super) fn add_root(&mut self, number: u16, stat: &Stat, scope: Scope, included: bool) -> NodeId {
-        let node = self.allocate(NONE, b"", &Entry::of(stat));
+        self.place_root(None, number, stat, scope, included)
+    }
+
+    /// The same with a number of before. [`Self::placed`] follows.
+    pub(super) fn place_root(
+        &mut self,
+        place: Option<NodeId>,
+        number: u16,
+        stat: &Stat,
+        scope: Scope,
+        included: bool,
+    ) -> NodeId {
+        let node = self.allocate(place, NONE, b"", &Entry::of(stat));
         let directory = Directory { first: NONE, key: None, scope, included, root: Some(number) };
         self.nodes[node as usize].directory = Some(Box::new(directory));
         self.nodes[node as usize].flags = flag::MADE;
@@ -220,7 +237,26 @@ impl Model {
     /// Adds an entry below a directory. The name must be free there.
     pub(super) fn insert(&mut self, parent: NodeId, name: &[u8], entry: &Entry, flags: u16) -> NodeId {
         debug_assert!(self.child(parent, name).is_none());
-        let node = self.allocate(parent, name, entry);
+        let node = self.allocate(None, parent, name, entry);
+        self.enter(node, entry, flags);
+        let kept = flags & KEPT;
+        self.note(&Step::Node { node, parent, name, inode: *entry, flags: kept });
+        node
+    }
+
+    /// The same with a number of before, for a model that is made of what was noted. [`Self::placed`] follows.
+    pub(super) fn put_back(&mut self, node: NodeId, parent: NodeId, name: &[u8], entry: &Entry, flags: u16) {
+        let node = self.allocate(Some(node), parent, name, entry);
+        self.enter(node, entry, flags);
+    }
+
+    /// All entries of before are there: numbers that none has are free.
+    pub(super) fn placed(&mut self) {
+        let unused = |(at, node): (usize, &Node)| (!node.used).then_some(at as NodeId);
+        self.free = self.nodes.iter().enumerate().filter_map(unused).collect();
+    }
+
+    fn enter(&mut self, node: NodeId, entry: &Entry, flags: u16) {
         self.nodes[node as usize].flags = flags;
         if entry.kind == FileKind::Directory {
             let directory =
@@ -230,7 +266,6 @@ impl Model {
         self.hang(node);
         self.link_inode(node);
         self.len += 1;
-        node
     }
 
     /// What of the directory's entries belongs, and whether it does itself.
@@ -350,13 +385,17 @@ impl Model {
 
     /// Remembers new stamps. The inode stays.
     pub(super) fn set_stamps(&mut self, node: NodeId, size: u64, (ctime, mtime): Stamps) {
-        let node = &mut self.nodes[node as usize];
-        (node.size, node.ctime, node.mtime) = (size, ctime, mtime);
+        let it = &mut self.nodes[node as usize];
+        (it.size, it.ctime, it.mtime) = (size, ctime, mtime);
+        self.note(&Step::Stamps { node, size, ctime, mtime });
     }
 
     /// The target's file has so many bytes.
     pub(super) fn set_size(&mut self, node: NodeId, size: u64) {
-        self.nodes[node as usize].size = size;
+        let it = &mut self.nodes[node as usize];
+        it.size = size;
+        let (ctime, mtime) = (it.ctime, it.mtime);
+        self.note(&Step::Stamps { node, size, ctime, mtime });
     }
 
     /// The names that share an inode on the target with this one: itself alone if it has one of its own.
@@ -383,15 +422,27 @@ impl Model {
     }
 
     pub(super) fn set(&mut self, node: NodeId, flag: u16) {
+        let before = self.nodes[node as usize].flags;
         self.nodes[node as usize].flags |= flag;
+        self.note_flags(node, before);
     }
 
     pub(super) fn clear(&mut self, node: NodeId, flag: u16) {
+        let before = self.nodes[node as usize].flags;
         self.nodes[node as usize].flags &= !flag;
+        self.note_flags(node, before);
+    }
+
+    fn note_flags(&self, node: NodeId, before: u16) {
+        let flags = self.nodes[node as usize].flags & KEPT;
+        if flags != before & KEPT {
+            self.note(&Step::Flags { node, flags });
+        }
     }
 
     /// Takes a flag from every node.
     pub(super) fn clear_all(&mut self, flag: u16) {
+        debug_assert_eq!(flag & KEPT, 0);
         self.nodes.iter_mut().for_each(|node| node.flags &= !flag);
     }
 
@@ -461,6 +512,10 @@ impl Model {
     /// Gives an entry another place. The name must be free there, and not below the entry itself.
     pub(super) fn relocate(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
         debug_assert!(self.child(parent, name).is_none() && !self.is_below(parent, node));
+        let old = std::mem::take(&mut self.nodes[node as usize].name);
+        let from = self.own_place(node, &old);
+        self.note(&Step::Moved { node, from, parent, name });
+        self.nodes[node as usize].name = old;
         self.unhang(node);
         self.moves += 1;
         let it = &mut self.nodes[node as usize];
@@ -480,6 +535,8 @@ impl Model {
         }
         for node in order.iter().rev() {
             gone(self, *node);
+            let name = self.nodes[*node as usize].name.clone();
+            self.note(&Step::Gone { node: *node, from: self.own_place(*node, &name) });
             self.unhang(*node);
             self.unlink_inode(*node);
             if let Some(key) = self.key(*node).cloned()
@@ -520,7 +577,43 @@ impl Model {
         order
     }
 
-    fn allocate(&mut self, parent: NodeId, name: &[u8], entry: &Entry) -> NodeId {
+    /// Notes steps from now on.
+    pub(super) fn set_ledger(&mut self, ledger: Arc<Ledger>) {
+        self.ledger = Some(ledger);
+    }
+
+    fn note(&self, step: &Step<'_>) {
+        if let Some(ledger) = &self.ledger {
+            ledger.note(step);
+        }
+    }
+
+    fn own_place<'a>(&self, node: NodeId, name: &'a [u8]) -> StepPlace<'a> {
+        let parent = self.parent(node);
+        let ino = self.nodes.get(parent as usize).map_or(0, |parent| parent.ino);
+        StepPlace { parent, ino, name }
+    }
+
+    /// Numbers up to this one are used.
+    pub(super) fn most(&self) -> NodeId {
+        // As in `allocate`.
+        self.nodes.len() as NodeId
+    }
+
+    /// The entries with these numbers, as steps that make them.
+    pub(super) fn steps(&self, numbers: std::ops::Range<NodeId>) -> impl Iterator<Item = Step<'_>> {
+        numbers.filter(|node| self.is_used(*node)).map(|node| {
+            let (it, inode) = (&self.nodes[node as usize], self.entry(node));
+            match self.root_number(node) {
+                Some(number) => Step::Root { node, number, inode },
+                None => {
+                    Step::Node { node, parent: it.parent, name: &it.name, inode, flags: it.flags & KEPT }
+                }
+            }
+        })
+    }
+
+    fn allocate(&mut self, place: Option<NodeId>, parent: NodeId, name: &[u8], entry: &Entry) -> NodeId {
         let dev = self.device(entry.id.dev);
         let node = Node {
             name: name.into(),
@@ -538,7 +631,12 @@ impl Model {
             flags: 0,
             used: true,
         };
-        match self.free.pop() {
+        if let Some(place) = place {
+            while self.nodes.len() <= place as usize {
+                self.nodes.push(Node { name: Box::default(), directory: None, used: false, ..node });
+            }
+        }
+        match place.or_else(|| self.free.pop()) {
             Some(place) => {
                 self.nodes[place as usize] = node;
                 place

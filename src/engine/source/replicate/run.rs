@@ -30,6 +30,8 @@ const BEAT: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_secs(5);
 /// How often a barrier begins anew when something before it went round as often as one barrier may.
 const TRIES: u32 = 4;
+/// How long the end of a service waits for the target to have all of the ledger.
+const LEDGER: Duration = Duration::from_secs(2);
 /// Memory for what is known of the target's blocks.
 const INDEX: usize = 64 << 20;
 
@@ -207,6 +209,8 @@ impl Follow {
         let ears =
             Arc::new(Ears { common: Arc::clone(common), bulk: Mutex::new(Weak::new()), alive, holding });
         let line = Arc::new(Line::open(&common.plan, targets, Arc::clone(&ears) as Arc<dyn Hears>)?);
+        let ledger = Arc::clone(&common.ledger);
+        line.emitter.does_before(move || ledger.write());
         let bulk = Arc::new(Bulk::new(Arc::clone(common), Arc::clone(&line), INDEX));
         *lock(&ears.bulk) = Arc::downgrade(&bulk);
         common.set_bulk(Arc::downgrade(&bulk));
@@ -245,6 +249,7 @@ impl Follow {
             // Who let it go may have come before.
             return Err(ApiError::new(Code::MirrorIsNotRunning, "it was stopped before it began"));
         }
+        self.common.job_runs(true);
         Ok((Arc::clone(&self.common), live.line.job()))
     }
 
@@ -252,6 +257,16 @@ impl Follow {
     pub(in crate::engine::source) fn end_job(&self, complete: bool) {
         self.common.job_ends(complete);
         lock(&self.live).line.end_job();
+    }
+
+    /// What the target has is kept as of now, if the source comes to rest for a moment.
+    fn wait_for_ledger(&self) {
+        let until = Instant::now() + LEDGER;
+        let ledger = &self.common.ledger;
+        while ledger.is_open() && !ledger.is_settled() && self.impossible().is_none() && Instant::now() < until {
+            self.common.capture.looks().wake();
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn unsettled(&self, spent: &Spent) -> ApiError {
@@ -370,6 +385,10 @@ impl Replication for Follow {
         self.common.is_all_applied()
     }
 
+    fn is_resumed(&self) -> bool {
+        self.common.is_resumed()
+    }
+
     fn release(&self) -> bool {
         self.common.release()
     }
@@ -386,6 +405,7 @@ impl Replication for Follow {
         if !discard {
             // What cannot be sent in time, or at all, is left.
             let _ = self.barrier(Some(limit), &mut ());
+            self.wait_for_ledger();
         }
         self.stopped.store(true, Relaxed);
         self.common.begin_stop();
@@ -416,6 +436,7 @@ impl Replication for Follow {
             let _ = thread.join();
         }
         live.line.join();
+        self.common.ledger.close();
         true
     }
 }
@@ -435,6 +456,9 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
     let mut looker = Looker::new(Arc::clone(common), above);
     let mut batch = Batch::default();
     let mut next = Instant::now() + TICK;
+    if common.is_resumed() {
+        looker.list_all();
+    }
     while !common.is_stopping() {
         if common.is_held() {
             common.wait_release();
@@ -491,6 +515,7 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         }
         looker.forget_left();
         looker.end_batch();
+        looker.account();
         if common.looked.swap(began, Relaxed) > began {
             common.plan.settled.rewind(began);
         }

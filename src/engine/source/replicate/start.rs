@@ -3,7 +3,8 @@
 use super::super::capture::{self, Key, Kind};
 use super::super::walk::{Root, open_roots};
 use super::common::{Common, RootPlace};
-use super::model::{Model, Scope};
+use super::ledger::{Ledger, Loaded, Signature};
+use super::model::{Identity, Model, Scope};
 use super::run::Follow;
 use crate::api::{ApiError, Code};
 use crate::engine::job::JobPlan;
@@ -11,6 +12,7 @@ use crate::engine::log::escape;
 use crate::engine::queue::{Disk, Queue};
 use crate::engine::replication::{Replication, ReplicationShared};
 use crate::sys::{Dir, Stat};
+use sha1::Digest;
 use std::collections::{BTreeMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -58,6 +60,18 @@ pub(super) fn follow(
 ) -> Result<Arc<dyn Replication>, ApiError> {
     shared.set_backends(capture.backends());
     let mut model = Model::default();
+    let ledger = Arc::new(Ledger::new(Arc::clone(&plan.settled), signature(plan)));
+    let mut loaded = ledger.load().filter(|loaded| {
+        let stands = stand_as_before(roots, loaded);
+        if !stands {
+            tracing::warn!(
+                "A root of connection {} is not the directory that it was: all is compared",
+                plan.connection
+            );
+            ledger.give_up();
+        }
+        stands
+    });
     let mut places = BTreeMap::new();
     let mut above = HashSet::new();
     for root in roots {
@@ -66,7 +80,12 @@ pub(super) fn follow(
             (Some(rules), _) => Scope::of(rules.clone()),
             (None, only) => Scope::Only(only.clone().unwrap_or_default().into()),
         };
-        model.add_root(root.number, &stat, scope, root.included);
+        let before = loaded.as_ref().and_then(|loaded| loaded.root(root.number));
+        let node = model.place_root(before.map(|(node, _)| node), root.number, &stat, scope, root.included);
+        if let Some((_, inode)) = before {
+            // What the target has.
+            model.set_stamps(node, inode.size, (inode.ctime, inode.mtime));
+        }
         let real = crate::sys::path_of(&root.dir).map_err(|error| unreadable(&root.path, &error))?;
         let mut place = RootPlace { path: root.path.clone(), real, above: None };
         if let Some(parent) = root.path.parent()
@@ -84,8 +103,34 @@ pub(super) fn follow(
         Arc::new(Disk),
     );
     let targets = target_roots(plan, roots);
-    let common = Arc::new(Common::new(plan.clone(), places, model, queue, capture, shared));
+    if let Some(loaded) = &mut loaded {
+        loaded.fill(&mut model, plan.settled.doubtful_since());
+    }
+    let common = Arc::new(Common::new(plan.clone(), places, model, queue, capture, shared, ledger));
+    if let Some(loaded) = loaded {
+        common.resume(loaded);
+    }
     Ok(Arc::new(Follow::start(common, targets, above)?))
+}
+
+/// What a ledger is of: of another connection, set, path or rule it counts for nothing.
+fn signature(plan: &JobPlan) -> Signature {
+    let mut sum = sha1::Sha1::new();
+    let established = plan.settled.established_ms();
+    let (rules, paths) = (plan.rules.rules(), &plan.paths);
+    let settings = (plan.settings.attributes, plan.settings.extended_attributes, plan.settings.ignore_deletes);
+    let of = format!("{established} {} {:?} {rules:?} {paths:?} {settings:?}", plan.repset, plan.target_name);
+    sum.update(of);
+    sum.finalize().into()
+}
+
+/// Are these the directories that the ledger has as roots, and no others?
+fn stand_as_before(roots: &[Root], loaded: &Loaded) -> bool {
+    let same = |root: &Root| {
+        let inode = loaded.root(root.number).map(|(_, inode)| inode.id);
+        inode.is_some() && Stat::of(&root.dir).ok().map(|stat| Identity::of(&stat)) == inode
+    };
+    roots.len() == loaded.roots() && roots.iter().all(same)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ApiError {

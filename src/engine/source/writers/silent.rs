@@ -127,6 +127,11 @@ impl Silent {
         self.look(now, devices, true, in_set, found)
     }
 
+    /// Files (device, inode) that can be written at the moment without anything that tells.
+    pub fn held(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.files.iter().filter(|(_, known)| known.silent).map(|(id, _)| *id)
+    }
+
     fn look(
         &mut self,
         now: Instant,

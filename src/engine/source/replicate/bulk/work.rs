@@ -1,5 +1,6 @@
 //! The work on the files under way, a step at a time: growth first, then passes, then the end.
 
+use super::super::ledger::Entry;
 use super::pace::Pace;
 use super::{Asked, Bulk, Job, Pass, State};
 use crate::engine::log::escape;
@@ -412,6 +413,8 @@ impl Bulk {
             emit.push(&Op::FileAsk { file: number })?;
         }
         self.common.ask_applied(&mut emit, None)?;
+        // Behind the question: a generation of the ledger that ends from here on has it in the next.
+        self.common.ledger.note(&Entry::Inode { id: key.0 });
         emit.flush()?;
         drop(emit);
         self.changed.notify_all();

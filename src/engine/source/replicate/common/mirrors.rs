@@ -3,6 +3,7 @@
 use super::super::desk::{Desk, Lost};
 use super::super::dirty::{Area, Marks, Nodes};
 use super::super::gate::{has_moved, is_displaced};
+use super::super::ledger::Entry;
 use super::super::model::{Model, NodeId, flag};
 use super::super::record::{At, Record};
 use super::{Common, follow};
@@ -161,6 +162,7 @@ impl Common {
 
     /// A job has ended. What a mirror that did not come to its end was to compare is dirty still.
     pub(in super::super) fn job_ends(&self, complete: bool) {
+        self.job_runs(false);
         let mut comparing = self.comparing();
         comparing.complete = complete && comparing.marks.is_some();
         if comparing.complete {
@@ -264,6 +266,7 @@ impl Common {
         };
         self.tell_area(&model, area.as_ref());
         if area.is_none() {
+            self.ledger.note(&Entry::Everything);
             marks.everything();
         }
         if let Some(area) = &area {
@@ -330,8 +333,11 @@ impl Common {
         }
     }
 
-    /// A mirror or verification begins: what replication sends from now on it leaves alone.
-    pub(in super::super) fn job_begins(&self) {
+    /// A verification begins: what replication sends from now on it leaves alone. `repairs`: it sends what differs.
+    pub(in super::super) fn job_begins(&self, repairs: bool) {
+        if repairs {
+            self.ledger.note(&Entry::Everything);
+        }
         if let Some(mut model) = self.mirror_turn() {
             self.begin_job(&mut model);
         }

@@ -4,10 +4,12 @@
 //! that was logged has gone out: then the model is what the target will have, and the mirror's operation takes its place in
 //! the order. How much replication may send before a waiting mirror gets its turn: [`share`](super::share).
 
+mod accounts;
 mod found;
 mod holds;
 mod mirrors;
 
+pub(super) use accounts::Accounts;
 pub(super) use found::ByKey;
 pub(in crate::engine::source) use mirrors::{Begun, Stirred};
 
@@ -15,6 +17,7 @@ use super::super::capture::{Capture, Key};
 use super::bulk::Bulk;
 use super::desk::Desk;
 use super::dirty::Dirty;
+use super::ledger::Ledger;
 use super::model::{Identity, Model, NodeId, Stamps, flag};
 use super::record::Record;
 use super::share::Share;
@@ -60,6 +63,12 @@ pub(in crate::engine::source) struct Common {
     pub(super) capture: Arc<dyn Capture>,
     pub(super) shared: Arc<ReplicationShared>,
     pub(super) ignore_deletes: bool,
+    /// What the target has, as it is kept for the next start of the service.
+    pub(super) ledger: Arc<Ledger>,
+    /// The model is one of before: the source is compared with it first. Files that the target may have as they were before.
+    resumed: Mutex<Option<Vec<NodeId>>>,
+    /// A job uses the stream.
+    job: AtomicBool,
     model: Mutex<Model>,
     share: Share,
     /// Until when the looker has no turn at all, while `calm`.
@@ -122,7 +131,12 @@ impl Common {
         queue: Queue,
         capture: Arc<dyn Capture>,
         shared: Arc<ReplicationShared>,
+        ledger: Arc<Ledger>,
     ) -> Self {
+        let mut model = model;
+        model.set_ledger(Arc::clone(&ledger));
+        let mut dirty = Dirty::default();
+        dirty.set_ledger(Arc::clone(&ledger));
         let percent = u64::from(plan.settings.orphans.guard_percent);
         let (ignore_deletes, share) = (plan.settings.ignore_deletes, Share::new(plan.settings.ratio));
         Self {
@@ -132,6 +146,9 @@ impl Common {
             capture,
             shared,
             ignore_deletes,
+            ledger,
+            resumed: Mutex::default(),
+            job: AtomicBool::new(false),
             model: Mutex::new(model),
             share,
             turns: Mutex::default(),
@@ -145,7 +162,7 @@ impl Common {
             whole: AtomicBool::new(false),
             guard: Mutex::new(Guard::new(percent)),
             desk: Mutex::default(),
-            dirty: Mutex::default(),
+            dirty: Mutex::new(dirty),
             comparing: Mutex::default(),
             told: Condvar::new(),
             line: Mutex::default(),

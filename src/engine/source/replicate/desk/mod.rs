@@ -51,6 +51,11 @@ impl Desk {
         position.is_none_or(|position| self.sent.upto >= position)
     }
 
+    /// The last question that was answered.
+    pub(super) fn answered(&self) -> u64 {
+        self.sent.applied
+    }
+
     fn has_debts(&self) -> bool {
         !self.owing.missed.is_empty() || self.failures.has_any()
     }

@@ -2,6 +2,7 @@
 //! still stand on the target as nobody told it that they are gone.
 
 use super::super::common::Common;
+use super::super::ledger::Entry;
 use super::super::model::Identity;
 use super::super::moves::Place;
 use super::super::record::At;
@@ -123,6 +124,7 @@ impl Common {
 
     /// Records were damaged: which names they were about is not known.
     pub(in super::super) fn lose_all(&self) {
+        self.ledger.note(&Entry::Unseen);
         self.desk().lost.all = true;
     }
 

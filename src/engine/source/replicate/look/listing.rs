@@ -1,7 +1,7 @@
 //! Directories that are listed: new ones, those that capture lost events of, and file systems that come and go.
 
-use super::super::super::capture::{Change, Gap};
-use super::super::model::{Model, NONE, NodeId, flag};
+use super::super::super::capture::{Batch, Change, Gap};
+use super::super::model::{Entry, Model, NONE, NodeId, flag};
 use super::{LISTINGS, Looker, Told, Unreachable};
 use crate::sys::{self, FileKind};
 use std::collections::HashSet;
@@ -16,6 +16,23 @@ impl Looker {
         for (node, id, tries) in std::mem::take(&mut self.unlisted) {
             self.listed_late.insert(node, tries);
             self.scans.push((node, id));
+        }
+    }
+
+    /// Lists everything, as the model is one of before: what is where it was is gone into from its directory, what was moved when it is found.
+    pub(in super::super) fn list_all(&mut self) {
+        let common = Arc::clone(&self.common);
+        let model = common.model();
+        self.scans.extend(model.roots().iter().map(|root| (*root, model.entry(*root).id)));
+        drop(model);
+        common.set_busy_looking(true);
+        self.look(&mut Batch::default());
+        let mut model = common.turn();
+        for node in common.take_doubtful().unwrap_or_default() {
+            if model.is_used(node) && model.entry(node).kind == FileKind::File {
+                let Entry { id, size, .. } = model.entry(node);
+                self.queue_content(&mut model, &id, size);
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use super::super::capture::{Batch, Change, Key, Look, Place};
 use super::super::folder::join;
 use super::super::walk::source_path;
 use super::super::writers::Silent;
-use super::common::Common;
+use super::common::{Accounts, Common};
 use super::model::{Identity, Model, NONE, NodeId};
 use super::record::{At, Record};
 use crate::engine::log::escape;
@@ -108,6 +108,7 @@ pub(super) struct Looker {
     named: HashMap<Key, HashSet<Named>>,
     named_before: HashMap<Key, HashSet<Named>>,
     left: Left,
+    accounts: Accounts,
 }
 
 /// What an event told of a name, where it tells objects.
@@ -168,6 +169,7 @@ impl Looker {
             named: HashMap::new(),
             named_before: HashMap::new(),
             left: Left::default(),
+            accounts: Accounts::default(),
         }
     }
 
@@ -191,6 +193,11 @@ impl Looker {
         self.common.capture.drain();
         let last = self.common.capture.looks().is_empty();
         self.left.all_read(self.batch + u64::from(!last));
+    }
+
+    /// All that is known of is logged: the ledger may go on.
+    pub(super) fn account(&mut self) {
+        self.common.account(&mut self.accounts, self.silent.held());
     }
 
     /// Batches that were looked at.
