@@ -13,6 +13,8 @@ mod far;
 mod following;
 #[path = "engine/hostile.rs"]
 mod hostile;
+#[path = "engine/ledger.rs"]
+mod ledger;
 #[path = "engine/links.rs"]
 mod links;
 #[path = "engine/loss.rs"]

@@ -531,7 +531,7 @@ pub fn after_a_death(mut bed: Bed) {
 }
 
 /// What a killed engine leaves unfinished goes with the first description, if its process was another.
-fn forget_unfinished(bed: &Bed) {
+pub fn forget_unfinished(bed: &Bed) {
     let mut directories = vec![bed.target()];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {

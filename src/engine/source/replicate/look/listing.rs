@@ -1,9 +1,9 @@
 //! Directories that are listed: new ones, those that capture lost events of, and file systems that come and go.
 
 use super::super::super::capture::{Batch, Change, Gap};
-use super::super::model::{Entry, Model, NONE, NodeId, flag};
+use super::super::model::{Entry, Model, NONE, NodeId, flag, nanoseconds};
 use super::{LISTINGS, Looker, Told, Unreachable};
-use crate::sys::{self, FileKind};
+use crate::sys::{self, FileKind, Stat};
 use std::collections::HashSet;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -26,7 +26,9 @@ impl Looker {
         self.scans.extend(model.roots().iter().map(|root| (*root, model.entry(*root).id)));
         drop(model);
         common.set_busy_looking(true);
+        self.lists_all = true;
         self.look(&mut Batch::default());
+        self.lists_all = false;
         let mut model = common.turn();
         for node in common.take_doubtful().unwrap_or_default() {
             if model.is_used(node) && model.entry(node).kind == FileKind::File {
@@ -80,7 +82,10 @@ impl Looker {
         }
         model.set(node, flag::WALKED);
         model.clear(node, flag::UNSEEN);
-        self.touched.insert(node);
+        let is_same = |stat: Stat| nanoseconds(stat.ctime) == model.entry(node).ctime;
+        if !self.lists_all || !Stat::of(&*handle).is_ok_and(is_same) {
+            self.touched.insert(node);
+        }
         let (mut names, mut buffer) = (std::mem::take(&mut self.names), std::mem::take(&mut self.buffer));
         match sys::list_dir(&handle, &mut names, &mut buffer) {
             Ok(()) => {

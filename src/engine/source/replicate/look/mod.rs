@@ -109,6 +109,8 @@ pub(super) struct Looker {
     named_before: HashMap<Key, HashSet<Named>>,
     left: Left,
     accounts: Accounts,
+    /// Everything is listed, as the model is one of before: what is as it was needs nothing.
+    lists_all: bool,
 }
 
 /// What an event told of a name, where it tells objects.
@@ -170,6 +172,7 @@ impl Looker {
             named_before: HashMap::new(),
             left: Left::default(),
             accounts: Accounts::default(),
+            lists_all: false,
         }
     }
 
