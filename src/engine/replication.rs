@@ -36,6 +36,9 @@ pub trait Replication: Send + Sync + std::fmt::Debug {
         false
     }
 
+    /// The copy is not what it was taken for: all is compared by the next mirror, also after a restart of the service.
+    fn distrust(&self) {}
+
     /// Goes on after [`Hold`]: what was held back is done (REPLICATION START). False: nothing was held. Does not block.
     fn release(&self) -> bool;
 

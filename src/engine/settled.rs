@@ -57,7 +57,14 @@ impl Settled {
     /// What the target has is not followed any more, or (`forgotten` false) is followed anew: what was kept of it counts no more.
     pub fn forget_ledger(&self, forgotten: bool) {
         self.forgotten.store(forgotten, Relaxed);
-        if let (true, Some(path)) = (forgotten, self.ledger.get()) {
+        if forgotten {
+            self.drop_ledger();
+        }
+    }
+
+    /// What is kept of the target counts no more.
+    pub fn drop_ledger(&self) {
+        if let Some(path) = self.ledger.get() {
             // It may never have been there.
             let _ = std::fs::remove_file(path);
             let _ = std::fs::remove_file(path.with_extension("new"));

@@ -67,7 +67,9 @@ impl Keeper {
         for entry in entries.flatten() {
             let name = entry.file_name();
             let row = name.to_str().and_then(|name| name.strip_prefix(LEDGER));
-            if row.is_some_and(|row| row.parse().is_ok_and(|row: i64| !rows.contains(&row)) || row.ends_with(".new")) {
+            if row.is_some_and(|row| {
+                row.parse().is_ok_and(|row: i64| !rows.contains(&row)) || row.ends_with(".new")
+            }) {
                 let _ = std::fs::remove_file(entry.path());
             }
         }

@@ -11,6 +11,7 @@ mod handle;
 mod holes;
 pub mod inotify;
 mod list;
+mod lock;
 mod memory;
 pub mod pam;
 pub mod signal;
@@ -37,6 +38,7 @@ pub use handle::{
 };
 pub use holes::{next_data, next_hole};
 pub use list::{Entry, Names, list_dir};
+pub use lock::{HeldBy, ProcessLock};
 pub use stat::{FileKind, Meta, Stamp, Stat, file_system_magic, set_times};
 pub use sums::{SUM_LEN, block_sums};
 pub use writeback::{is_tmpfs, stores_move_ctime, write_back};

@@ -469,29 +469,29 @@ fn a_mirror_is_not_told_what_a_stopped_one_had_asked_for() {
     });
     let only = followed.bed.target().join("9/only there");
     fs::write(&only, "").unwrap();
+    let run = |spec: MirrorSpec, jobs: &JobShared| {
+        // A person's: of everything.
+        followed.replication.shared().begin_mirror(false);
+        source::run(&followed.bed.plan(), JobKind::Mirror(spec), jobs, Some(&followed.replication))
+    };
+    let mut stopped = 0;
     for round in 0..3 {
         println!("round {round}");
         let jobs = JobShared::new();
         std::thread::scope(|scope| {
-            jobs.pause();
-            let mirror = scope.spawn(|| {
-                let spec = JobKind::Mirror(DIFFERENT);
-                source::run(&followed.bed.plan(), spec, &jobs, Some(&followed.replication))
-            });
-            // It has asked.
-            while jobs.counters.directories.load(Relaxed) <= round && !mirror.is_finished() {
-                jobs.resume();
+            let mirror = scope.spawn(|| run(DIFFERENT, &jobs));
+            // It has asked, and was told something.
+            while jobs.counters.directories.load(Relaxed) < 1 && !mirror.is_finished() {
                 std::thread::yield_now();
-                jobs.pause();
             }
             jobs.stop();
-            assert!(mirror.join().unwrap().stopped);
+            stopped += u32::from(mirror.join().unwrap().stopped);
         });
-        let (complete, _) = once(&followed, MirrorSpec { orphans: true, ..DIFFERENT });
-        assert!(complete);
+        assert!(run(MirrorSpec { orphans: true, ..DIFFERENT }, &JobShared::new()).complete);
         assert!(!only.exists(), "round {round}");
         fs::write(&only, "").unwrap();
     }
+    assert!(stopped > 0, "each was through before it could be stopped");
 }
 
 /// The source's engine was killed: what it knew is gone, the source has changed meanwhile, and changes while the mirror runs that removes

@@ -211,6 +211,11 @@ impl State {
         self.whole && self.mirrored
     }
 
+    /// Has the last job that said something about the copy found or left it whole?
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     /// The Target Data State that follows from what is known.
     fn settle(&mut self) {
         self.data = match &self.running {

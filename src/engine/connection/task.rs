@@ -271,6 +271,9 @@ impl Task {
             // What it was to bring it did not bring. One that could not begin by itself is tried again.
             give_back(replication.shared(), why.to_owned(), automatic && fatal);
         }
+        if let (Stage::On(replication), false) = (&next.stage, next.is_whole()) {
+            replication.distrust();
+        }
         if automatic && fatal {
             self.retry_later();
         }

@@ -1,48 +1,22 @@
 //! The lock of a home: one engine at a time.
-//!
-//! An flock, so that the kernel gives it back however the process ends. The file stays; the process number in it is for
-//! the message only and decides nothing.
 
 use super::HomeError;
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use crate::sys::{HeldBy, ProcessLock};
 use std::path::Path;
 
 /// Held as long as the engine is open.
 #[derive(Debug)]
 pub struct HomeLock {
-    _file: Flock<File>,
+    _held: ProcessLock,
 }
 
 impl HomeLock {
     pub(super) fn take(run: &Path) -> Result<Self, HomeError> {
         let path = run.join("DTCL.lock");
-        let failed = |error| HomeError::Lock { path: path.clone(), error };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&path)
-            .map_err(failed)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut file) => {
-                file.set_len(0).map_err(failed)?;
-                writeln!(file, "{}", std::process::id()).map_err(failed)?;
-                Ok(Self { _file: file })
-            }
-            Err((mut file, Errno::EWOULDBLOCK)) => {
-                let mut text = String::new();
-                // Without the number the message is still right.
-                let _ = (&mut file).take(32).read_to_string(&mut text);
-                Err(HomeError::Locked { run: run.to_owned(), pid: text.trim().parse().ok() })
-            }
-            Err((_, error)) => Err(failed(error.into())),
+        match ProcessLock::take(&path, 0o600) {
+            Ok(Ok(held)) => Ok(Self { _held: held }),
+            Ok(Err(HeldBy(pid))) => Err(HomeError::Locked { run: run.to_owned(), pid }),
+            Err(error) => Err(HomeError::Lock { path, error }),
         }
     }
 }

@@ -38,7 +38,7 @@ use super::job::{DryRunSink, JobKind, JobOutcome, JobPlan, JobShared};
 use super::link::{FramePool, Inlet, SourceEnd};
 use super::log::inherit;
 use super::replication::Replication;
-use crate::api::{ApiError, Code, MirrorSpec};
+use crate::api::{ApiError, Code, MirrorSpec, VerifySpec};
 use emit::Emitter;
 use reach::reach;
 use replicate::{Follow, Gate, JobEnd};
@@ -82,6 +82,11 @@ pub fn run(
     shared.sends_by(&plan.transmission);
     let clean = matches!(kind, JobKind::Mirror(MirrorSpec { clean: true, .. }));
     let follow = replication.and_then(|replication| replication.as_any().downcast_ref::<Follow>());
+    let sends = matches!(kind, JobKind::Mirror(_) | JobKind::Verify(VerifySpec { remirror: true, .. }));
+    if sends && follow.is_none() {
+        // What is kept of the target does not hear of it.
+        plan.settled.drop_ledger();
+    }
     if clean {
         let survey = |way| mirror::survey(plan, shared, way, true, &mut |_, _, _| {});
         let outcome = over(plan, shared, follow, survey);

@@ -2,7 +2,7 @@
 //! when changes were missed (MIR-20, MIR-21).
 
 use super::{Answer, Message, STOPPING, Starting, Task, internal_error};
-use crate::api::ApiError;
+use crate::api::{ApiError, MirrorSpec};
 use crate::engine::connect::mapping::shown;
 use crate::engine::connection::replicate::{Begun, Capture};
 use crate::engine::connection::state::Remirror;
@@ -167,6 +167,9 @@ impl Task {
         tracing::info!("Auto-remirror of connection {id} begins: {why}");
         let mut plan = plan;
         plan.settings.checksum_all = checksum_all;
+        // One that was cut by the death of its service is made again as it was asked for.
+        let resumed = matches!(&self.state().stage, Stage::On(replication) if replication.is_resumed());
+        let mirror = MirrorSpec { orphans: mirror.orphans || resumed && self.info.orphans, ..mirror };
         let order = Order {
             kind: JobKind::Mirror(mirror),
             plan,

@@ -330,6 +330,7 @@ impl Mirror<'_> {
             return true;
         }
         tracing::info!("Cleaning the target <{}>: {} entries", self.plan.connection, self.listing.entries);
+        self.gate.distrusts();
         for (folder, name) in std::mem::take(&mut self.top_entries) {
             let Some(_turn) = self.gate.stands(&folder) else { continue };
             if self.emitter.send(&folder, &Op::Remove { name: &name, tree: true }).is_err() {

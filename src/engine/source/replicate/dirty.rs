@@ -169,9 +169,8 @@ impl Dirty {
         (self.last > self.dropped).then_some(self.last)
     }
 
-    /// Something is logged, dropped or about to be sent of this entry; `deep`: and of all below it.
+    /// Something is logged, dropped or about to be sent of this entry, and that is noted in the ledger; `deep`: and of all below it.
     pub(super) fn node(&mut self, node: NodeId, deep: bool) {
-        self.note(&Entry::Dirty { node, deep });
         self.younger.node(node, deep);
     }
 

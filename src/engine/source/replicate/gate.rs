@@ -51,6 +51,13 @@ impl Gate {
         }
     }
 
+    /// What the target has is not what replication knows until a mirror is complete.
+    pub(in crate::engine::source) fn distrusts(&self) {
+        if let Gate::Follow(common) = self {
+            common.distrust();
+        }
+    }
+
     /// A verification begins; what it sends again may be what replication has found.
     pub(in crate::engine::source) fn verify_begins(&self, repairs: bool) {
         if let Gate::Follow(common) = self {

@@ -247,7 +247,9 @@ impl Model {
     /// The same with a number of before, for a model that is made of what was noted. [`Self::placed`] follows.
     pub(super) fn put_back(&mut self, node: NodeId, parent: NodeId, name: &[u8], entry: &Entry, flags: u16) {
         let node = self.allocate(Some(node), parent, name, entry);
-        self.enter(node, entry, flags);
+        // Whoever comes to a directory first: what has changed in it is found by listing it.
+        let unseen = if entry.kind == FileKind::Directory { flag::UNSEEN } else { 0 };
+        self.enter(node, entry, flags | unseen);
     }
 
     /// All entries of before are there: numbers that none has are free.
@@ -386,6 +388,9 @@ impl Model {
     /// Remembers new stamps. The inode stays.
     pub(super) fn set_stamps(&mut self, node: NodeId, size: u64, (ctime, mtime): Stamps) {
         let it = &mut self.nodes[node as usize];
+        if (it.size, it.ctime, it.mtime) == (size, ctime, mtime) {
+            return;
+        }
         (it.size, it.ctime, it.mtime) = (size, ctime, mtime);
         self.note(&Step::Stamps { node, size, ctime, mtime });
     }
@@ -588,8 +593,9 @@ impl Model {
         }
     }
 
+    /// No place for what the target was never given.
     fn own_place<'a>(&self, node: NodeId, name: &'a [u8]) -> StepPlace<'a> {
-        let parent = self.parent(node);
+        let parent = if self.has(node, flag::MADE) { self.parent(node) } else { NONE };
         let ino = self.nodes.get(parent as usize).map_or(0, |parent| parent.ino);
         StepPlace { parent, ino, name }
     }
@@ -606,9 +612,7 @@ impl Model {
             let (it, inode) = (&self.nodes[node as usize], self.entry(node));
             match self.root_number(node) {
                 Some(number) => Step::Root { node, number, inode },
-                None => {
-                    Step::Node { node, parent: it.parent, name: &it.name, inode, flags: it.flags & KEPT }
-                }
+                None => Step::Node { node, parent: it.parent, name: &it.name, inode, flags: it.flags & KEPT },
             }
         })
     }

@@ -263,7 +263,11 @@ impl Follow {
     fn wait_for_ledger(&self) {
         let until = Instant::now() + LEDGER;
         let ledger = &self.common.ledger;
-        while ledger.is_open() && !ledger.is_settled() && self.impossible().is_none() && Instant::now() < until {
+        while ledger.is_open()
+            && !ledger.is_settled()
+            && self.impossible().is_none()
+            && Instant::now() < until
+        {
             self.common.capture.looks().wake();
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -383,6 +387,10 @@ impl Replication for Follow {
 
     fn is_all_applied(&self) -> bool {
         self.common.is_all_applied()
+    }
+
+    fn distrust(&self) {
+        self.common.distrust();
     }
 
     fn is_resumed(&self) -> bool {

@@ -11,7 +11,7 @@ use crate::engine::job::JobPlan;
 use crate::engine::log::escape;
 use crate::engine::queue::{Disk, Queue};
 use crate::engine::replication::{Replication, ReplicationShared};
-use crate::sys::{Dir, Stat};
+use crate::sys::{Dir, FileKind, Stat};
 use sha1::Digest;
 use std::collections::{BTreeMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
@@ -72,7 +72,7 @@ pub(super) fn follow(
         }
         stands
     });
-    let mut places = BTreeMap::new();
+    let (mut places, mut tops) = (BTreeMap::new(), Vec::new());
     let mut above = HashSet::new();
     for root in roots {
         let stat = Stat::of(&root.dir).map_err(|error| unreadable(&root.path, &error))?;
@@ -81,7 +81,9 @@ pub(super) fn follow(
             (None, only) => Scope::Only(only.clone().unwrap_or_default().into()),
         };
         let before = loaded.as_ref().and_then(|loaded| loaded.root(root.number));
-        let node = model.place_root(before.map(|(node, _)| node), root.number, &stat, scope, root.included);
+        let number = before.map(|(node, _)| node);
+        let node = model.place_root(number, root.number, &stat, scope.clone(), root.included);
+        tops.push((root, stat, scope));
         if let Some((_, inode)) = before {
             // What the target has.
             model.set_stamps(node, inode.size, (inode.ctime, inode.mtime));
@@ -103,14 +105,24 @@ pub(super) fn follow(
         Arc::new(Disk),
     );
     let targets = target_roots(plan, roots);
-    if let Some(loaded) = &mut loaded {
-        loaded.fill(&mut model, plan.settled.doubtful_since());
+    if let Some(before) = &mut loaded {
+        before.fill(&mut model, plan.settled.doubtful_since());
+        if let Some(point) = changed_mount(&model, roots) {
+            tracing::warn!("{}: another file system is there than before: all is compared", escape(point));
+            ledger.give_up();
+            (loaded, model) = (None, Model::default());
+            for (root, stat, scope) in tops {
+                model.place_root(None, root.number, &stat, scope, root.included);
+            }
+        }
     }
     let common = Arc::new(Common::new(plan.clone(), places, model, queue, capture, shared, ledger));
     if let Some(loaded) = loaded {
         common.resume(loaded);
     }
-    Ok(Arc::new(Follow::start(common, targets, above)?))
+    let ledger = Arc::clone(&common.ledger);
+    // It is tried again, and what is kept counts then.
+    Ok(Arc::new(Follow::start(common, targets, above).inspect_err(|_| ledger.close())?))
 }
 
 /// What a ledger is of: of another connection, set, path or rule it counts for nothing.
@@ -118,8 +130,13 @@ fn signature(plan: &JobPlan) -> Signature {
     let mut sum = sha1::Sha1::new();
     let established = plan.settled.established_ms();
     let (rules, paths) = (plan.rules.rules(), &plan.paths);
-    let settings = (plan.settings.attributes, plan.settings.extended_attributes, plan.settings.ignore_deletes);
-    let of = format!("{established} {} {:?} {rules:?} {paths:?} {settings:?}", plan.repset, plan.target_name);
+    let settings =
+        (plan.settings.attributes, plan.settings.extended_attributes, plan.settings.ignore_deletes);
+    let others: Vec<_> = plan.elsewhere.iter().map(|(_, rules)| rules.rules()).collect();
+    let of = format!(
+        "{established} {} {:?} {rules:?} {paths:?} {settings:?} {others:?}",
+        plan.repset, plan.target_name
+    );
     sum.update(of);
     sum.finalize().into()
 }
@@ -131,6 +148,26 @@ fn stand_as_before(roots: &[Root], loaded: &Loaded) -> bool {
         inode.is_some() && Stat::of(&root.dir).ok().map(|stat| Identity::of(&stat)) == inode
     };
     roots.len() == loaded.roots() && roots.iter().all(same)
+}
+
+/// A directory of the model that lies on another file system than the one above it, and that is another by now: not mounted yet, or something else is.
+fn changed_mount(model: &Model, roots: &[Root]) -> Option<Vec<u8>> {
+    for top in model.roots() {
+        for node in model.all_below(*top).into_iter().skip(1) {
+            let (entry, above) = (model.entry(node), model.entry(model.parent(node)));
+            if entry.kind != FileKind::Directory || entry.id.dev == above.id.dev {
+                continue;
+            }
+            let (number, path) = model.path(node);
+            let root = roots.iter().find(|root| root.number == number)?;
+            let c_path = crate::sys::c_string(&path).ok()?;
+            let now = root.dir.descend(&c_path).and_then(|dir| Stat::of(&dir));
+            if now.map(|stat| Identity::of(&stat)).ok() != Some(entry.id) {
+                return Some(path);
+            }
+        }
+    }
+    None
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ApiError {

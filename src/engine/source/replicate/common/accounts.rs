@@ -6,8 +6,8 @@ use super::super::ledger::{Known, Loaded};
 use super::super::line::spawn;
 use super::super::model::{Identity, NodeId};
 use super::Common;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Entries that are copied while the model is held.
@@ -44,7 +44,7 @@ impl Common {
             lost.lose();
             lost.keep(&dirty);
         }
-        self.lose(left);
+        self.lost_before(left);
         if unseen {
             self.lose_all();
         }
@@ -86,13 +86,15 @@ impl Common {
         if !due && !self.ledger.is_open() {
             return;
         }
+        self.ledger.relieve();
+        // What fails is known when its answer is, so that is asked first.
+        let answered =
+            accounts.ended.is_some_and(|(position, asked)| self.desk().has_answered(position, asked));
         if !self.is_accountable() {
             accounts.ended = None;
             return;
         }
-        if let Some((position, asked)) = accounts.ended
-            && self.desk().has_answered(position, asked)
-        {
+        if answered {
             self.ends_generation(held);
             accounts.ended = None;
         }
@@ -100,15 +102,16 @@ impl Common {
         if accounts.ended.is_none() && !rests && (due || self.ledger.has_news()) {
             // Nobody is between a step and its record.
             let model = self.model();
-            let begins = due && self.ledger.begin();
+            let book = if due { self.ledger.begin() } else { None };
             self.ledger.next_generation();
             accounts.ended = Some((self.dirty().logged_upto(), self.asked.load(Relaxed)));
             accounts.since = Some(Instant::now());
             drop(model);
-            if begins {
+            if let Some(book) = book {
                 let common = Arc::clone(self);
-                // Without it the ledger stays what it is.
-                let _ = spawn("ledger", move || common.copy_model());
+                if spawn("ledger", move || common.copy_model(book)).is_err() {
+                    self.ledger.give_up_next();
+                }
             }
         }
     }
@@ -126,16 +129,16 @@ impl Common {
     }
 
     /// Copies the model into the next book, a little at a time.
-    fn copy_model(&self) {
+    fn copy_model(&self, book: u64) {
         let mut at: NodeId = 0;
         loop {
             let model = self.model();
             let most = model.most();
             let end = at.saturating_add(STEP).min(most);
-            self.ledger.copies(model.steps(at..end), end == most);
+            let goes_on = self.ledger.copies(book, model.steps(at..end), end == most);
             drop(model);
             self.ledger.write();
-            if end == most || self.is_stopping() {
+            if end == most || !goes_on || self.is_stopping() {
                 return;
             }
             at = end;

@@ -282,14 +282,27 @@ impl Common {
         let (directories, parts) =
             area.map_or((None, None), |area| (Some(Arc::new(area.directories)), Some(area.parts)));
         let vacated = Vacated::new(vacated.into_iter().map(|node| model.path(node)));
-        *self.comparing() =
-            Comparing { marks: Some(marks), unseen, directories, required, removes: sweeps, ..Comparing::default() };
+        *self.comparing() = Comparing {
+            marks: Some(marks),
+            unseen,
+            directories,
+            required,
+            removes: sweeps,
+            ..Comparing::default()
+        };
         drop(model);
         if removes {
             // The target describes itself without them.
             drop(self.mirror_turn());
         }
         Begun { unseen, parts, vacated, doubtful }
+    }
+
+    /// The target is not known to have what the model has: all is compared by the next mirror, also after a restart of the service.
+    pub(in super::super) fn distrust(&self) {
+        let mut marks = Marks::default();
+        marks.everything();
+        self.dirty().keep(&marks);
     }
 
     /// From now on records are logged. What has to be compared.

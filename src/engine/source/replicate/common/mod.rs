@@ -17,7 +17,7 @@ use super::super::capture::{Capture, Key};
 use super::bulk::Bulk;
 use super::desk::Desk;
 use super::dirty::Dirty;
-use super::ledger::Ledger;
+use super::ledger::{Entry, Ledger};
 use super::model::{Identity, Model, NodeId, Stamps, flag};
 use super::record::Record;
 use super::share::Share;
@@ -278,6 +278,8 @@ impl Common {
     /// `nodes`: the entries that it is about, and whether all that is below them is. Who logs what is about one holds the model.
     /// The record's position. None: it went with the log.
     pub(super) fn log(&self, record: &[u8], bytes: u64, nodes: &[(NodeId, bool)]) -> Option<u64> {
+        // Before the record can be sent.
+        nodes.iter().for_each(|(node, deep)| self.ledger.note(&Entry::Dirty { node: *node, deep: *deep }));
         let mut position = 0;
         if !self.degraded.load(Relaxed) {
             match self.queue.push(record, bytes) {

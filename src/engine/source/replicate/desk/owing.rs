@@ -158,6 +158,9 @@ impl Common {
             for node in model.names_of(&id).collect::<Vec<_>>() {
                 if model.has(node, flag::MADE) {
                     model.set(node, flag::LACKING);
+                    // After a restart, too.
+                    let size = model.entry(node).size;
+                    model.set_stamps(node, size, (0, 0));
                 }
             }
         }

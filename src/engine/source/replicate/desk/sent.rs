@@ -122,6 +122,11 @@ impl Common {
         }
     }
 
+    /// The same of those that were kept; all of them are remembered.
+    pub(in super::super) fn lost_before(&self, names: Vec<Lost>) {
+        self.desk().lost.names.extend(names);
+    }
+
     /// Records were damaged: which names they were about is not known.
     pub(in super::super) fn lose_all(&self) {
         self.ledger.note(&Entry::Unseen);

@@ -16,18 +16,49 @@ pub(in super::super) struct Place<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Entry<'a> {
     /// A root's directory.
-    Root { node: NodeId, number: u16, inode: Inode },
+    Root {
+        node: NodeId,
+        number: u16,
+        inode: Inode,
+    },
     /// An entry with some of its flags ([`KEPT`](super::KEPT)).
-    Node { node: NodeId, parent: NodeId, name: &'a [u8], inode: Inode, flags: u16 },
-    Moved { node: NodeId, from: Place<'a>, parent: NodeId, name: &'a [u8] },
+    Node {
+        node: NodeId,
+        parent: NodeId,
+        name: &'a [u8],
+        inode: Inode,
+        flags: u16,
+    },
+    Moved {
+        node: NodeId,
+        from: Place<'a>,
+        parent: NodeId,
+        name: &'a [u8],
+    },
     /// It is removed, after all that was below it.
-    Gone { node: NodeId, from: Place<'a> },
-    Stamps { node: NodeId, size: u64, ctime: i64, mtime: i64 },
-    Flags { node: NodeId, flags: u16 },
+    Gone {
+        node: NodeId,
+        from: Place<'a>,
+    },
+    Stamps {
+        node: NodeId,
+        size: u64,
+        ctime: i64,
+        mtime: i64,
+    },
+    Flags {
+        node: NodeId,
+        flags: u16,
+    },
     /// The target may not have it as it is; `deep`: nor what is below it.
-    Dirty { node: NodeId, deep: bool },
+    Dirty {
+        node: NodeId,
+        deep: bool,
+    },
     /// The same of an inode under all its names.
-    Inode { id: Identity },
+    Inode {
+        id: Identity,
+    },
     /// What the target has not is not known.
     Everything,
     /// Which names it has that are gone is not known.

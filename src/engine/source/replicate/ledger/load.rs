@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// More nodes than fit into memory.
-const NODES_MOST: NodeId = 1 << 31;
+const NODES_MOST: NodeId = 1 << 28;
 
 /// An entry of the model of before.
 #[derive(Debug)]
@@ -176,11 +176,13 @@ impl Loaded {
     fn take(&mut self, entry: &Entry<'_>) -> Result<(), String> {
         self.closed = false;
         match *entry {
+            Entry::Root { node, .. } | Entry::Node { node, .. } | Entry::Dirty { node, .. }
+                if node >= NODES_MOST =>
+            {
+                return Err("it is damaged".to_owned());
+            }
             Entry::Root { node, number, inode } => self.roots.push((node, number, inode)),
             Entry::Node { node, parent, name, inode, flags } => {
-                if node >= NODES_MOST {
-                    return Err("it is damaged".to_owned());
-                }
                 let at = node as usize;
                 if at >= self.nodes.len() {
                     self.nodes.resize_with(at + 1, || None);
@@ -249,10 +251,15 @@ impl Loaded {
         while let Some(parent) = todo.pop() {
             let first = order.partition_point(|(above, _)| *above < parent);
             for (_, node) in order[first..].iter().take_while(|(above, _)| *above == parent) {
-                let Some(Node { name, inode, flags, .. }) = self.nodes[*node as usize].take() else { continue };
+                let Some(Node { name, inode, flags, .. }) = self.nodes[*node as usize].take() else {
+                    continue;
+                };
                 let is_directory = inode.kind == FileKind::Directory;
                 let belongs = model.belongs(parent, &name, is_directory);
-                if matches!(belongs, Belongs::No) || model.child(parent, &name).is_some() {
+                if matches!(belongs, Belongs::No)
+                    || model.child(parent, &name).is_some()
+                    || model.is_used(*node)
+                {
                     continue;
                 }
                 if !is_directory && doubtful.is_some_and(|since| inode.ctime >= since) {
@@ -281,6 +288,8 @@ impl Loaded {
             let (root, path) = model.path(parent);
             Some((root, path, name))
         };
+        all.left.sort_unstable();
+        all.left.dedup();
         let left = all.left.into_iter().filter_map(place).collect();
         Known { dirty: all.dirty, left, unseen: all.unseen, doubtful }
     }

@@ -30,6 +30,10 @@ pub(super) const KEPT: u16 = flag::MADE | flag::SEPARATE;
 
 /// A ledger is begun anew when it has grown by so many bytes, and to twice its size.
 const GROWTH: u64 = 4 << 20;
+/// One that has grown by so much, and to eight times its size, is given up.
+const MOST: u64 = 256 << 20;
+/// So much is written though nothing is sent.
+const PAGE: usize = 1 << 20;
 /// One that could not be written is tried again after so long.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -64,13 +68,19 @@ struct Pages {
     next: Option<Vec<u8>>,
     /// All that was there when the next book was begun is in it.
     whole: bool,
-    /// The target has all of the last generation, and nothing was noted since that ended.
+    /// The target has all of the last generation, but for what is told, and nothing was noted since that ended.
     settled: bool,
     /// Something was noted since the last generation began.
     news: bool,
+    /// Counts the books that were begun.
+    book: u64,
 }
 
 impl Pages {
+    fn clear(&mut self) {
+        *self = Pages { book: self.book, ..Pages::default() };
+    }
+
     fn note(&mut self, entry: &Entry<'_>) {
         self.now.iter_mut().chain(&mut self.next).for_each(|page| entry.encode(page));
     }
@@ -126,6 +136,8 @@ impl Ledger {
             Ok(loaded) => loaded?,
             Err(why) => {
                 tracing::info!("{}: what the target has is not known from it: {why}", shown(&path));
+                // It must not count again when what speaks against it has passed.
+                let _ = std::fs::remove_file(&path);
                 return None;
             }
         };
@@ -135,6 +147,8 @@ impl Ledger {
             file.set_len(loaded.bytes)?;
             let mut book = Book { file, path: path.clone(), bytes: loaded.bytes, begun: loaded.bytes };
             book.write(&head(&self.signature)?)?;
+            // That it was closed counts no more, whatever becomes of the machine.
+            book.file.sync_data()?;
             Ok::<_, io::Error>(book)
         })();
         match opened {
@@ -146,6 +160,7 @@ impl Ledger {
             }
             Err(error) => {
                 tracing::warn!("{}: {error}", shown(&path));
+                let _ = std::fs::remove_file(&path);
                 None
             }
         }
@@ -162,20 +177,34 @@ impl Ledger {
         self.filled.store(true, Relaxed);
     }
 
-    /// An entry of the model for the next book alone.
-    fn copy(&self, entry: &Entry<'_>) {
-        if let Some(page) = &mut lock(&self.pages).next {
-            entry.encode(page);
-            self.filled.store(true, Relaxed);
+    /// Copies entries of the model, which is held, into the next book, if that is still the one that was begun so. `whole`: there are no others. False: it is
+    /// not.
+    pub(super) fn copies<'a>(
+        &self,
+        book: u64,
+        entries: impl Iterator<Item = Entry<'a>>,
+        whole: bool,
+    ) -> bool {
+        let mut pages = lock(&self.pages);
+        let is_it = pages.book == book;
+        let Some(page) = pages.next.as_mut().filter(|_| is_it) else { return false };
+        entries.for_each(|entry| entry.encode(page));
+        if whole {
+            Entry::Base.encode(page);
+            pages.whole = true;
         }
+        self.filled.store(true, Relaxed);
+        true
     }
 
-    /// Copies entries of the model, which is held, into the next book. `whole`: there are no others.
-    pub(super) fn copies<'a>(&self, entries: impl Iterator<Item = Entry<'a>>, whole: bool) {
-        entries.for_each(|entry| self.copy(&entry));
-        if whole {
-            self.copy(&Entry::Base);
-            lock(&self.pages).whole = true;
+    /// Writes what was noted where nothing is sent for long.
+    pub(super) fn relieve(&self) {
+        let large = |page: &Option<Vec<u8>>| page.as_ref().is_some_and(|page| page.len() > PAGE);
+        let pages = lock(&self.pages);
+        let relieves = large(&pages.now) || large(&pages.next);
+        drop(pages);
+        if relieves {
+            self.write();
         }
     }
 
@@ -202,6 +231,9 @@ impl Ledger {
                 && !page.is_empty()
             {
                 book.write(&page)?;
+                if book.bytes > 8 * book.begun + MOST {
+                    return Err(io::Error::other("it has grown too large while it could not be begun anew"));
+                }
             }
         }
         Ok(())
@@ -210,7 +242,7 @@ impl Ledger {
     /// Nothing is kept any more: what is not all there must not be taken for the truth.
     fn fail(&self, books: &mut Books, error: &io::Error) {
         self.open.store(false, Relaxed);
-        *lock(&self.pages) = Pages::default();
+        lock(&self.pages).clear();
         for book in [books.now.take(), books.next.take()].into_iter().flatten() {
             tracing::warn!(
                 "{}: what the target has cannot be kept ({error}): after a restart of the service all is compared",
@@ -233,7 +265,7 @@ impl Ledger {
     pub(super) fn give_up(&self) {
         let mut books = lock(&self.books);
         self.open.store(false, Relaxed);
-        *lock(&self.pages) = Pages::default();
+        lock(&self.pages).clear();
         for book in [books.now.take(), books.next.take()].into_iter().flatten() {
             let _ = std::fs::remove_file(&book.path);
         }
@@ -260,9 +292,9 @@ impl Ledger {
         !waits && books.next.is_none() && books.now.as_ref().is_none_or(grown)
     }
 
-    /// Begins the next book: what is noted from now on stands in it, too. False: it could not be.
-    pub(super) fn begin(&self) -> bool {
-        let Some(path) = self.settled.ledger().map(|path| path.with_extension("new")) else { return false };
+    /// Begins the next book: what is noted from now on stands in it, too. Its number. None: it could not be.
+    pub(super) fn begin(&self) -> Option<u64> {
+        let path = self.settled.ledger()?.with_extension("new");
         let mut books = lock(&self.books);
         let begun = (|| {
             match std::fs::remove_file(&path) {
@@ -279,16 +311,28 @@ impl Ledger {
                 books.next = Some(book);
                 let mut pages = lock(&self.pages);
                 (pages.next, pages.whole) = (Some(Vec::new()), false);
-                drop(pages);
+                pages.book += 1;
                 self.open.store(true, Relaxed);
-                true
+                Some(pages.book)
             }
             Err(error) => {
                 tracing::warn!("{}: what the target has cannot be kept: {error}", shown(&path));
                 books.failed = Some(Instant::now());
-                false
+                None
             }
         }
+    }
+
+    /// Nobody copies into the next book.
+    pub(super) fn give_up_next(&self) {
+        let mut books = lock(&self.books);
+        let mut pages = lock(&self.pages);
+        (pages.next, pages.whole) = (None, false);
+        self.open.store(pages.now.is_some(), Relaxed);
+        if let Some(book) = books.next.take() {
+            let _ = std::fs::remove_file(&book.path);
+        }
+        books.failed = Some(Instant::now());
     }
 
     /// All that is noted from now on is of the next generation.
@@ -308,10 +352,12 @@ impl Ledger {
             pages.note(&Entry::Applied);
             // Files that are held for long are no news: they would be for ever.
             but.iter().for_each(|id| pages.note(&Entry::Inode { id: *id }));
-            pages.settled = !pages.news && but.is_empty();
+            pages.settled = !pages.news;
             pages.whole
         };
-        let turned = self.write_into(&mut books).and_then(|()| if whole { self.turn_over(&mut books) } else { Ok(()) });
+        let turned = self
+            .write_into(&mut books)
+            .and_then(|()| if whole { self.turn_over(&mut books) } else { Ok(()) });
         if let Err(error) = turned {
             self.fail(&mut books, &error);
         }
@@ -336,7 +382,7 @@ impl Ledger {
         lock(&self.pages).note(&Entry::Closed);
         let closed = self.write_into(&mut books);
         self.open.store(false, Relaxed);
-        *lock(&self.pages) = Pages::default();
+        lock(&self.pages).clear();
         if let Some(next) = books.next.take() {
             let _ = std::fs::remove_file(&next.path);
         }

@@ -30,9 +30,10 @@ impl Bed {
     fn begun(&self, model: &mut Model) -> Arc<Ledger> {
         let ledger = self.ledger();
         model.set_ledger(Arc::clone(&ledger));
-        assert!(ledger.is_due() && ledger.begin());
+        assert!(ledger.is_due());
+        let book = ledger.begin().unwrap();
         ledger.next_generation();
-        ledger.copies(model.steps(0..model.most()), true);
+        ledger.copies(book, model.steps(0..model.most()), true);
         ledger.is_applied(&[]);
         assert!(ledger.is_settled());
         ledger
@@ -61,7 +62,11 @@ type Tree = BTreeMap<Vec<u8>, (NodeId, Inode, u16)>;
 fn tree(model: &Model) -> Tree {
     let nodes = model.all_below(model.roots()[0]);
     let flags = |node| [flag::MADE, flag::SEPARATE].into_iter().filter(|flag| model.has(node, *flag)).sum();
-    nodes.into_iter().skip(1).map(|node| (model.path(node).1, (node, model.entry(node), flags(node)))).collect()
+    nodes
+        .into_iter()
+        .skip(1)
+        .map(|node| (model.path(node).1, (node, model.entry(node), flags(node))))
+        .collect()
 }
 
 /// The model that a ledger's file makes, and what else is known.
@@ -97,7 +102,10 @@ fn what_is_not_applied_is_dirty_and_what_was_left_is_told_of() {
     ledger.note(&Entry::Unseen);
     ledger.is_applied(&[]);
     let known = read(&bed).1;
-    assert!(known.dirty.is_empty() && known.left.is_empty() && known.unseen, "it was noted after the generation");
+    assert!(
+        known.dirty.is_empty() && known.left.is_empty() && known.unseen,
+        "it was noted after the generation"
+    );
     assert!(!ledger.is_settled());
 }
 
@@ -151,6 +159,7 @@ fn a_page_that_was_being_written_counts_for_nothing_and_a_damaged_one_is_refused
         damaged[at] ^= 4;
         std::fs::write(bed.path(), &damaged).unwrap();
         assert!(bed.ledger().load().is_none(), "byte {at}");
+        assert!(!bed.path().exists());
     }
 }
 
@@ -158,8 +167,7 @@ fn a_page_that_was_being_written_counts_for_nothing_and_a_damaged_one_is_refused
 fn it_counts_for_its_own_connection_alone_and_after_a_reboot_only_if_it_was_closed() {
     let bed = Bed::new();
     let ledger = bed.begun(&mut model());
-    let other = Ledger::new(Arc::clone(&bed.settled), [8; 20]);
-    assert!(other.load().is_none());
+    assert!(load::load(&bed.path(), &[8; 20], boot_id().ok()).unwrap_err().contains("others by now"));
     let boot = Some([b'x'; BOOT_ID]);
     assert!(load::load(&bed.path(), &[7; 20], boot).unwrap_err().contains("gone down"));
     ledger.close();
@@ -179,13 +187,14 @@ fn one_that_was_not_begun_whole_is_not_there() {
     let mut model = model();
     let root = model.roots()[0];
     let ledger = bed.begun(&mut model);
-    assert!(ledger.begin());
+    let book = ledger.begin().unwrap();
     ledger.next_generation();
     model.insert(root, b"new", &inode(2, FileKind::File), flag::MADE);
-    ledger.copies(model.steps(0..1), false);
+    assert!(!ledger.copies(book - 1, model.steps(0..2), true), "who copies for the book before");
+    ledger.copies(book, model.steps(0..1), false);
     ledger.is_applied(&[]);
     assert_eq!(tree(&read(&bed).0), tree(&model), "the one before stands");
-    ledger.copies(model.steps(1..2), true);
+    ledger.copies(book, model.steps(1..2), true);
     assert!(bed.path().with_extension("new").exists() && ledger.has_news());
     ledger.next_generation();
     ledger.is_applied(&[]);
@@ -199,7 +208,7 @@ fn what_cannot_be_written_is_given_up_and_tried_again_later() {
     let settled = Settled::default();
     settled.keep(1, channel().0, dir.path().join("is not there/ledger-1"));
     let ledger = Ledger::new(Arc::new(settled), [7; 20]);
-    assert!(ledger.is_due() && !ledger.begin());
+    assert!(ledger.is_due() && ledger.begin().is_none());
     assert!(!ledger.is_due() && !ledger.is_open());
 }
 
@@ -215,7 +224,7 @@ proptest! {
         let mut model = model();
         let root = model.roots()[0];
         let ledger = bed.begun(&mut model);
-        let (mut ino, mut copied): (u64, Option<NodeId>) = (10, None);
+        let (mut ino, mut copied, mut book): (u64, Option<NodeId>, u64) = (10, None, 0);
         for (what, a, b, name) in steps {
             let nodes = model.all_below(root);
             let (node, other) = (nodes[a % nodes.len()], nodes[b % nodes.len()]);
@@ -235,14 +244,14 @@ proptest! {
                     model.clear(node, flag::MADE);
                 }
                 6 if copied.is_none() => {
-                    assert!(ledger.begin());
+                    book = ledger.begin().unwrap();
                     ledger.next_generation();
                     copied = Some(0);
                 }
                 7 => {
                     if let Some(at) = copied.filter(|at| *at < model.most()) {
                         let end = (at + 3).min(model.most());
-                        ledger.copies(model.steps(at..end), end == model.most());
+                        ledger.copies(book, model.steps(at..end), end == model.most());
                         copied = (end < model.most()).then_some(end);
                         if copied.is_none() {
                             ledger.is_applied(&[]);

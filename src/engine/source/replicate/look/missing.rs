@@ -255,6 +255,10 @@ impl Looker {
                     "Kept on the target, as IgnoreDeleteOps is 1: {}",
                     self.shown_node(model, node)
                 );
+                // It is the target's own from now on.
+                for below in model.all_below(node) {
+                    model.clear(below, flag::MADE);
+                }
             } else {
                 // What the target had in its place was parked, which need not have been a file.
                 let directory = entry.kind == FileKind::Directory || parked || self.is_doubtful(model, node);

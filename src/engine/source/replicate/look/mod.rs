@@ -375,6 +375,11 @@ impl Looker {
         let shown = self.shown(model, dir, name);
         tracing::warn!("{shown}: it cannot be looked at on the source: {error}");
         self.common.shared.fail(&shown, &format!("it cannot be looked at on the source: {error}"));
+        if self.lists_all {
+            // What has changed there since the target was known to have it is not told by any event.
+            let why = format!("{shown} cannot be looked at on the source: {error}");
+            self.common.shared.require_mirror(Some(why));
+        }
     }
 
     fn shown(&self, model: &Model, dir: NodeId, name: &[u8]) -> String {
