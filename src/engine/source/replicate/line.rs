@@ -161,7 +161,7 @@ impl Line {
         if !routes.over {
             (routes.results, routes.sums) = (Some(results_in), Some(sums_in));
             routes.listings = Some(listings_in);
-            routes.first = 0;
+            routes.first = self.emitter.descriptions.load(Relaxed);
             let job = self.jobs.fetch_add(1, Relaxed) + 1;
             routes.begins = Some(job);
             drop(routes);
