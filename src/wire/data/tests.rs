@@ -33,6 +33,127 @@ fn frames_of_any_size_arrive_as_they_were_sent() {
     sender.join().unwrap();
 }
 
+/// Lets out what it is told to, and writes down what went.
+#[derive(Debug)]
+struct Portions {
+    most: usize,
+    shut: AtomicBool,
+    went: AtomicU64,
+    asked: AtomicU64,
+}
+
+impl Gate for Portions {
+    fn take(&self, want: usize, over: &dyn Fn() -> bool) -> Leave {
+        if over() {
+            return Leave::Over;
+        }
+        if self.shut.load(Relaxed) {
+            return Leave::Shut;
+        }
+        self.asked.fetch_add(1, Relaxed);
+        Leave::Go(want.min(self.most))
+    }
+
+    fn went(&self, took: usize, went: usize) {
+        assert!(took == 0 || went <= took, "{took} {went}");
+        self.went.fetch_add(went as u64, Relaxed);
+    }
+
+    fn wait_open(&self, _: Duration, _: &dyn Fn() -> bool) {
+        std::thread::yield_now();
+    }
+
+    fn wake(&self) {}
+}
+
+fn portions(most: usize) -> Arc<Portions> {
+    Arc::new(Portions {
+        most,
+        shut: AtomicBool::new(false),
+        went: AtomicU64::new(0),
+        asked: AtomicU64::new(0),
+    })
+}
+
+/// What goes over the wire for a frame is what the gate has let out, and no more than that.
+#[test]
+fn frames_leave_in_portions_and_are_counted_as_they_go_over_the_wire() {
+    for most in [64, 1000, 16_406, 70_000, usize::MAX] {
+        let (source, target) = lines();
+        let gate = portions(most);
+        source.pass(gate.clone());
+        let mut ear = Ear::of(&target);
+        for len in [0, 1, 33, 5000, PIECE - 8, PIECE, 200_000] {
+            let frame: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            let before = gate.went.load(Relaxed);
+            let sends = {
+                let (source, frame) = (Arc::clone(&source), frame.clone());
+                std::thread::spawn(move || {
+                    assert!(source.offer(&frame, None, &mut Sent::default()).unwrap())
+                })
+            };
+            assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, frame));
+            sends.join().unwrap();
+            target.took(Channel::Ops, len);
+            let went = gate.went.load(Relaxed) - before;
+            assert!(went as usize >= wire_len(len), "{most} {len}: {went}");
+            assert!(most < 1000 || went as usize <= wire_len(len) + 30 * (1 + len / (most.min(PIECE) - 60)), "{most} {len}: {went}");
+        }
+    }
+}
+
+/// A gate that shuts in the midst of a frame lets nothing more of it out, and what is short passes; the line comes to rest, goes on
+/// over another socket, and the frame is whole.
+#[test]
+fn a_frame_is_held_in_its_midst_and_goes_on_over_another_socket() {
+    let (source, target) = lines();
+    let gate = portions(1000);
+    source.pass(gate.clone());
+    let frame: Vec<u8> = (0..300_000).map(|at| (at % 253) as u8).collect();
+    let heard = {
+        let target = Arc::clone(&target);
+        std::thread::spawn(move || {
+            let mut ear = Ear::of(&target);
+            hear(&mut ear).unwrap()
+        })
+    };
+    // What the source hears: that the line rests.
+    let hears = Arc::clone(&source);
+    let ear = std::thread::spawn(move || {
+        let mut ear = Ear::of(&hears);
+        while hear(&mut ear).is_ok() {}
+    });
+    let mut sent = Sent::default();
+    let shuts = {
+        let gate = Arc::clone(&gate);
+        std::thread::spawn(move || {
+            while gate.asked.load(Relaxed) < 20 {
+                std::thread::yield_now();
+            }
+            gate.shut.store(true, Relaxed);
+        })
+    };
+    assert!(!source.offer(&frame, None, &mut sent).unwrap());
+    shuts.join().unwrap();
+    let went = sent.bytes;
+    assert!(went > 10_000 && went < frame.len(), "{went}");
+    assert!(!source.offer(&frame, None, &mut sent).unwrap());
+    source.took(Channel::Results, 1 << 20);
+    assert_eq!(sent.bytes, went);
+    assert!(!heard.is_finished());
+    source.rest(Duration::from_secs(10)).unwrap();
+    assert!(source.is_at_rest());
+    gate.shut.store(false, Relaxed);
+    assert!(!source.offer(&frame, None, &mut sent).unwrap(), "it rests");
+    let (one, other) = ways();
+    source.go_on(one.0, one.1, Duration::ZERO).unwrap();
+    target.go_on(other.0, other.1, Duration::from_secs(10)).unwrap();
+    assert!(source.offer(&frame, None, &mut sent).unwrap());
+    assert_eq!(heard.join().unwrap(), Heard::Frame(Channel::Ops, frame));
+    source.break_off();
+    ear.join().unwrap();
+}
+
 #[test]
 fn a_channel_that_nobody_empties_holds_up_no_other_and_goes_on_when_it_is() {
     let (source, target) = lines();
@@ -72,6 +193,9 @@ fn who_sends_more_than_the_window_or_what_is_no_message_is_not_heard() {
     for bad in [
         head(FRAME, 9, 0),
         head(9, 0, 0),
+        head(PART, 0, 0),
+        head(PART, 1, 1),
+        head(PART, 0, u32::MAX),
         head(FRAME, 0, FRAME_MAX as u32 + 1),
         head(TAKEN, 0, 5),
         [head(TAKEN, 0, 4), vec![1, 0, 0, 0]].concat(),
