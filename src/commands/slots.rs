@@ -20,8 +20,6 @@ enum Kind {
     Number(i64, i64),
     Date,
     Time,
-    /// Of the week.
-    Day,
     Address,
     /// An id or a range `4000-4010`.
     Ids,
@@ -43,7 +41,6 @@ fn kind(slot: &str) -> Kind {
         "exit_status" => Kind::Number(0, 255),
         "mm/dd/yy" => Kind::Date,
         "hh:mm" => Kind::Time,
-        "day" => Kind::Day,
         "address" => Kind::Address,
         "id" => Kind::Ids,
         "ip" | "mask" => Kind::Ip,
@@ -58,7 +55,6 @@ pub(crate) fn check(slot: &str, text: &str) -> Result<(), ApiError> {
         Kind::Number(low, high) => number(slot, text, low, high).map(drop),
         Kind::Date => date(text).map(drop),
         Kind::Time => time(text).map(drop),
-        Kind::Day => day(text).map(drop),
         Kind::Address => address(text).map(drop),
         Kind::Ids => ids(text).map(drop),
         Kind::Ip => text.parse::<std::net::IpAddr>().map(drop).map_err(|_| {
@@ -143,16 +139,6 @@ pub(crate) fn time(text: &str) -> Result<civil::Time, ApiError> {
         _ => return Err(wrong()),
     };
     civil::Time::new(hour, minute, second, 0).map_err(|_| wrong())
-}
-
-/// A day's English name, or its first letters: two at least. The whole name; -2304.
-pub(crate) fn day(text: &str) -> Result<&'static str, ApiError> {
-    const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-    let typed = text.to_lowercase();
-    DAYS.into_iter().find(|day| typed.len() >= 2 && day.starts_with(&typed)).ok_or_else(|| {
-        ApiError::new(Code::BandwidthLimitDayIsInvalid, format!("`{text}` is not a day"))
-            .help("write monday to sunday, or mo, tu, we, th, fr, sa, su")
-    })
 }
 
 /// `name`, `name:port`, `192.0.2.7:1500`, `[2001:db8::7]:1500`: host and port.

@@ -58,6 +58,7 @@ impl Engine {
 
     /// One look at all of them. What takes its time is done on threads, one for each target.
     pub(super) fn look_at_schedules(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        let _entered = self.kept.log.enter();
         let mut acting = Vec::new();
         for (target, transmission) in self.kept.targets.list() {
             let now = self.moment(&transmission);

@@ -6,7 +6,7 @@ use crate::api::{
 };
 use crate::commands::args::as_typed;
 use crate::commands::session::unexpected;
-use crate::commands::{Args, Outcome, Session, show, slots};
+use crate::commands::{Arg, Args, Outcome, Session, show, slots};
 
 pub(super) fn limit(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
     let change = if args.has("OFF") {
@@ -43,11 +43,16 @@ pub(super) fn bandwidths(session: &mut Session, args: &Args) -> Result<Outcome, 
     }
 }
 
+const DAYS: [&str; 7] = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"];
+
 pub(super) fn bandwidth_add(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
-    let day = |value| as_typed(value, "day").and_then(|day| slots::day(&day).map(str::to_owned));
+    let days = args.items.iter().filter_map(|item| match item {
+        Arg::Keyword(word) if DAYS.contains(word) => Some((*word).to_owned()),
+        _ => None,
+    });
     let entry = BandwidthEntry {
         label: args.text("label")?,
-        days: args.values("day").map(day).collect::<Result<_, ApiError>>()?,
+        days: days.collect(),
         start: args.time()?.strftime("%H:%M:%S").to_string(),
         limit: if args.has("UNLIMITED") { None } else { Some(burst(args)?) },
     };

@@ -150,7 +150,7 @@ impl Bucket {
         // What is short and never waits (some tens of bytes now and then) has room of its own.
         let most = most - (most >> 7).min(1024);
         let portion = (limit.kbit * 125 / 50).clamp(*PORTION.start(), *PORTION.end()).min(most);
-        let least = want.min(portion);
+        let least = want.min((portion / 8).max(64));
         let room = most.saturating_sub(self.inside + self.under_way);
         if room < least {
             // Enough of the oldest has to be forgotten.
@@ -161,17 +161,15 @@ impl Bucket {
             });
             return Err(enough.map_or(now, |(_, last, _)| *last) + if enough.is_some() { span } else { AT_ONCE });
         }
-        let mut may = room;
+        let took = want.min(room).min(portion);
         if limit.burst.is_none() {
             self.flow(limit, now);
-            let lacks = i128::from(least) * PARTS - self.even;
+            let lacks = i128::from(took) * PARTS - self.even;
             if lacks > 0 {
                 let nanoseconds = lacks / i128::from(limit.kbit) + 1;
                 return Err(now + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX >> 8)));
             }
-            may = may.min(u64::try_from(self.even / PARTS).unwrap_or(u64::MAX));
         }
-        let took = want.min(may).min(portion);
         self.even -= i128::from(took) * PARTS;
         self.under_way += took;
         Ok(took)

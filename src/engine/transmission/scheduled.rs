@@ -161,7 +161,7 @@ impl Transmission {
                 true
             }
             Due::Void | Due::Recount => {
-                self.change(|kept| kept.schedule.end(now.wall));
+                self.change(|kept| kept.schedule.recount(now.wall));
                 match due {
                     Due::Void => tracing::info!("Transmission to {target} was to start by its schedule, and nothing is queued"),
                     _ => tracing::warn!("The clock was set back: the schedule of {target} counts from now on"),

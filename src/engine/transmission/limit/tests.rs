@@ -180,7 +180,7 @@ fn what_nobody_asked_for_is_made_up_for_and_what_did_not_leave_is_given_back() {
     let start = Instant::now();
     let mut bucket = Bucket::new(start);
     bucket.set(Some(burst(10_000, 1)), start);
-    bucket.went(0, 9_500, start);
+    bucket.went(0, 9_900, start);
     assert!(bucket.take(1000, start).is_err());
     let later = start + Duration::from_secs(1);
     let took = bucket.take(512, later).unwrap();

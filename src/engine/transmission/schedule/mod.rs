@@ -324,6 +324,11 @@ impl Schedule {
 
     pub fn end(&mut self, now: Timestamp) {
         self.session = None;
+        self.recount(now);
+    }
+
+    /// Starts count from now on.
+    pub fn recount(&mut self, now: Timestamp) {
         self.handled_ms = now.as_millisecond();
     }
 
