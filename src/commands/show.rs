@@ -3,8 +3,8 @@
 use super::output::{Column, Record, Table, number, text};
 use super::render::key;
 use crate::api::{
-    BandwidthLine, BandwidthSchedule, BandwidthSpec, CompressionLine, ConnectionStatus, MirrorReason, RepsetDetail,
-    RepsetLine, Rule, ScheduleView, SetSize, VerifyReport, Version,
+    BandwidthLine, BandwidthSchedule, BandwidthSpec, CompressionLine, ConnectionStatus, MirrorReason,
+    RepsetDetail, RepsetLine, Rule, ScheduleView, SetSize, VerifyReport, Version,
 };
 use crate::lang::Value;
 use jiff::{Timestamp, tz::TimeZone};
@@ -144,7 +144,8 @@ fn limit(limit: Option<BandwidthSpec>) -> String {
 
 /// One row for each target: what is in force, and what says so.
 pub(crate) fn bandwidths(lines: &[BandwidthLine]) -> Table {
-    let mut table = Table::new("Bandwidth", &["Target machine", "Bandwidth limit", "Kbit/s", "By", "Otherwise"]);
+    let mut table =
+        Table::new("Bandwidth", &["Target machine", "Bandwidth limit", "Kbit/s", "By", "Otherwise"]);
     for line in lines {
         let by = match &line.entry {
             Some(entry) => format!("schedule: {entry}"),

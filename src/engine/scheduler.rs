@@ -38,13 +38,17 @@ impl Engine {
     /// Looks from now on, if there is something to look at.
     pub(super) fn watch_schedules(&self) {
         let mut runs = lock(&self.scheduler.runs);
-        let Some(engine) = self.scheduler.engine.get().filter(|_| !*runs && self.has_schedules()) else { return };
+        let Some(engine) = self.scheduler.engine.get().filter(|_| !*runs && self.has_schedules()) else {
+            return;
+        };
         let (engine, interval) = (engine.clone(), self.kept.settings.schedule_interval());
         let watch = inherit(move || watch(&engine, interval));
         match std::thread::Builder::new().name("schedules".to_owned()).spawn(watch) {
             Ok(_) => *runs = true,
             // The next change tries again.
-            Err(error) => tracing::error!("Schedules are not looked at, as no thread could be started: {error}"),
+            Err(error) => {
+                tracing::error!("Schedules are not looked at, as no thread could be started: {error}")
+            }
         }
     }
 
@@ -122,7 +126,8 @@ impl Engine {
             if let Some(shared) = state.stage.shared() {
                 waits |= shared.ops_queued.load(Relaxed) > 0 || shared.auto_remirror_due();
                 held.bytes += shared.bytes_queued.load(Relaxed);
-                held.percent = held.percent.max(u8::try_from(shared.queue_percent.load(Relaxed)).unwrap_or(100));
+                held.percent =
+                    held.percent.max(u8::try_from(shared.queue_percent.load(Relaxed)).unwrap_or(100));
             }
             if let Stage::On(replication) | Stage::Stopping(replication) = &state.stage {
                 waits |= !replication.is_all_applied();

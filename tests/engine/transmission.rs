@@ -450,7 +450,8 @@ fn a_limit_holds_in_each_second_and_is_used() {
     let took = began.elapsed();
     assert!(took > Duration::from_millis(2900) && took < Duration::from_secs(6), "{took:?}");
     for (at, (from, before)) in seen.iter().enumerate() {
-        let within = seen[at..].iter().take_while(|(to, _)| to.duration_since(*from) < Duration::from_millis(995));
+        let within =
+            seen[at..].iter().take_while(|(to, _)| to.duration_since(*from) < Duration::from_millis(995));
         let most = within.last().unwrap().1 - before;
         assert!(most <= 1_000_000, "{most} bytes in a second");
     }
@@ -504,12 +505,13 @@ fn a_session_sends_its_bytes_and_closes_its_socket() {
     };
     let before = gate.sent();
     transmission.set_schedule(&moment(), set).unwrap();
-    fs::write(followed.at("large"), noise(1_000_000)).unwrap();
+    let content = noise(1_000_000);
+    fs::write(followed.at("large"), &content).unwrap();
     let mut sessions = 0;
     loop {
         let began = gate.sent();
-        let shared = followed.replication.shared();
-        until(|| gate.is_used_up() || (shared.ops_queued.load(Relaxed) == 0 && followed.replication.is_all_applied()));
+        let is_there = || fs::read(bed.target().join("large")).is_ok_and(|there| there == content);
+        until(|| gate.is_used_up() || is_there());
         let used_up = gate.is_used_up();
         let held = Held { is_empty: !used_up, ..Held::default() };
         let due = transmission.due(&moment(), held);

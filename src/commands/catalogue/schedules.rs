@@ -1,8 +1,8 @@
 //! Handlers of LIMIT BANDWIDTH and SCHEDULE, whose lines stand with [`transmission`](super::transmission).
 
 use crate::api::{
-    ApiError, BandwidthChange, BandwidthEntry, BandwidthSpec, Code, EndSpec, Reply, Request, ScheduleChange, SchedulePart,
-    StartSpec, TimeUnit,
+    ApiError, BandwidthChange, BandwidthEntry, BandwidthSpec, Code, EndSpec, Reply, Request, ScheduleChange,
+    SchedulePart, StartSpec, TimeUnit,
 };
 use crate::commands::args::as_typed;
 use crate::commands::session::unexpected;
@@ -80,7 +80,11 @@ pub(super) fn bandwidth_schedule(session: &mut Session, args: &Args) -> Result<O
     change_bandwidth(session, args, change)
 }
 
-fn change_bandwidth(session: &mut Session, args: &Args, change: BandwidthChange) -> Result<Outcome, ApiError> {
+fn change_bandwidth(
+    session: &mut Session,
+    args: &Args,
+    change: BandwidthChange,
+) -> Result<Outcome, ApiError> {
     let machine = session.machine(args)?;
     session.order(&machine, Request::Bandwidth { target: args.text("target")?, change })
 }

@@ -1,8 +1,8 @@
 //! Transmission (TRN). The scope is source and target address together.
 
 use super::schedules::{
-    bandwidth_add, bandwidth_remove, bandwidth_schedule, bandwidths, limit, schedule, schedule_clear, schedule_end,
-    schedule_start, schedule_window,
+    bandwidth_add, bandwidth_remove, bandwidth_schedule, bandwidths, limit, schedule, schedule_clear,
+    schedule_end, schedule_start, schedule_window,
 };
 use super::{ADMIN, Command, command};
 use crate::api::{ApiError, CompressionChange, Reply, Request, TransmissionStep};

@@ -1,8 +1,8 @@
 //! LIMIT BANDWIDTH and SCHEDULE: how much is sent to a target, and when (TRN-10 to -33).
 
 use crate::api::{
-    ApiError, BandwidthChange, BandwidthLine, BandwidthSchedule, BandwidthSpec, Code, Event, Reply, ScheduleChange,
-    ScheduleView, Watch,
+    ApiError, BandwidthChange, BandwidthLine, BandwidthSchedule, BandwidthSpec, Code, Event, Reply,
+    ScheduleChange, ScheduleView, Watch,
 };
 use crate::engine::Engine;
 use crate::engine::scheduler::log_limit;
@@ -34,7 +34,11 @@ impl Engine {
         }
         let (limit, entry) = &in_force;
         if limit.is_some_and(Limit::is_small) {
-            notice(watch, "less than 3500 bytes a second is little: a change of a few megabytes takes an hour".to_owned());
+            notice(
+                watch,
+                "less than 3500 bytes a second is little: a change of a few megabytes takes an hour"
+                    .to_owned(),
+            );
         }
         match (change, entry) {
             (BandwidthChange::Limit(_) | BandwidthChange::Off, Some(entry)) => notice(
@@ -46,7 +50,9 @@ impl Engine {
             ),
             (BandwidthChange::Add(_), None) if transmission.kept().bandwidth.disabled => notice(
                 watch,
-                format!("the bandwidth schedule of {target} is disabled; LIMIT BANDWIDTH SCHEDULE ENABLE TO {target} turns it on"),
+                format!(
+                    "the bandwidth schedule of {target} is disabled; LIMIT BANDWIDTH SCHEDULE ENABLE TO {target} turns it on"
+                ),
             ),
             _ => {}
         }
@@ -96,7 +102,9 @@ impl Engine {
                     schedule.set_start(Start::of(spec, now.wall, &now.zone)?, now.wall, &now.zone);
                 }
                 ScheduleChange::End(spec) => schedule.set_end(End::of(*spec)?, now.wall),
-                ScheduleChange::Window { open, close } => schedule.set_window(Window::of(open, close)?, now.wall),
+                ScheduleChange::Window { open, close } => {
+                    schedule.set_window(Window::of(open, close)?, now.wall)
+                }
                 ScheduleChange::Enable => schedule.enable(true, target, now.wall)?,
                 ScheduleChange::Disable => schedule.enable(false, target, now.wall)?,
                 ScheduleChange::Clear(part) => schedule.clear(*part, now.wall),
@@ -117,7 +125,10 @@ impl Engine {
         let schedule = transmission.kept().schedule;
         tracing::info!("The schedule of {target} was changed: {}", state(&transmission));
         if schedule.disabled && schedule.is_defined() {
-            notice(watch, format!("the schedule of {target} is disabled; SCHEDULE {target} ENABLE turns it on"));
+            notice(
+                watch,
+                format!("the schedule of {target} is disabled; SCHEDULE {target} ENABLE turns it on"),
+            );
         } else if schedule.waits() && schedule.has_no_start() {
             notice(
                 watch,

@@ -144,7 +144,10 @@ impl Engine {
         Reply::Compressions(self.kept.targets.list().into_iter().map(line).collect())
     }
 
-    pub(in crate::engine) fn sent_to(&self, transmission: &Arc<Transmission>) -> impl Iterator<Item = Connection> {
+    pub(in crate::engine) fn sent_to(
+        &self,
+        transmission: &Arc<Transmission>,
+    ) -> impl Iterator<Item = Connection> {
         let all = self.connections().into_iter();
         all.filter(|connection| Arc::ptr_eq(&connection.info.transmission, transmission))
     }

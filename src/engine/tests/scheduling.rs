@@ -97,7 +97,10 @@ fn a_target_is_sent_to_from_its_time_until_its_queue_is_empty() {
     bench.clock.pass(HOUR - 2 * SECOND);
     look(&bench);
     assert_eq!(bench.status(ONE).transmit, "Scheduled");
-    assert_eq!(bench.code(Request::Disconnect { connection: ONE, discard: false }), Code::TransmissionIsPaused);
+    assert_eq!(
+        bench.code(Request::Disconnect { connection: ONE, discard: false }),
+        Code::TransmissionIsPaused
+    );
     bench.clock.pass(2 * SECOND);
     until(&bench, |status| status.transmit == "Started");
     assert!(!since(&bench).is_empty());
@@ -107,7 +110,10 @@ fn a_target_is_sent_to_from_its_time_until_its_queue_is_empty() {
     follower.shared.ops_queued.store(0, Relaxed);
     until(&bench, |status| status.transmit == "Scheduled");
     let log = bench.log();
-    assert!(log.contains("starts by its schedule: its time has come") && log.contains("nothing is queued"), "{log}");
+    assert!(
+        log.contains("starts by its schedule: its time has come") && log.contains("nothing is queued"),
+        "{log}"
+    );
 }
 
 /// TRN-17 to -21, -24, by the engine's own figures.
@@ -115,7 +121,9 @@ fn a_target_is_sent_to_from_its_time_until_its_queue_is_empty() {
 fn thresholds_durations_and_windows_count() {
     let bench = Bench::new();
     let follower = bench.following();
-    bench.ask(start(StartSpec { mem_limit: Some(40), queue_size: Some(1000), ..StartSpec::default() })).unwrap();
+    bench
+        .ask(start(StartSpec { mem_limit: Some(40), queue_size: Some(1000), ..StartSpec::default() }))
+        .unwrap();
     bench.ask(schedule(ScheduleChange::End(EndSpec { seconds: Some(60), bytes: None }))).unwrap();
     follower.shared.ops_queued.store(1, Relaxed);
     follower.shared.bytes_queued.store(999, Relaxed);
@@ -187,7 +195,8 @@ fn a_schedule_is_kept_and_holds_for_all_connections_of_its_target() {
     assert!(seen.next_ms.is_some() && seen.state.starts_with("waiting: "), "{}", seen.state);
     bench.make("other");
     bench.set("other", &bench.path("other"));
-    let other = ConnectSpec { repset: "other".into(), map: MapSpec::Base(bench.text("elsewhere")), ..bench.spec() };
+    let other =
+        ConnectSpec { repset: "other".into(), map: MapSpec::Base(bench.text("elsewhere")), ..bench.spec() };
     let two = bench.connect(other);
     assert_eq!(bench.status(two).transmit, "Scheduled");
     bench.ask(schedule(ScheduleChange::Disable)).unwrap();
@@ -203,7 +212,10 @@ fn a_schedule_is_kept_and_holds_for_all_connections_of_its_target() {
     assert_eq!(bench.status(ONE).transmit, "Started");
     assert_eq!(bench.code(schedule(ScheduleChange::Enable)), Code::ScheduleIsNotDefined);
     bench.ask(schedule(ScheduleChange::Clear(None))).unwrap();
-    assert!(told(&bench, schedule(ScheduleChange::Window { open: "01:00".into(), close: "02:00".into() })).contains("a window alone"));
+    assert!(
+        told(&bench, schedule(ScheduleChange::Window { open: "01:00".into(), close: "02:00".into() }))
+            .contains("a window alone")
+    );
 }
 
 /// TRN-30 to -33: STATUS shows what is in force, by the week's schedule, and over a restart.
@@ -213,12 +225,18 @@ fn status_shows_the_bandwidth_limit_in_force() {
     bench.following();
     let limit = |bench: &Bench| bench.status(ONE).bandwidth_limit;
     assert_eq!(limit(&bench), None);
-    let words = told(&bench, bandwidth(BandwidthChange::Limit(BandwidthSpec::Burst { bytes: 1_000_000, seconds: 10 })));
+    let words = told(
+        &bench,
+        bandwidth(BandwidthChange::Limit(BandwidthSpec::Burst { bytes: 1_000_000, seconds: 10 })),
+    );
     assert!(words.contains("localhost is this machine"), "{words}");
     assert_eq!(limit(&bench).unwrap(), "800 kbit/s, at most 1000000 bytes in 10 seconds");
     let words = told(&bench, bandwidth(BandwidthChange::Limit(BandwidthSpec::Kbit(20))));
     assert!(words.contains("3500 bytes"), "{words}");
-    assert_eq!(bench.code(bandwidth(BandwidthChange::Limit(BandwidthSpec::Kbit(0)))), Code::InvalidParameterWasSupplied);
+    assert_eq!(
+        bench.code(bandwidth(BandwidthChange::Limit(BandwidthSpec::Kbit(0)))),
+        Code::InvalidParameterWasSupplied
+    );
     assert_eq!(bench.code(bandwidth(BandwidthChange::Enable)), Code::BandwidthLimitNotFound);
     let time = |later| local(&bench, later).strftime("%H:%M:%S").to_string();
     let days: Vec<String> = ["mo", "tu", "we", "th", "fr", "sa", "su"].map(str::to_owned).into();
@@ -245,7 +263,12 @@ fn status_shows_the_bandwidth_limit_in_force() {
     bench.ask(bandwidth(BandwidthChange::Disable)).unwrap();
     assert_eq!(limit(&bench), None);
     let log = bench.log();
-    for line in ["is now 800 kbit/s", "entered period later at Unlimited", "entered period now at 500 kbit/s", "No bandwidth limit set."] {
+    for line in [
+        "is now 800 kbit/s",
+        "entered period later at Unlimited",
+        "entered period now at 500 kbit/s",
+        "No bandwidth limit set.",
+    ] {
         assert!(log.contains(line), "{line}\n{log}");
     }
 }

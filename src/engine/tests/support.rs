@@ -243,11 +243,8 @@ impl Bench {
     pub fn new() -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let runner = Arc::new(Steered::default());
-        let clock = Arc::new(TestClock {
-            start: Instant::now(),
-            ahead: Mutex::default(),
-            wall: Mutex::default(),
-        });
+        let clock =
+            Arc::new(TestClock { start: Instant::now(), ahead: Mutex::default(), wall: Mutex::default() });
         let home = Home::at(dir.path().join("home"));
         let engine = Engine::open_with(home, runner.clone(), clock.clone()).unwrap();
         let bench = Bench { dir, engine, runner, clock };

@@ -63,13 +63,21 @@ impl Bandwidth {
                 Code::BandwidthLimitingNameExists,
                 format!("the bandwidth schedule has an entry {} already", there.label),
             )
-            .help(format!("choose another label, or LIMIT BANDWIDTH SCHEDULE REMOVE {} TO <target> first", there.label)));
+            .help(format!(
+                "choose another label, or LIMIT BANDWIDTH SCHEDULE REMOVE {} TO <target> first",
+                there.label
+            )));
         }
-        let meets = |there: &&Entry| there.start == entry.start && there.days.iter().any(|day| entry.days.contains(day));
+        let meets = |there: &&Entry| {
+            there.start == entry.start && there.days.iter().any(|day| entry.days.contains(day))
+        };
         if let Some(there) = self.entries.iter().find(meets) {
             return Err(ApiError::new(
                 Code::BandwidthLimitingTimeExists,
-                format!("the entry {} of the bandwidth schedule begins at {} on one of these days, too", there.label, there.start),
+                format!(
+                    "the entry {} of the bandwidth schedule begins at {} on one of these days, too",
+                    there.label, there.start
+                ),
             )
             .help("choose another time or other days, or remove that entry first"));
         }
@@ -174,7 +182,8 @@ mod tests {
     }
 
     fn scheduled(entries: &[BandwidthEntry]) -> Bandwidth {
-        let mut bandwidth = Bandwidth { limit: Some(BandwidthSpec::Kbit(7).try_into().unwrap()), ..Bandwidth::default() };
+        let mut bandwidth =
+            Bandwidth { limit: Some(BandwidthSpec::Kbit(7).try_into().unwrap()), ..Bandwidth::default() };
         entries.iter().for_each(|entry| bandwidth.add(entry).unwrap());
         bandwidth
     }
@@ -205,7 +214,8 @@ mod tests {
         ] {
             assert_eq!(label(&bandwidth, at).as_deref(), Some(holds), "{at}");
         }
-        let (limit, _) = bandwidth.in_force(zone().to_timestamp(date(2026, 11, 30).at(9, 0, 0, 0)).unwrap(), &zone());
+        let (limit, _) =
+            bandwidth.in_force(zone().to_timestamp(date(2026, 11, 30).at(9, 0, 0, 0)).unwrap(), &zone());
         assert_eq!(limit.unwrap().kbit(), 1000);
         // One alone holds always; none, or a disabled schedule, leaves it to the limit at all times.
         let one = scheduled(&[entry("one", &["we"], "10:00", None)]);
@@ -239,7 +249,8 @@ mod tests {
     #[test]
     fn a_year_of_days_and_nights() {
         let all = ["mo", "tu", "we", "th", "fr", "sa", "su"];
-        let bandwidth = scheduled(&[entry("day", &all, "07:00", Some(1000)), entry("night", &all, "19:00", None)]);
+        let bandwidth =
+            scheduled(&[entry("day", &all, "07:00", Some(1000)), entry("night", &all, "19:00", None)]);
         let (zone, mut now) = (zone(), "2026-01-01T12:00:00Z".parse::<Timestamp>().unwrap());
         let mut changes = 0;
         let mut before = None;

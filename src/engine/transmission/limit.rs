@@ -42,8 +42,12 @@ impl TryFrom<BandwidthSpec> for Limit {
             }
         };
         match u64::try_from(kbit) {
-            Ok(0) => Err(invalid("a bandwidth limit of less than 1 kbit/s (125 bytes in a second) sends nothing".into())
-                .help("TRANSMISSION PAUSE <target> holds all; else give more, 28 kbit/s are the advised minimum")),
+            Ok(0) => Err(invalid(
+                "a bandwidth limit of less than 1 kbit/s (125 bytes in a second) sends nothing".into(),
+            )
+            .help(
+                "TRANSMISSION PAUSE <target> holds all; else give more, 28 kbit/s are the advised minimum",
+            )),
             Ok(kbit) if kbit <= KBIT_MOST => Ok(Limit { kbit, burst }),
             _ => Err(invalid(format!("that is more than the greatest bandwidth limit, {KBIT_MOST} kbit/s"))
                 .help("LIMIT BANDWIDTH OFF TO <target> lifts the limit")),
@@ -159,7 +163,9 @@ impl Bucket {
                 freed += bytes;
                 freed >= least
             });
-            return Err(enough.map_or(now, |(_, last, _)| *last) + if enough.is_some() { span } else { AT_ONCE });
+            return Err(
+                enough.map_or(now, |(_, last, _)| *last) + if enough.is_some() { span } else { AT_ONCE }
+            );
         }
         let took = want.min(room).min(portion);
         if limit.burst.is_none() {

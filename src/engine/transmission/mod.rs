@@ -9,8 +9,8 @@ mod bandwidth;
 mod compression;
 mod gate;
 mod limit;
-mod scheduled;
 pub mod schedule;
+mod scheduled;
 pub mod targets;
 mod times;
 

@@ -146,7 +146,9 @@ impl Transmission {
                 Err(error) => {
                     let failed = Some(error.message.clone());
                     if std::mem::replace(&mut self.scheduled().failed, failed.clone()) != failed {
-                        tracing::warn!("Transmission to {target} cannot start by its schedule ({why}): {error}");
+                        tracing::warn!(
+                            "Transmission to {target} cannot start by its schedule ({why}): {error}"
+                        );
                     }
                     false
                 }
@@ -163,8 +165,12 @@ impl Transmission {
             Due::Void | Due::Recount => {
                 self.change(|kept| kept.schedule.recount(now.wall));
                 match due {
-                    Due::Void => tracing::info!("Transmission to {target} was to start by its schedule, and nothing is queued"),
-                    _ => tracing::warn!("The clock was set back: the schedule of {target} counts from now on"),
+                    Due::Void => tracing::info!(
+                        "Transmission to {target} was to start by its schedule, and nothing is queued"
+                    ),
+                    _ => {
+                        tracing::warn!("The clock was set back: the schedule of {target} counts from now on")
+                    }
                 }
                 true
             }

@@ -39,7 +39,15 @@ const KEPT: usize = 1 << 20;
 
 impl<'a> Ear<'a> {
     pub fn of(line: &'a Line) -> Self {
-        Ear { line, way: None, raw: Vec::new(), from: 0, unpacker: None, packed: Vec::new(), parts: Vec::new() }
+        Ear {
+            line,
+            way: None,
+            raw: Vec::new(),
+            from: 0,
+            unpacker: None,
+            packed: Vec::new(),
+            parts: Vec::new(),
+        }
     }
 
     /// The next thing said. `memory`: an empty frame. The error: the line is of no use any more.

@@ -178,11 +178,12 @@ impl Line {
             let left = &body[sent.bytes.min(body.len())..];
             let want = wire_len(left.len().min(PART_MOST));
             // Nothing is held while it waits, so what is short passes by.
-            let took = match self.gate.get().map(|gate| gate.take(want, &|| !self.is_carried() || self.is_over())) {
-                None => want,
-                Some(Leave::Go(took)) => took,
-                Some(Leave::Shut | Leave::Over) => return self.refuse_over().map(|()| false),
-            };
+            let took =
+                match self.gate.get().map(|gate| gate.take(want, &|| !self.is_carried() || self.is_over())) {
+                    None => want,
+                    Some(Leave::Go(took)) => took,
+                    Some(Leave::Shut | Leave::Over) => return self.refuse_over().map(|()| false),
+                };
             let Some((way, mut sealed)) = self.try_turn() else {
                 self.went(took, 0);
                 return self.refuse_over().map(|()| false);

@@ -91,16 +91,17 @@ fn frames_leave_in_portions_and_are_counted_as_they_go_over_the_wire() {
             let before = gate.went.load(Relaxed);
             let sends = {
                 let (source, frame) = (Arc::clone(&source), frame.clone());
-                std::thread::spawn(move || {
-                    assert!(source.offer(&frame, None, &mut Sent::default()).unwrap())
-                })
+                std::thread::spawn(move || assert!(source.offer(&frame, None, &mut Sent::default()).unwrap()))
             };
             assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, frame));
             sends.join().unwrap();
             target.took(Channel::Ops, len);
             let went = gate.went.load(Relaxed) - before;
             assert!(went as usize >= wire_len(len), "{most} {len}: {went}");
-            assert!(most < 1000 || went as usize <= wire_len(len) + 30 * (1 + len / (most.min(PIECE) - 60)), "{most} {len}: {went}");
+            assert!(
+                most < 1000 || went as usize <= wire_len(len) + 30 * (1 + len / (most.min(PIECE) - 60)),
+                "{most} {len}: {went}"
+            );
         }
     }
 }
@@ -399,13 +400,17 @@ fn what_is_offered_to_a_line_that_rests_is_not_waited_for() {
     let answered = std::thread::spawn(move || hear(&mut Ear::of(&answers)));
     let offers = Arc::clone(&source);
     // Nothing is taken out, so the window fills.
-    let sender = std::thread::spawn(move || while offers.offer(&[0; 100_000], None, &mut Sent::default()).unwrap() {});
+    let sender =
+        std::thread::spawn(move || while offers.offer(&[0; 100_000], None, &mut Sent::default()).unwrap() {});
     source.rest(Duration::from_secs(10)).unwrap();
     sender.join().unwrap();
     assert!(!source.offer(b"x", None, &mut Sent::default()).unwrap());
     source.wait_carried(Duration::from_millis(1)).unwrap();
     source.break_off();
-    assert!(source.offer(b"x", None, &mut Sent::default()).is_err() && source.wait_carried(Duration::from_secs(60)).is_err());
+    assert!(
+        source.offer(b"x", None, &mut Sent::default()).is_err()
+            && source.wait_carried(Duration::from_secs(60)).is_err()
+    );
     target.break_off();
     ear.join().unwrap();
     assert!(answered.join().unwrap().is_err());

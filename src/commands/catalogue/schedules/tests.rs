@@ -34,7 +34,10 @@ fn each_form_of_a_limit_is_asked_for_as_it_was_typed() {
         ("limit bandwidth 60 percent of 100 mbit to beta", limit(Kbit(60_000))),
         ("limit bandwidth 33 percent of 100 kbit to beta", limit(Kbit(33))),
         ("limit bandwidth off to beta", bandwidth(BandwidthChange::Off)),
-        ("limit bandwidth schedule remove night to beta", bandwidth(BandwidthChange::Remove { label: "night".into() })),
+        (
+            "limit bandwidth schedule remove night to beta",
+            bandwidth(BandwidthChange::Remove { label: "night".into() }),
+        ),
         ("limit bandwidth schedule clear to beta", bandwidth(BandwidthChange::Clear)),
         ("limit bandwidth schedule enable to beta", bandwidth(BandwidthChange::Enable)),
         ("limit bandwidth schedule disable to beta", bandwidth(BandwidthChange::Disable)),
@@ -49,10 +52,17 @@ fn each_form_of_a_limit_is_asked_for_as_it_was_typed() {
             limit,
         }))
     };
-    let add = |limit: &str| asked(&format!("limit bandwidth schedule add night days = mo, Tuesday starttime = 22:00 limit = {limit} to beta"));
+    let add = |limit: &str| {
+        asked(&format!(
+            "limit bandwidth schedule add night days = mo, Tuesday starttime = 22:00 limit = {limit} to beta"
+        ))
+    };
     assert_eq!(add("unlimited"), entry(None));
     assert_eq!(add("500000, 1"), entry(Some(Burst { bytes: 500_000, seconds: 1 })));
-    assert_eq!(code("limit bandwidth schedule add x days = mo starttime = 25:00 limit = unlimited to beta"), 115);
+    assert_eq!(
+        code("limit bandwidth schedule add x days = mo starttime = 25:00 limit = unlimited to beta"),
+        115
+    );
     for absurd in ["101 percent of 1 mbit", "-1, 10", "99999999999999999999, 1", "1, 0"] {
         assert_eq!(code(&format!("limit bandwidth {absurd} to beta")), 101, "{absurd}");
     }
@@ -63,10 +73,19 @@ fn each_form_of_a_schedule_is_asked_for_as_it_was_typed() {
     let start = |spec| schedule(ScheduleChange::Start(spec));
     let none = StartSpec::default;
     for (text, request) in [
-        ("schedule beta start starttime = 11/30/26 22:30", start(StartSpec { time: Some("2026-11-30T22:30:00".into()), ..none() })),
+        (
+            "schedule beta start starttime = 11/30/26 22:30",
+            start(StartSpec { time: Some("2026-11-30T22:30:00".into()), ..none() }),
+        ),
         ("schedule beta start memlimit = 80", start(StartSpec { mem_limit: Some(80), ..none() })),
-        ("schedule beta start queuesize = 10000000", start(StartSpec { queue_size: Some(10_000_000), ..none() })),
-        ("schedule beta start every 30 minutes", start(StartSpec { every: Some((30, TimeUnit::Minutes)), ..none() })),
+        (
+            "schedule beta start queuesize = 10000000",
+            start(StartSpec { queue_size: Some(10_000_000), ..none() }),
+        ),
+        (
+            "schedule beta start every 30 minutes",
+            start(StartSpec { every: Some((30, TimeUnit::Minutes)), ..none() }),
+        ),
         (
             "schedule beta start every 1 day queuesize=5 starttime=11/30/26 22:30 memlimit=40",
             start(StartSpec {
@@ -76,8 +95,14 @@ fn each_form_of_a_schedule_is_asked_for_as_it_was_typed() {
                 every: Some((1, TimeUnit::Days)),
             }),
         ),
-        ("schedule beta end duration = 2 hours", schedule(ScheduleChange::End(EndSpec { seconds: Some(7200), bytes: None }))),
-        ("schedule beta end bytes = 5000 duration = 9", schedule(ScheduleChange::End(EndSpec { seconds: Some(9), bytes: Some(5000) }))),
+        (
+            "schedule beta end duration = 2 hours",
+            schedule(ScheduleChange::End(EndSpec { seconds: Some(7200), bytes: None })),
+        ),
+        (
+            "schedule beta end bytes = 5000 duration = 9",
+            schedule(ScheduleChange::End(EndSpec { seconds: Some(9), bytes: Some(5000) })),
+        ),
         (
             "schedule beta window 22:00 to 06:00",
             schedule(ScheduleChange::Window { open: "22:00:00".into(), close: "06:00:00".into() }),

@@ -50,7 +50,11 @@ fn absurd_limits_are_refused_with_what_to_type() {
 }
 
 /// One who sends all that may leave, a time after it was let out. When which bytes left, and how many.
-fn sends(limit: Limit, time: Duration, mut late: impl FnMut() -> (Duration, Duration)) -> Vec<(Duration, u64)> {
+fn sends(
+    limit: Limit,
+    time: Duration,
+    mut late: impl FnMut() -> (Duration, Duration),
+) -> Vec<(Duration, u64)> {
     let start = Instant::now();
     let mut bucket = Bucket::new(start);
     bucket.set(Some(limit), start);
@@ -149,12 +153,15 @@ proptest! {
 /// hundred microseconds each time.
 #[test]
 fn what_may_leave_does() {
-    for limit in [kbit(28), kbit(800), kbit(100_000), burst(500_000, 1), burst(1_000_000, 10), kbit(1_000_000)] {
+    for limit in
+        [kbit(28), kbit(800), kbit(100_000), burst(500_000, 1), burst(1_000_000, 10), kbit(1_000_000)]
+    {
         let (bytes, span) = limit.most();
         let ten = Duration::from_secs(10);
         let left = sends(limit, 3 * ten, || (micros(20), micros(150)));
         for from in [0, 10, 20].map(Duration::from_secs) {
-            let went: u64 = left.iter().filter(|(at, _)| (from..from + ten).contains(at)).map(|(_, bytes)| bytes).sum();
+            let went: u64 =
+                left.iter().filter(|(at, _)| (from..from + ten).contains(at)).map(|(_, bytes)| bytes).sum();
             let most = bytes * 10 / span.as_secs();
             // The first second of an even limit begins with nothing.
             assert!(went * 100 >= most * 98, "{limit}: {went} of {most} from {from:?}");

@@ -156,12 +156,18 @@ impl Start {
         }
         let start = Start { time, every: spec.every, mem_limit: spec.mem_limit, queue_size: spec.queue_size };
         if !start.is_set() {
-            return Err(ApiError::new(Code::ScheduleCommandIsInvalid, "nothing is given that starts sending")
-                .help("give STARTTIME, MEMLIMIT, QUEUESIZE or EVERY"));
+            return Err(ApiError::new(
+                Code::ScheduleCommandIsInvalid,
+                "nothing is given that starts sending",
+            )
+            .help("give STARTTIME, MEMLIMIT, QUEUESIZE or EVERY"));
         }
         if let Some(time) = &start.time {
             let Ok(at) = zone.to_timestamp(time.0) else {
-                return Err(ApiError::new(Code::DateIsInvalid, format!("{time} is no time that the clock will show")));
+                return Err(ApiError::new(
+                    Code::DateIsInvalid,
+                    format!("{time} is no time that the clock will show"),
+                ));
             };
             let only = start.every.is_none() && start.mem_limit.is_none() && start.queue_size.is_none();
             if only && at <= now {
@@ -196,7 +202,8 @@ impl End {
         if let Some(seconds) = spec.seconds
             && !(1..=SECONDS_MOST).contains(&seconds)
         {
-            return Err(invalid(format!("{seconds} seconds are no duration of a session")).help("1 second to 36525 days"));
+            return Err(invalid(format!("{seconds} seconds are no duration of a session"))
+                .help("1 second to 36525 days"));
         }
         match spec.bytes {
             Some(bytes) if bytes < BYTES_LEAST => {
@@ -297,7 +304,9 @@ impl Schedule {
         }
         match (self.start.mem_limit, self.start.queue_size) {
             _ if seen.is_empty => Due::Nothing,
-            (Some(percent), _) if seen.queued_percent >= percent => Due::Begin(Why::Percent(seen.queued_percent)),
+            (Some(percent), _) if seen.queued_percent >= percent => {
+                Due::Begin(Why::Percent(seen.queued_percent))
+            }
             (_, Some(bytes)) if seen.queued_bytes >= bytes => Due::Begin(Why::Bytes(seen.queued_bytes)),
             _ => Due::Nothing,
         }
@@ -335,7 +344,11 @@ impl Schedule {
     pub fn set_start(&mut self, start: Start, now: Timestamp, zone: &TimeZone) {
         self.start = start;
         self.end(now);
-        if self.start.latest(now, zone).is_some_and(|latest| latest.as_millisecond() / 1000 == now.as_millisecond() / 1000) {
+        if self
+            .start
+            .latest(now, zone)
+            .is_some_and(|latest| latest.as_millisecond() / 1000 == now.as_millisecond() / 1000)
+        {
             // It begins now: an interval alone, or a start time of this very second.
             self.handled_ms -= 1000;
         }
@@ -368,10 +381,16 @@ impl Schedule {
         }
         if self.disabled != enabled {
             return Err(match enabled {
-                true => ApiError::new(Code::ScheduleIsResumed, format!("the schedule of {target} is enabled already"))
-                    .help(format!("SCHEDULE {target} DISABLE turns it off and keeps it")),
-                false => ApiError::new(Code::ScheduleIsPaused, format!("the schedule of {target} is disabled already"))
-                    .help(format!("SCHEDULE {target} ENABLE turns it on")),
+                true => ApiError::new(
+                    Code::ScheduleIsResumed,
+                    format!("the schedule of {target} is enabled already"),
+                )
+                .help(format!("SCHEDULE {target} DISABLE turns it off and keeps it")),
+                false => ApiError::new(
+                    Code::ScheduleIsPaused,
+                    format!("the schedule of {target} is disabled already"),
+                )
+                .help(format!("SCHEDULE {target} ENABLE turns it on")),
             });
         }
         self.disabled = !enabled;
@@ -409,7 +428,9 @@ impl Schedule {
             (Some(time), None) => words.push(format!("at {time}")),
             (None, _) => {}
         }
-        words.extend(self.start.mem_limit.map(|percent| format!("when {percent} percent of the queue are in use")));
+        words.extend(
+            self.start.mem_limit.map(|percent| format!("when {percent} percent of the queue are in use")),
+        );
         words.extend(self.start.queue_size.map(|bytes| format!("when {bytes} bytes are queued")));
         let starts = match &words[..] {
             [] => "nothing starts it".to_owned(),
@@ -424,7 +445,10 @@ impl Schedule {
     /// Why what was kept cannot have been.
     pub(super) fn check(&self) -> Result<(), String> {
         let Schedule { start, end, window, .. } = self;
-        if start.every.is_some_and(|(n, unit)| n == 0 || seconds_of(n, unit).is_none() || start.time.is_none()) {
+        if start
+            .every
+            .is_some_and(|(n, unit)| n == 0 || seconds_of(n, unit).is_none() || start.time.is_none())
+        {
             return Err("the schedule's interval is none".into());
         }
         if start.mem_limit.is_some_and(|percent| percent > 100) {

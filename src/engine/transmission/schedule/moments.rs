@@ -21,9 +21,10 @@ impl Start {
             Some((n, TimeUnit::Days)) => {
                 let passed = days(time.0.date(), zone.to_datetime(now).date()) / i64::try_from(n).ok()?;
                 // The clocks may say another day than the one that it is counted by.
-                (passed - 1..=passed + 1).rev().filter(|count| *count >= 0).find_map(|count| {
-                    on_day(time, n, count, zone).filter(|moment| *moment <= now)
-                })
+                (passed - 1..=passed + 1)
+                    .rev()
+                    .filter(|count| *count >= 0)
+                    .find_map(|count| on_day(time, n, count, zone).filter(|moment| *moment <= now))
             }
             Some((n, unit)) => {
                 let step = step_ms(n, unit)?;
@@ -43,7 +44,8 @@ impl Start {
         match self.every? {
             (n, TimeUnit::Days) => {
                 let passed = days(time.0.date(), zone.to_datetime(now).date()) / i64::try_from(n).ok()?;
-                (passed.max(0)..=passed + 2).find_map(|count| on_day(time, n, count, zone).filter(|moment| *moment > now))
+                (passed.max(0)..=passed + 2)
+                    .find_map(|count| on_day(time, n, count, zone).filter(|moment| *moment > now))
             }
             (n, unit) => {
                 let latest = self.latest(now, zone)?;

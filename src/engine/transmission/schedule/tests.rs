@@ -128,7 +128,10 @@ fn hm(hour: i8, minute: i8) -> Time {
 #[test]
 fn every_30_minutes_from_ten() {
     let mut world = World::new(evening(21, 0));
-    world.start(StartSpec { every: Some((30, TimeUnit::Minutes)), ..time(date(2026, 11, 30).at(22, 0, 0, 0)) });
+    world.start(StartSpec {
+        every: Some((30, TimeUnit::Minutes)),
+        ..time(date(2026, 11, 30).at(22, 0, 0, 0))
+    });
     // Twenty minutes' worth.
     world.queue = 1000 * 20 * 60;
     world.until(evening(22, 25));
@@ -138,7 +141,8 @@ fn every_30_minutes_from_ten() {
     world.until(evening(22, 29));
     assert_eq!(world.begun().len(), 1, "nothing before its time");
     world.until(evening(23, 59));
-    let void: Vec<_> = world.told.iter().filter(|(_, due)| *due == Due::Void).map(|(at, _)| at.time()).collect();
+    let void: Vec<_> =
+        world.told.iter().filter(|(_, due)| *due == Due::Void).map(|(at, _)| at.time()).collect();
     assert_eq!(world.begun()[1..], [date(2026, 11, 30).at(22, 30, 0, 0)]);
     assert_eq!(void, [hm(23, 0), hm(23, 30)], "with nothing queued there is nothing to start");
 }
@@ -147,7 +151,11 @@ fn every_30_minutes_from_ten() {
 #[test]
 fn a_start_time_overrides_the_thresholds() {
     let mut world = World::new(evening(20, 0));
-    let spec = StartSpec { mem_limit: Some(40), queue_size: Some(50_000), ..time(date(2026, 11, 30).at(22, 0, 0, 0)) };
+    let spec = StartSpec {
+        mem_limit: Some(40),
+        queue_size: Some(50_000),
+        ..time(date(2026, 11, 30).at(22, 0, 0, 0))
+    };
     world.start(spec);
     world.queue = 90_000;
     world.until(evening(22, 0));
@@ -265,7 +273,10 @@ fn disabling_keeps_all_and_clearing_takes_one_part_or_all() {
     world.schedule.enable(false, "beta", world.now).unwrap();
     assert!(!world.schedule.waits());
     assert_eq!(world.schedule.enable(false, "beta", world.now).unwrap_err().code.number(), 187);
-    assert_eq!((&world.schedule.start, world.schedule.end, world.schedule.window), (&before.start, before.end, before.window));
+    assert_eq!(
+        (&world.schedule.start, world.schedule.end, world.schedule.window),
+        (&before.start, before.end, before.window)
+    );
     world.schedule.enable(true, "beta", world.now).unwrap();
     assert!(world.schedule.waits());
     world.schedule.clear(Some(SchedulePart::Window), world.now);
@@ -286,7 +297,10 @@ fn a_year_of_nights_keeps_local_time() {
         let mut world = World::new(at(date(2026, 1, 1).at(0, 0, 0, 0)));
         world.queue = 1 << 60;
         world.end(Some(3600), None);
-        world.start(StartSpec { every: Some((1, TimeUnit::Days)), ..time(date(2026, 1, 1).at(hour, minute, 0, 0)) });
+        world.start(StartSpec {
+            every: Some((1, TimeUnit::Days)),
+            ..time(date(2026, 1, 1).at(hour, minute, 0, 0))
+        });
         let next_year = at(date(2027, 1, 1).at(0, 0, 0, 0));
         while world.now < next_year {
             world.step(SignedDuration::from_mins(1));
@@ -310,7 +324,10 @@ fn days_are_of_the_calendar_and_hours_pass_evenly() {
     let after = |start: &Start, now: Timestamp| zone().to_datetime(start.next(now, &zone()).unwrap());
     assert_eq!(after(&start(1, TimeUnit::Days), at(first)), date(2026, 10, 25).at(22, 0, 0, 0));
     assert_eq!(after(&start(24, TimeUnit::Hours), at(first)), date(2026, 10, 25).at(21, 0, 0, 0));
-    assert_eq!(after(&start(2, TimeUnit::Days), at(date(2026, 12, 1).at(9, 0, 0, 0))), date(2026, 12, 1).at(22, 0, 0, 0));
+    assert_eq!(
+        after(&start(2, TimeUnit::Days), at(date(2026, 12, 1).at(9, 0, 0, 0))),
+        date(2026, 12, 1).at(22, 0, 0, 0)
+    );
     assert_eq!(after(&start(1, TimeUnit::Days), at(date(2026, 10, 1).at(9, 0, 0, 0))), first);
     let once = Start { time: Some(LocalTime(first)), ..Start::default() };
     assert_eq!(once.next(at(first), &zone()), None);
@@ -324,7 +341,10 @@ fn days_are_of_the_calendar_and_hours_pass_evenly() {
 fn a_start_that_was_missed_is_made_good_once_inside_the_window() {
     let night = |window: bool| {
         let mut world = World::new(evening(20, 0));
-        world.start(StartSpec { every: Some((1, TimeUnit::Days)), ..time(date(2026, 11, 30).at(22, 0, 0, 0)) });
+        world.start(StartSpec {
+            every: Some((1, TimeUnit::Days)),
+            ..time(date(2026, 11, 30).at(22, 0, 0, 0))
+        });
         if window {
             world.window("21:00", "04:00");
         }
@@ -373,7 +393,12 @@ fn what_starts_or_ends_nothing_is_refused_with_what_to_type() {
     };
     assert_eq!(code(&StartSpec::default()), 139);
     assert_eq!(code(&time(date(2026, 11, 30).at(11, 59, 0, 0))), 139, "past");
-    for every in [(0, TimeUnit::Days), (u64::MAX, TimeUnit::Days), (36_526, TimeUnit::Days), (u64::MAX, TimeUnit::Seconds)] {
+    for every in [
+        (0, TimeUnit::Days),
+        (u64::MAX, TimeUnit::Days),
+        (36_526, TimeUnit::Days),
+        (u64::MAX, TimeUnit::Seconds),
+    ] {
         assert_eq!(code(&StartSpec { every: Some(every), ..StartSpec::default() }), 101);
     }
     assert_eq!(code(&StartSpec { mem_limit: Some(101), ..StartSpec::default() }), 101);
@@ -382,17 +407,25 @@ fn what_starts_or_ends_nothing_is_refused_with_what_to_type() {
     let every = Some((36_525, TimeUnit::Days));
     let past = Start::of(&StartSpec { every, ..time(date(1, 1, 1).at(0, 0, 0, 0)) }, now, &zone()).unwrap();
     assert!(past.next(now, &zone()).is_some() && past.latest(now, &zone()).is_some());
-    let alone = Start::of(&StartSpec { every: Some((7, TimeUnit::Minutes)), ..StartSpec::default() }, now, &zone()).unwrap();
+    let alone =
+        Start::of(&StartSpec { every: Some((7, TimeUnit::Minutes)), ..StartSpec::default() }, now, &zone())
+            .unwrap();
     assert_eq!(alone.latest(now, &zone()), Some(now));
     let far = time(date(9999, 12, 31).at(23, 59, 59, 0));
     // The last day that there is, which no clock in this zone may show.
     let _ = Start::of(&far, now, &zone());
     let mut schedule = Schedule::default();
     schedule.set_start(alone, now, &zone());
-    assert_eq!(schedule.due(&Seen { is_empty: false, ..World::new(now).seen() }, &zone()), Due::Begin(Why::StartTime));
+    assert_eq!(
+        schedule.due(&Seen { is_empty: false, ..World::new(now).seen() }, &zone()),
+        Due::Begin(Why::StartTime)
+    );
     let code = |seconds, bytes| End::of(EndSpec { seconds, bytes }).unwrap_err().code.number();
     assert_eq!(code(None, None), 139);
-    assert_eq!([code(Some(0), None), code(Some(u64::MAX), None), code(None, Some(0)), code(None, Some(999))], [101; 4]);
+    assert_eq!(
+        [code(Some(0), None), code(Some(u64::MAX), None), code(None, Some(0)), code(None, Some(999))],
+        [101; 4]
+    );
     assert_eq!(Window::of("22:00", "22:00").unwrap_err().code.number(), 139);
     assert_eq!(Window::of("24:00", "22:00").unwrap_err().code.number(), 115);
 }
