@@ -30,9 +30,11 @@ fn relay(to: std::net::SocketAddr, passed: Passed) -> std::net::SocketAddr {
         while let Ok(count @ 1..) = from.read(&mut buffer) {
             passed.lock().unwrap().push((Instant::now(), count as u64));
             if to.write_all(&buffer[..count]).is_err() {
-                return;
+                break;
             }
         }
+        // Who copies the other way holds it, too.
+        let _ = to.shutdown(std::net::Shutdown::Both);
     });
     address
 }

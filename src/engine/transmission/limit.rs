@@ -98,8 +98,8 @@ impl Limit {
 
 /// Into how many parts a span's record is divided: what leaves within one of them counts as having left at its end.
 const GRAINS: u32 = 512;
-/// Of an even limit so much time's worth may leave at once.
-const AT_ONCE: Duration = Duration::from_millis(50);
+/// Of an even limit so much time's worth may leave at once: who is late by less makes up for it.
+const AT_ONCE: Duration = Duration::from_millis(200);
 /// Bytes that are let out at once: no more, so that lines take turns, and no fewer, as each portion costs some thirty on the wire.
 const PORTION: std::ops::RangeInclusive<u64> = 512..=(64 << 10) + 4096;
 
