@@ -89,6 +89,13 @@ impl Limit {
         }
     }
 
+    /// How long bytes count: the span, and a little more, so that who counts them at the other end finds no more in one, though
+    /// some come later than others.
+    fn memory(self) -> Duration {
+        let span = self.most().1;
+        span + span / 128
+    }
+
     /// Is it below what is advised?
     pub fn is_small(self) -> bool {
         let (bytes, span) = self.most();
@@ -150,9 +157,9 @@ impl Bucket {
             return Ok(want);
         };
         self.forget(now);
-        let (most, span) = limit.most();
+        let most = limit.most().0;
         // What is short and never waits (some tens of bytes now and then) has room of its own.
-        let most = most - (most >> 7).min(1024);
+        let most = most - (most >> 8).min(1024);
         let portion = (limit.kbit * 125 / 50).clamp(*PORTION.start(), *PORTION.end()).min(most);
         let least = want.min((portion / 8).max(64));
         let room = most.saturating_sub(self.inside + self.under_way);
@@ -163,9 +170,7 @@ impl Bucket {
                 freed += bytes;
                 freed >= least
             });
-            return Err(
-                enough.map_or(now, |(_, last, _)| *last) + if enough.is_some() { span } else { AT_ONCE }
-            );
+            return Err(enough.map_or(now + AT_ONCE, |(_, last, _)| *last + limit.memory()));
         }
         let took = want.min(room).min(portion);
         if limit.burst.is_none() {
@@ -203,9 +208,9 @@ impl Bucket {
     /// Bytes whose span has passed.
     fn forget(&mut self, now: Instant) {
         let Some(limit) = self.limit else { return };
-        let span = limit.most().1;
+        let memory = limit.memory();
         while let Some((_, last, bytes)) = self.gone.front()
-            && now.saturating_duration_since(*last) >= span
+            && now.saturating_duration_since(*last) >= memory
         {
             self.inside -= bytes;
             self.gone.pop_front();

@@ -189,7 +189,7 @@ fn what_nobody_asked_for_is_made_up_for_and_what_did_not_leave_is_given_back() {
     bucket.set(Some(burst(10_000, 1)), start);
     bucket.went(0, 9_900, start);
     assert!(bucket.take(1000, start).is_err());
-    let later = start + Duration::from_secs(1);
+    let later = start + Duration::from_millis(1100);
     let took = bucket.take(512, later).unwrap();
     bucket.went(took, 0, later);
     assert_eq!(bucket.take(512, later).unwrap(), 512);
