@@ -28,6 +28,13 @@ struct Counted {
     sent: u64,
 }
 
+impl Counted {
+    /// `sent`: all that was ever sent.
+    fn from_now(now: &Moment, sent: u64) -> Counted {
+        Counted { since: now.steady, before: Duration::ZERO, bytes: 0, sent }
+    }
+}
+
 /// What is queued for a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
@@ -86,12 +93,17 @@ impl Transmission {
         let _turn = self.dialling.write().unwrap_or_else(PoisonError::into_inner);
         let mut tried = self.kept().schedule;
         change(&mut tried)?;
-        let had = self.kept().schedule.session;
-        self.turn(|kept| kept.schedule.clone_from(&tried))?;
-        if tried.session != had {
-            self.count_anew(now);
+        let anew = tried.session != self.kept().schedule.session;
+        let (sent, already) = (self.sent(now), if anew { 0 } else { self.sent_in_session(now) });
+        // Before anything may leave by it.
+        self.gate.allow(tried.session.and(tried.end.bytes).map(|bytes| bytes.saturating_sub(already)));
+        if let Err(error) = self.turn(|kept| kept.schedule.clone_from(&tried)) {
+            self.budget(self.sent_in_session(now));
+            return Err(error);
         }
-        self.budget(self.sent_in_session(now));
+        if anew {
+            self.scheduled().session = tried.session.map(|_| Counted::from_now(now, sent));
+        }
         Ok(())
     }
 
@@ -180,16 +192,21 @@ impl Transmission {
     /// A session begins: at its time, or by hand.
     fn begin(&self, now: &Moment, why: Why, target: &str) -> Result<(), ApiError> {
         let _turn = self.dialling.write().unwrap_or_else(PoisonError::into_inner);
-        self.turn(|kept| {
+        let sent = self.sent(now);
+        // Before anything may leave by it.
+        self.gate.allow(self.kept().schedule.end.bytes);
+        let began = self.turn(|kept| {
             kept.schedule.begin(now.wall);
             if why == Why::ByHand {
                 kept.mode = Mode::Started;
             }
-        })?;
+        });
+        began.inspect_err(|_| self.gate.allow(None))?;
         self.set_dialled(now.wall.as_millisecond());
-        self.scheduled().failed = None;
-        self.count_anew(now);
-        self.budget(0);
+        let mut scheduled = self.scheduled();
+        scheduled.failed = None;
+        scheduled.session = Some(Counted::from_now(now, sent));
+        drop(scheduled);
         tracing::info!("Transmission to {target} starts by its schedule: {why}");
         Ok(())
     }
@@ -228,13 +245,6 @@ impl Transmission {
             }
         });
         true
-    }
-
-    /// The session's time and bytes count from now on.
-    fn count_anew(&self, now: &Moment) {
-        let counted = Counted { since: now.steady, before: Duration::ZERO, bytes: 0, sent: self.sent(now) };
-        let session = self.kept().schedule.session.map(|_| counted);
-        self.scheduled().session = session;
     }
 
     /// All that was ever sent.

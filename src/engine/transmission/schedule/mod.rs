@@ -279,17 +279,14 @@ impl Schedule {
         if !self.governs() {
             return Due::Nothing;
         }
+        let open = self.is_window_open(seen.now, zone);
+        if let Some(why) = self.session.and_then(|_| self.ends(seen, open)) {
+            return Due::End(why);
+        }
         if self.handled_ms > seen.now.as_millisecond().saturating_add(SET_BACK_MS) {
             return Due::Recount;
         }
-        let open = self.is_window_open(seen.now, zone);
-        if self.session.is_some() {
-            return match self.ends(seen, open) {
-                Some(why) => Due::End(why),
-                None => Due::Nothing,
-            };
-        }
-        if !open {
+        if self.session.is_some() || !open {
             return Due::Nothing;
         }
         let has_come = |time: LocalTime| zone.to_timestamp(time.0).is_ok_and(|time| time <= seen.now);
