@@ -433,10 +433,10 @@ fn a_limit_holds_in_each_second_and_is_used() {
     let bed = Bed::far();
     limits(&bed, Some(BandwidthSpec::Kbit(8000)));
     fs::write(bed.source().join("large"), noise(3_000_000)).unwrap();
+    let plan = bed.plan();
     let began = Instant::now();
     let gate = bed.transmission.gate();
-    let mut seen = vec![(began, 0)];
-    let plan = bed.plan();
+    let mut seen = vec![(began, gate.sent())];
     std::thread::scope(|scope| {
         let mirror = scope.spawn(|| source::run(&plan, JobKind::Mirror(FULL), &JobShared::new(), None));
         while !mirror.is_finished() {
@@ -448,7 +448,7 @@ fn a_limit_holds_in_each_second_and_is_used() {
         assert!(mirror.join().unwrap().complete);
     });
     let took = began.elapsed();
-    assert!(took > Duration::from_millis(2900) && took < Duration::from_secs(6), "{took:?}");
+    assert!(took > Duration::from_millis(2900) && took < Duration::from_secs(10), "{took:?}");
     for (at, (from, before)) in seen.iter().enumerate() {
         let within =
             seen[at..].iter().take_while(|(to, _)| to.duration_since(*from) < Duration::from_millis(995));
@@ -523,7 +523,9 @@ fn a_session_sends_its_bytes_and_closes_its_socket() {
         // The word that the line rests goes beside it.
         let sent = gate.sent() - began;
         assert!((bytes - 200..bytes + 200).contains(&sent), "{sent}");
-        assert_eq!((bed.sockets(), transmission.is_open()), (0, false));
+        assert!(!transmission.is_open());
+        // The ear closes it.
+        until(|| bed.sockets() == 0);
         sessions += 1;
         began = gate.sent();
         assert!(transmission.start_by_hand(&moment(), "beta").unwrap());
