@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Fewer bytes than this are no part of a frame.
 const LEAST: u64 = 64;
 /// How long at most nobody looks whether there is still a reason to wait.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(10);
 
 /// See the module.
 #[derive(Debug)]

@@ -116,6 +116,45 @@ proptest! {
         prop_assert!(most_in(&left, span) <= bytes, "{} of {bytes}", most_in(&left, span));
     }
 
+    /// Nor of several who send at a time, and are late each for himself.
+    #[test]
+    fn nor_of_several_lines(
+        rate in 8..50_000u64,
+        lates in prop::collection::vec((0..5_000u64, 0..5_000u64), 3..30),
+    ) {
+        let limit = burst(rate * 125, 1);
+        let (bytes, span) = limit.most();
+        let start = Instant::now();
+        let mut bucket = Bucket::new(start);
+        bucket.set(Some(limit), start);
+        let (mut now, mut turn, mut left) = (start, 0, Vec::new());
+        // When they will have sent, and how much.
+        let mut under_way: Vec<(Instant, u64)> = Vec::new();
+        while now < start + 3 * span {
+            under_way.retain(|(until, took)| {
+                let goes_on = *until > now;
+                if !goes_on {
+                    bucket.went(*took, *took, now);
+                }
+                goes_on
+            });
+            let took = if under_way.len() < 4 { bucket.take(1 << 20, now) } else { Err(now + span) };
+            let again = match took {
+                Ok(took) => {
+                    turn += 1;
+                    let (leaves, returns) = lates[turn % lates.len()];
+                    left.push((now + micros(leaves) - start, took));
+                    under_way.push((now + micros(leaves + returns), took));
+                    continue;
+                }
+                Err(again) => again.max(now + micros(1)),
+            };
+            now = under_way.iter().map(|(until, _)| *until).min().map_or(again, |until| until.min(again).max(now));
+        }
+        left.sort_unstable();
+        prop_assert!(most_in(&left, span) <= bytes, "{} of {bytes}", most_in(&left, span));
+    }
+
     /// A limit that is changed in between: what left before counts, so neither of both is passed.
     #[test]
     fn nor_after_the_limit_was_changed(rates in prop::collection::vec(1..50_000u64, 2..6), late in 0..5000u64) {
