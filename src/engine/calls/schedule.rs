@@ -134,7 +134,7 @@ impl Engine {
                 watch,
                 format!(
                     "nothing starts sending to {target} (a window alone does not): SCHEDULE {target} START says when, \
-                     TRANSMISSION START {target} sends now"
+                     TRANSMISSION START {target} sends now, inside the window"
                 ),
             );
         }

@@ -232,8 +232,9 @@ impl Transmission {
                 Some(format!("target {target} is paused; RESUME TARGET {target} goes on"))
             }
             Mode::Started if schedule.waits() => Some(format!(
-                "transmission to {target} waits for its schedule ({}); TRANSMISSION START {target} sends now",
-                schedule.words()
+                "transmission to {target} waits for its schedule ({}); TRANSMISSION START {target} sends now{}",
+                schedule.words(),
+                if schedule.window.is_some() { ", inside the window" } else { "" }
             )),
             Mode::Started => None,
             Mode::Paused => {

@@ -63,6 +63,12 @@ fn each_form_of_a_limit_is_asked_for_as_it_was_typed() {
         code("limit bandwidth schedule add x days = mo starttime = 25:00 limit = unlimited to beta"),
         115
     );
+    for days in ["someday", "mo, m"] {
+        let text = format!(
+            "limit bandwidth schedule add x days = {days} starttime = 22:00 limit = unlimited to beta"
+        );
+        assert_eq!(code(&text), 2304, "{days}");
+    }
     for absurd in ["101 percent of 1 mbit", "-1, 10", "99999999999999999999, 1", "1, 0"] {
         assert_eq!(code(&format!("limit bandwidth {absurd} to beta")), 101, "{absurd}");
     }
