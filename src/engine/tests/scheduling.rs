@@ -272,3 +272,17 @@ fn status_shows_the_bandwidth_limit_in_force() {
         assert!(log.contains(line), "{line}\n{log}");
     }
 }
+
+/// A frame that takes an hour by a small limit is no standstill that the watchdog ends the service for.
+#[test]
+fn what_leaves_slowly_is_progress() {
+    let bench = Bench::new();
+    let follower = bench.following();
+    follower.shared.target_ops.store(1, Relaxed);
+    let progress = || bench.engine.progress()[0].1;
+    let before = progress();
+    assert!(before.has_work && progress() == before);
+    let transmission = std::sync::Arc::clone(&bench.engine.connection(ONE).unwrap().info.transmission);
+    crate::wire::data::Gate::went(&*transmission.gate(), 0, 100);
+    assert_ne!(progress(), before);
+}
