@@ -534,3 +534,27 @@ fn a_session_sends_its_bytes_and_closes_its_socket() {
     limits(bed, None);
     followed.same();
 }
+
+/// A frame that stands still in its midst holds up nobody who shall end.
+#[test]
+fn a_mirror_ends_while_a_limited_line_is_paused() {
+    let bed = Bed::far();
+    fs::write(bed.source().join("large"), noise(1_000_000)).unwrap();
+    let plan = bed.plan();
+    limits(&bed, Some(BandwidthSpec::Kbit(80)));
+    let gate = bed.transmission.gate();
+    let sent = gate.sent();
+    let shared = JobShared::new();
+    std::thread::scope(|scope| {
+        let mirror = scope.spawn(|| source::run(&plan, JobKind::Mirror(FULL), &shared, None));
+        until(|| gate.sent() > sent + 5000);
+        step(&bed, Pause);
+        assert!(bed.transmission.is_mute());
+        // As a connection does for a job that shall end while nothing leaves.
+        shared.discard();
+        shared.stop();
+        until(|| mirror.is_finished());
+        let outcome = mirror.join().unwrap();
+        assert!(outcome.stopped || outcome.fatal.is_some(), "{outcome:?}");
+    });
+}

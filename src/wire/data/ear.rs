@@ -31,7 +31,7 @@ pub struct Ear<'a> {
     /// Memory for packed frames.
     packed: Vec<u8>,
     /// What has come of a frame whose last part has not.
-    parts: Vec<u8>,
+    pub(super) parts: Vec<u8>,
 }
 
 /// Most bytes of packed frames' memory that are kept.

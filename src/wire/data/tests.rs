@@ -501,3 +501,38 @@ fn what_is_packed_wrongly_or_on_another_channel_is_not_heard() {
     target.write(PACKED, Channel::Ops, &good).unwrap();
     assert_eq!(hear(&mut Ear::of(&source)).unwrap_err().kind(), ErrorKind::InvalidData);
 }
+
+#[test]
+fn packed_frames_are_put_together_and_parts_are_bounded() {
+    let (source, target) = lines();
+    let gate = portions(100);
+    source.pass(gate);
+    let mut packer = crate::wire::packed::Packer::new(3).unwrap();
+    let mut ear = Ear::of(&target);
+    for round in 0..3u8 {
+        let frame: Vec<u8> = (0..20_000u32).map(|at| (at / 7) as u8 ^ round).collect();
+        let mut body = Vec::new();
+        // Half of it as it is, so that many parts are needed.
+        packer.pack(&frame, &[(10_000, 10_000)], 3, &mut body).unwrap();
+        assert!(source.offer(&frame, Some(&body), &mut Sent::default()).unwrap());
+        assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, frame));
+    }
+    // Parts that never end, and an end that makes too much of them.
+    for end in [PART, FRAME] {
+        let (source, target) = lines();
+        let sender = std::thread::spawn(move || {
+            while source.write(PART, Channel::Ops, &[0; 1 << 20]).is_ok() {
+                if end == FRAME && source.write(PART, Channel::Listings, &[]).is_ok() {
+                    break;
+                }
+            }
+        });
+        let mut ear = Ear::of(&target);
+        let error = hear(&mut ear).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData, "{error}");
+        assert!(ear.parts.len() <= 2 * FRAME_MAX, "{}", ear.parts.len());
+        drop(ear);
+        drop(target);
+        sender.join().unwrap();
+    }
+}
