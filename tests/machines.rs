@@ -391,3 +391,81 @@ fn machines_of_their_own_go_on_after_a_cut_and_a_kill() {
     }
     three.same();
 }
+
+/// TRN-19, -22, -27, -30: a limit and a schedule over a kill -9 of the source's service, as an administrator types them.
+#[test]
+fn limits_and_schedules_hold_over_a_kill() {
+    const NAME: &str = "limits_and_schedules_hold_over_a_kill";
+    if !have("rsync") {
+        return skip(NAME, "rsync is not installed");
+    }
+    let three = Three::new();
+    tree::random(&three.source(), 17, 40);
+    let (mut alpha, mut beta) =
+        (Served::at(&three.alpha, "127.0.0.2:0"), Served::at(&three.beta, "127.0.0.3:0"));
+    let (a, b) = (alpha.address(), beta.address());
+    three.connects(three.gamma.dtcl(), &a, &b, "", WAIT).ok();
+    let here = |text: &str| three.alpha.dtcl().text(text).run();
+    let port = b.rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    let sockets = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let to = format!(":{port:04X}");
+        let mut lines = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+        lines.any(|words| words.len() > 3 && words[2].ends_with(&to) && words[3] == "01")
+    };
+    let until = |so: &dyn Fn() -> bool| {
+        let began = std::time::Instant::now();
+        while !so() {
+            assert!(began.elapsed() < std::time::Duration::from_secs(60), "{}", here("status").report());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    here("set AutoRemirrorRetry = 1").ok();
+    here(&format!("limit bandwidth 2 mbit to \"{b}\"")).ok();
+    here("limit bandwidth list").ok().prints("2000 kbit/s");
+    here("status con 1").ok().prints("Bandwidth limit:                  2000 kbit/s");
+    // From 200 KB on; until then nothing is sent, and there is no socket.
+    here(&format!("schedule \"{b}\" start queuesize = 200000")).ok();
+    here("status").ok().prints("Scheduled").prints("TRANSMISSION START");
+    assert!(!sockets());
+    three.alpha.file("source/little", "x");
+    here("barrier 1 timeout = 1").status(5).says("waits for its schedule");
+    here("disconnect 1").status(1).says("error -153");
+    assert!(!three.target().join("little").exists());
+    three.alpha.file("source/much", vec![7; 500_000]);
+    let began = std::time::Instant::now();
+    until(&|| three.target().join("much").exists() && !sockets());
+    // Two seconds' worth, less what has gone while nobody looked.
+    assert!(began.elapsed() > std::time::Duration::from_millis(1500), "{:?}", began.elapsed());
+    three.same();
+    here("status").ok().prints("Scheduled");
+    alpha.signal(Signal::SIGKILL);
+    alpha.ended_after_address();
+    three.alpha.file("source/while nobody was there", "z");
+    let alpha = Served::at(&three.alpha, &a);
+    here("status").ok().prints("Scheduled");
+    here("limit bandwidth list").ok().prints("2000 kbit/s").prints("always");
+    here(&format!("schedule \"{b}\" list")).ok().prints("Start at queued bytes:            200000");
+    assert!(!sockets());
+    // What cannot be is refused, and changes nothing.
+    for (wrong, code) in [
+        ("schedule {b} window 22:00 to 22:00", 139),
+        ("schedule {b} start starttime = 01/01/20 10:00", 139),
+        ("schedule {b} enable", 188),
+        ("limit bandwidth 1, 86400 to {b}", 101),
+        ("limit bandwidth schedule remove night to {b}", 2303),
+    ] {
+        let wrong = wrong.replace("{b}", &format!("\"{b}\""));
+        here(&wrong).status(1).says(&format!("error -{code}"));
+    }
+    here(&format!("limit bandwidth off to \"{b}\"")).ok();
+    here("limit bandwidth list").ok().prints("Unlimited");
+    // By hand, and then without a schedule.
+    here(&format!("transmission start \"{b}\"")).ok();
+    until(&|| three.target().join("while nobody was there").exists());
+    here(&format!("schedule \"{b}\" clear")).ok();
+    until(&|| here("barrier 1 timeout = 60").status == 0);
+    three.same();
+    here("status").ok().prints("Started");
+    drop((alpha, beta));
+}

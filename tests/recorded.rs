@@ -66,6 +66,7 @@ fn status(id: ConnectionId) -> ConnectionStatus {
         mirror_bytes_remaining: None,
         mirror_bytes_skipped: 0,
         files_failed: 0,
+        bandwidth_limit: None,
         last_error: None,
         paths: Vec::new(),
     }

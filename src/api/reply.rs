@@ -1,6 +1,8 @@
 //! Replies: what a machine answers.
 
-use super::{ConnectionId, GrantLine, Granted, Introduction, Rule};
+use super::{
+    BandwidthLine, BandwidthSchedule, ConnectionId, GrantLine, Granted, Introduction, Rule, ScheduleView,
+};
 use serde::{Deserialize, Serialize};
 
 /// An answer to a request.
@@ -35,6 +37,9 @@ pub enum Reply {
     Explanation(Vec<(String, String)>),
     Verify(Box<VerifyReport>),
     Compressions(Vec<CompressionLine>),
+    Bandwidths(Vec<BandwidthLine>),
+    BandwidthSchedule(BandwidthSchedule),
+    Schedule(Box<ScheduleView>),
     Setting(SettingValue),
     Settings(Vec<SettingRow>),
 }
@@ -172,6 +177,8 @@ pub struct ConnectionStatus {
     /// Bytes of files that were the same (Skipped Mirror).
     pub mirror_bytes_skipped: u64,
     pub files_failed: u64,
+    /// The bandwidth limit in force, in words; None: unlimited.
+    pub bandwidth_limit: Option<String>,
     /// The newest failure: path and reason, escaped.
     pub last_error: Option<String>,
     /// Source path -> target path, as mapped.

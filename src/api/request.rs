@@ -3,7 +3,7 @@
 //! Names and paths that a person typed are `String`s (scripts are UTF-8); names read from a disk are bytes and
 //! reach a client only as escaped text.
 
-use super::{Access, ConnectionId, GrantSpec, Granted};
+use super::{Access, BandwidthChange, ConnectionId, GrantSpec, Granted, ScheduleChange};
 use serde::{Deserialize, Serialize};
 
 /// A request to one machine.
@@ -210,6 +210,27 @@ pub enum Request {
     /// -> `Reply::Compressions`
     Compressions,
 
+    /// How much may be sent to that target, always or by its weekly schedule. -> `Reply::Done`
+    Bandwidth {
+        target: String,
+        change: BandwidthChange,
+    },
+    /// What is in force for each target. -> `Reply::Bandwidths`
+    Bandwidths,
+    /// -> `Reply::BandwidthSchedule`
+    BandwidthSchedule {
+        target: String,
+    },
+    /// When that target is sent to. -> `Reply::Done`
+    Schedule {
+        target: String,
+        change: ScheduleChange,
+    },
+    /// -> `Reply::Schedule`
+    ScheduleView {
+        target: String,
+    },
+
     // --- options -----------------------------------------------------------------------------------------
     /// -> `Reply::Setting`
     Get {
@@ -289,6 +310,11 @@ impl Request {
             | PauseTarget { .. }
             | Compression { .. }
             | Compressions
+            | Bandwidth { .. }
+            | Bandwidths
+            | BandwidthSchedule { .. }
+            | Schedule { .. }
+            | ScheduleView { .. }
             | Set { .. }
             | SetDefault { .. }
             | Shutdown => Access::Full,

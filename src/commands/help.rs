@@ -272,7 +272,7 @@ mod tests {
         assert!(help("sets").unwrap().starts_with("Replication sets\n\nREPSET CREATE <repset>\n"));
         assert!(help("quoting").unwrap().contains("backslash"));
         assert!(help("while").unwrap().contains("WHILE <condition> DO"));
-        assert!(help("limit").unwrap().contains("Not yet available in this version."));
+        assert!(help("snapshot").unwrap().contains("Not yet available in this version."));
         let error = help("mirrro").unwrap_err();
         assert_eq!(error.code.number(), 101);
         assert!(error.help.unwrap().starts_with("did you mean `mirror`?"));

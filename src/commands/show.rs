@@ -3,8 +3,8 @@
 use super::output::{Column, Record, Table, number, text};
 use super::render::key;
 use crate::api::{
-    CompressionLine, ConnectionStatus, MirrorReason, RepsetDetail, RepsetLine, Rule, SetSize, VerifyReport,
-    Version,
+    BandwidthLine, BandwidthSchedule, BandwidthSpec, CompressionLine, ConnectionStatus, MirrorReason,
+    RepsetDetail, RepsetLine, Rule, ScheduleView, SetSize, VerifyReport, Version,
 };
 use crate::lang::Value;
 use jiff::{Timestamp, tz::TimeZone};
@@ -102,6 +102,10 @@ pub(crate) fn connection(status: &ConnectionStatus) -> Record {
         .number("Replication bytes transferred", status.replication_bytes_transferred)
         .number("Replication bytes transmitted", status.replication_bytes_transmitted)
         .number("Replication bytes in queue", status.replication_bytes_queued);
+    let record = match &status.bandwidth_limit {
+        Some(limit) => record.text("Bandwidth limit", &**limit),
+        None => record,
+    };
     let record = match status.files_failed {
         0 => record,
         failed => record.number("Files failed", failed),
@@ -125,6 +129,74 @@ pub(crate) fn compressions(lines: &[CompressionLine]) -> Table {
         table.push([text(&*line.target), text(state), number(line.sent), number(line.compressed)]);
     }
     table
+}
+
+/// A limit as it was typed; `Unlimited` for none (29.2).
+fn limit(limit: Option<BandwidthSpec>) -> String {
+    match limit {
+        None => "Unlimited".to_owned(),
+        Some(BandwidthSpec::Kbit(kbit)) => format!("{kbit} kbit/s"),
+        Some(BandwidthSpec::Burst { bytes, seconds }) => {
+            format!("{bytes} bytes in {seconds} {}", if seconds == 1 { "second" } else { "seconds" })
+        }
+    }
+}
+
+/// One row for each target: what is in force, and what says so.
+pub(crate) fn bandwidths(lines: &[BandwidthLine]) -> Table {
+    let mut table =
+        Table::new("Bandwidth", &["Target machine", "Bandwidth limit", "Kbit/s", "By", "Otherwise"]);
+    for line in lines {
+        let by = match &line.entry {
+            Some(entry) => format!("schedule: {entry}"),
+            None => "always".to_owned(),
+        };
+        let otherwise = line.entry.as_ref().map_or_else(String::new, |_| limit(line.always));
+        let kbit = line.kbit.map_or_else(|| text(""), number);
+        table.push([text(&*line.target), text(limit(line.in_force)), kbit, text(by), text(otherwise)]);
+    }
+    table
+}
+
+/// The entries in the order of the week.
+pub(crate) fn bandwidth_schedule(schedule: &BandwidthSchedule) -> Table {
+    let state = if schedule.enabled { "enabled" } else { "disabled" };
+    let mut table = Table::new(
+        format!("Bandwidth schedule of {} ({state})", schedule.target),
+        &["Label", "Days", "Start", "Bandwidth limit", "Now"],
+    );
+    for entry in &schedule.entries {
+        let now = if schedule.now.as_ref() == Some(&entry.label) { "in force" } else { "" };
+        table.push([
+            text(&*entry.label),
+            text(entry.days.join(", ")),
+            text(&*entry.start),
+            text(limit(entry.limit)),
+            text(now),
+        ]);
+    }
+    table
+}
+
+/// What is set, what it does now, and when it starts next. The same rows always.
+pub(crate) fn schedule(view: &ScheduleView) -> Record {
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+    let start = view.start.time.as_ref().map(|time| match time.parse::<jiff::civil::DateTime>() {
+        Ok(time) if time.second() == 0 => time.strftime("%m/%d/%Y %H:%M").to_string(),
+        Ok(time) => time.strftime("%m/%d/%Y %H:%M:%S").to_string(),
+        Err(_) => time.clone(),
+    });
+    Record::new(format!("Schedule of {}", view.target))
+        .text("Enabled", if view.enabled { "yes" } else { "no" })
+        .text("Start time", or_none(start))
+        .text("Start every", or_none(view.start.every.map(|(n, unit)| format!("{n} {unit}"))))
+        .text("Start at percent of queue", or_none(view.start.mem_limit.map(|percent| percent.to_string())))
+        .text("Start at queued bytes", or_none(view.start.queue_size.map(|bytes| bytes.to_string())))
+        .text("End after seconds", or_none(view.end.seconds.map(|seconds| seconds.to_string())))
+        .text("End after bytes", or_none(view.end.bytes.map(|bytes| bytes.to_string())))
+        .text("Window", or_none(view.window.as_ref().map(|(open, close)| format!("{open} to {close}"))))
+        .text("State", &*view.state)
+        .text("Next start", or_none(view.next_ms.map(|next| moment_s(next.div_euclid(1000)))))
 }
 
 /// One row for each connection.
@@ -184,6 +256,10 @@ pub fn status_map(status: &ConnectionStatus) -> BTreeMap<String, Value> {
         .number("Files failed", status.files_failed)
         .text("Last error", status.last_error.as_deref().unwrap_or_default());
     rows.extend(more.rows);
+    // In the golden record it stands only where there is one.
+    if status.bandwidth_limit.is_none() {
+        rows.extend(Record::plain().text("Bandwidth limit", "Unlimited").rows);
+    }
     // Known after a calculation only.
     rows.extend(
         status.mirror_bytes_remaining.map(|left| ("Mirror bytes remaining".to_owned(), number(left))),

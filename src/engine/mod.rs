@@ -21,6 +21,7 @@ pub mod queue;
 mod random;
 pub mod replication;
 pub mod repset;
+mod scheduler;
 pub mod settings;
 pub mod settled;
 pub mod source;
@@ -64,6 +65,8 @@ pub struct Engine {
     lines: lines::Lines,
     /// This target's one switch for removing orphans (ORP-03), off by default (ORP-07) and after each start.
     orphans: Arc<AtomicBool>,
+    /// What looks at the schedules of targets.
+    scheduler: scheduler::Scheduler,
 }
 
 impl Engine {
@@ -82,7 +85,7 @@ impl Engine {
         crate::sys::raise_open_files();
         let lock = home.lock()?;
         let kept = kept::Kept::open(&home)?;
-        Ok(Arc::new(Engine {
+        let engine = Arc::new(Engine {
             home,
             lock: Mutex::new(Some(lock)),
             kept,
@@ -95,7 +98,10 @@ impl Engine {
             key: OnceLock::new(),
             lines: lines::Lines::default(),
             orphans: Arc::default(),
-        }))
+            scheduler: scheduler::Scheduler::default(),
+        });
+        engine.begin_schedules();
+        Ok(engine)
     }
 }
 

@@ -141,6 +141,8 @@ pub struct ReplicationShared {
     pub bytes_queued: AtomicU64,
     /// Bytes of queue segments on disk.
     pub disk_queue: AtomicU64,
+    /// Percent of the queue's memory, or of its disk space, that are in use: the larger share (TRN-17).
+    pub queue_percent: AtomicU64,
     /// What the target has taken and not done: operations, and bytes of memory and of queue segments.
     pub target_ops: AtomicU64,
     pub target_memory: AtomicU64,

@@ -35,10 +35,13 @@ impl Engine {
     pub fn progress(&self) -> Vec<(ConnectionId, Progress)> {
         let progress = |connection: &Connection| {
             let view = connection.view();
-            let open = connection.info.transmission.is_open();
+            let transmission = &connection.info.transmission;
+            let (open, sent) = (transmission.is_open(), transmission.gate().sent());
             // While nothing is sent the target may not even be able to tell what it has done.
             let progress = |shared: &ReplicationShared| {
-                let progress = shared.progress();
+                let mut progress = shared.progress();
+                // By a small limit one frame may take an hour, and is no standstill.
+                progress.counts[0] = progress.counts[0].wrapping_add(sent);
                 Progress { has_work: progress.has_work && open, ..progress }
             };
             view.state.stage.shared().map(|shared| (connection.info.id, progress(shared)))

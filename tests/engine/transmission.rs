@@ -7,10 +7,13 @@ use crate::remirrors::{lost, mend};
 use crate::support::random::Random;
 use crate::support::tree;
 use dtcl::api::TransmissionStep::{self, Pause, Resume, Start, Stop};
-use dtcl::api::{Event, MirrorSpec, VerifySpec, Watch};
+use dtcl::api::{BandwidthSpec, EndSpec, Event, MirrorSpec, VerifySpec, Watch};
 use dtcl::engine::job::{JobKind, JobShared};
 use dtcl::engine::source;
-use dtcl::engine::transmission::Mode;
+use dtcl::engine::transmission::schedule::{Due, End, Schedule, Why};
+use dtcl::engine::transmission::{Held, Limit, Mode, Moment};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -403,4 +406,155 @@ fn what_goes_over_a_line_is_compressed_and_arrives_as_it_was() {
     fs::write(followed.at("last"), &text[..60_000]).unwrap();
     followed.same();
     assert_eq!(spared(1), before);
+}
+
+fn moment() -> Moment {
+    Moment { wall: Timestamp::now(), steady: Instant::now(), zone: TimeZone::system(), sent_here: 0 }
+}
+
+fn limits(bed: &Bed, spec: Option<BandwidthSpec>) {
+    let limit = spec.map(|spec| Limit::try_from(spec).unwrap());
+    bed.transmission
+        .set_bandwidth(&moment(), |bandwidth| {
+            bandwidth.limit = limit;
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Bytes that no compressor makes smaller.
+fn noise(len: usize) -> Vec<u8> {
+    Random::new(len as u64).bytes(len)
+}
+
+/// TRN-30: what goes over the wire, of mirror and replication together.
+#[test]
+fn a_limit_holds_in_each_second_and_is_used() {
+    let bed = Bed::far();
+    limits(&bed, Some(BandwidthSpec::Kbit(8000)));
+    fs::write(bed.source().join("large"), noise(3_000_000)).unwrap();
+    let plan = bed.plan();
+    let began = Instant::now();
+    let gate = bed.transmission.gate();
+    let mut seen = vec![(began, gate.sent())];
+    std::thread::scope(|scope| {
+        let mirror = scope.spawn(|| source::run(&plan, JobKind::Mirror(FULL), &JobShared::new(), None));
+        while !mirror.is_finished() {
+            // The count from before the moment: what is seen in a span went in it, or earlier.
+            let sent = gate.sent();
+            seen.push((Instant::now(), sent));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(mirror.join().unwrap().complete);
+    });
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(2900) && took < Duration::from_secs(10), "{took:?}");
+    for (at, (from, before)) in seen.iter().enumerate() {
+        let within =
+            seen[at..].iter().take_while(|(to, _)| to.duration_since(*from) < Duration::from_millis(995));
+        let most = within.last().unwrap().1 - before;
+        assert!(most <= 1_000_000, "{most} bytes in a second");
+    }
+    bed.same();
+}
+
+/// Another limit, a pause and a stop take effect at once, in the midst of a frame that would take minutes; answers, barriers and what
+/// is short pass, and the line stands.
+#[test]
+fn a_small_limit_holds_up_nothing_but_what_it_limits() {
+    let followed = Followed::with_queue(Bed::far(), |_| ());
+    let bed = &followed.bed;
+    let gate = bed.transmission.gate();
+    limits(bed, Some(BandwidthSpec::Kbit(80)));
+    fs::write(followed.at("small"), "x").unwrap();
+    followed.same();
+    // A hundred seconds' worth.
+    fs::write(followed.at("large"), noise(1_000_000)).unwrap();
+    let sent = gate.sent();
+    until(|| gate.sent() > sent + 3000);
+    let began = Instant::now();
+    step(bed, Pause);
+    let sent = gate.sent();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(gate.sent() <= sent + 1000, "{} after {sent}", gate.sent());
+    assert_eq!(bed.sockets(), 1);
+    step(bed, Resume);
+    until(|| gate.sent() > sent + 2000);
+    step(bed, Stop);
+    assert_eq!(bed.sockets(), 0);
+    let sent = gate.sent();
+    step(bed, Start);
+    until(|| gate.sent() > sent + 3000);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    limits(bed, None);
+    followed.same();
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!(followed.replication.shared().mirror_required(), None, "the line was never lost");
+}
+
+/// TRN-21, -23: a session ends in the midst of a file, its socket closes, and no more than its bytes went; the next one goes on.
+#[test]
+fn a_session_sends_its_bytes_and_closes_its_socket() {
+    let followed = Followed::with_queue(Bed::far(), |_| ());
+    let bed = &followed.bed;
+    let (gate, transmission) = (bed.transmission.gate(), &bed.transmission);
+    let bytes = 300_000;
+    let set = |schedule: &mut Schedule| {
+        schedule.set_end(End::of(EndSpec { seconds: None, bytes: Some(bytes) })?, Timestamp::now());
+        Ok(())
+    };
+    let mut began = gate.sent();
+    transmission.set_schedule(&moment(), set).unwrap();
+    let content = noise(1_000_000);
+    fs::write(followed.at("large"), &content).unwrap();
+    let mut sessions = 0;
+    loop {
+        let is_there = || fs::read(bed.target().join("large")).is_ok_and(|there| there == content);
+        until(|| gate.is_used_up() || is_there());
+        let used_up = gate.is_used_up();
+        let held = Held { is_empty: !used_up, ..Held::default() };
+        let due = transmission.due(&moment(), held);
+        if !used_up {
+            assert_eq!(due, Due::Nothing, "with an end alone an empty queue ends nothing");
+            break;
+        }
+        assert_eq!(due, Due::End(Why::BytesUsedUp));
+        transmission.take_up(due, &moment(), "beta");
+        // The word that the line rests goes beside it.
+        let sent = gate.sent() - began;
+        assert!((bytes - 200..bytes + 200).contains(&sent), "{sent}");
+        assert!(!transmission.is_open());
+        // The ear closes it.
+        until(|| bed.sockets() == 0);
+        sessions += 1;
+        began = gate.sent();
+        assert!(transmission.start_by_hand(&moment(), "beta").unwrap());
+    }
+    assert!(sessions >= 3, "{sessions}");
+    limits(bed, None);
+    followed.same();
+}
+
+/// A frame that stands still in its midst holds up nobody who shall end.
+#[test]
+fn a_mirror_ends_while_a_limited_line_is_paused() {
+    let bed = Bed::far();
+    fs::write(bed.source().join("large"), noise(1_000_000)).unwrap();
+    let plan = bed.plan();
+    limits(&bed, Some(BandwidthSpec::Kbit(80)));
+    let gate = bed.transmission.gate();
+    let sent = gate.sent();
+    let shared = JobShared::new();
+    std::thread::scope(|scope| {
+        let mirror = scope.spawn(|| source::run(&plan, JobKind::Mirror(FULL), &shared, None));
+        until(|| gate.sent() > sent + 5000);
+        step(&bed, Pause);
+        assert!(bed.transmission.is_mute());
+        // As a connection does for a job that shall end while nothing leaves.
+        shared.discard();
+        shared.stop();
+        until(|| mirror.is_finished());
+        let outcome = mirror.join().unwrap();
+        assert!(outcome.stopped || outcome.fatal.is_some(), "{outcome:?}");
+    });
 }

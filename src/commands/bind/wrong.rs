@@ -77,8 +77,17 @@ pub(super) fn does_not_fit(matcher: &Matcher<'_>, words: &[Word], index: usize) 
         help = format!("a quoted word is a value: write {} without quotes. ", text.to_ascii_uppercase());
     }
     help.push_str(&expected_help(matcher, &expected));
-    syntax_error(word.span, message, Some(help))
+    let wrong = syntax_error(word.span, message, Some(help));
+    // A day has a number of its own, as a date and a time have.
+    let is_day =
+        |expected: &Expected| matches!(expected, Expected::Keyword(keyword) if DAYS.contains(&keyword.full));
+    match !expected.is_empty() && expected.iter().all(is_day) {
+        true => Diagnostic { code: Code::BandwidthLimitDayIsInvalid.number(), ..wrong },
+        false => wrong,
+    }
 }
+
+const DAYS: [&str; 7] = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"];
 
 pub(super) fn incomplete(matcher: &Matcher<'_>, words: &[Word], end: Span) -> Diagnostic {
     let expected = matcher.expected();

@@ -25,6 +25,7 @@ fn status(id: u32) -> ConnectionStatus {
         mirror_bytes_remaining: None,
         mirror_bytes_skipped: 0,
         files_failed: 0,
+        bandwidth_limit: None,
         last_error: None,
         paths: vec![],
     }

@@ -10,6 +10,7 @@ mod mirror;
 mod options;
 #[cfg(test)]
 mod property_tests;
+mod schedules;
 mod session;
 mod sets;
 mod snapshots;

@@ -1,5 +1,9 @@
 //! Transmission (TRN). The scope is source and target address together.
 
+use super::schedules::{
+    bandwidth_add, bandwidth_remove, bandwidth_schedule, bandwidths, limit, schedule, schedule_clear,
+    schedule_end, schedule_start, schedule_window,
+};
 use super::{ADMIN, Command, command};
 use crate::api::{ApiError, CompressionChange, Reply, Request, TransmissionStep};
 use crate::commands::Family::Transmission;
@@ -48,9 +52,18 @@ pub(super) const COMMANDS: &[Command] = &[
         "D",
         "Limits what is sent to so many bytes in so many seconds.",
     )
-    .examples(&["limit bandwidth 1000000, 10 to beta", "limit bandwidth 1000000 10 to beta"]),
+    .details(
+        "No span of that length holds more, and all of it may leave at once. It holds for all connections of the source to that target's \
+         address together, counts what goes over the wire after compression and encryption, and takes effect at once. The rate is kept \
+         in kilobits (1000 bits) per second, 1 at least; 3500 bytes a second or more are advised. What does not leave this machine \
+         is not limited. While the target's bandwidth schedule is enabled and has entries, those decide instead.",
+    )
+    .examples(&["limit bandwidth 1000000, 10 to beta", "limit bandwidth 1000000 10 to beta"])
+    .run(limit),
     command(Transmission, "LIMIT BANDWIDTH <n> KBIT|MBIT TO <target>", ADMIN, "X", "Limits what is sent to a rate.")
-        .examples(&["limit bandwidth 10 mbit to beta"]),
+        .details("It leaves evenly, and no second holds more. KBIT are 1000 bits per second, MBIT 1000000.")
+        .examples(&["limit bandwidth 10 mbit to beta"])
+        .run(limit),
     command(
         Transmission,
         "LIMIT BANDWIDTH <percent> PERCENT OF <n> KBIT|MBIT TO <target>",
@@ -58,11 +71,17 @@ pub(super) const COMMANDS: &[Command] = &[
         "X",
         "Limits what is sent to a share of a line.",
     )
-    .examples(&["limit bandwidth 60 percent of 100 mbit to beta"]),
+    .details("Only the rate is kept, not the share and the line's capacity.")
+    .examples(&["limit bandwidth 60 percent of 100 mbit to beta"])
+    .run(limit),
     command(Transmission, "LIMIT BANDWIDTH OFF TO <target>", ADMIN, "X", "Lifts the limit.")
-        .examples(&["limit bandwidth off to beta"]),
+        .details("The bandwidth schedule stays as it is.")
+        .examples(&["limit bandwidth off to beta"])
+        .run(limit),
     command(Transmission, "LIMIT BANDWIDTH LIST", ADMIN, "X", "Shows the limit in force for each target.")
-        .examples(&["limit bandwidth list"]),
+        .details("And what says so: always, or an entry of the bandwidth schedule.")
+        .examples(&["limit bandwidth list"])
+        .run(bandwidths),
     command(
         Transmission,
         "LIMIT BANDWIDTH SCHEDULE ADD <label> DAYS = <day>[, <day>]... STARTTIME = <hh:mm> LIMIT = {<bytes>[,] <seconds> | UNLIMITED} TO <target>",
@@ -70,11 +89,16 @@ pub(super) const COMMANDS: &[Command] = &[
         "D",
         "Adds an entry to a target's bandwidth schedule.",
     )
-    .details("An entry holds until the next one begins.")
+    .details(
+        "An entry holds until the next one begins, over the week's end, too; times are local ones. While the schedule is enabled it \
+         decides in place of the limit at all times. -2301 if an entry begins at that time of one of these days, -2302 if the label is \
+         taken, -2304 for what is no day, -2305 for what is no label.",
+    )
     .examples(&[
         "limit bandwidth schedule add night days = mo, tu, wednesday starttime = 22:00 limit = unlimited to beta",
         "limit bandwidth schedule add day days=mo starttime=08:00 limit=500000 1 to beta",
-    ]),
+    ])
+    .run(bandwidth_add),
     command(
         Transmission,
         "LIMIT BANDWIDTH SCHEDULE REMOVE <label> TO <target>",
@@ -82,7 +106,9 @@ pub(super) const COMMANDS: &[Command] = &[
         "R",
         "Takes an entry out of a target's bandwidth schedule.",
     )
-    .examples(&["limit bandwidth schedule remove night to beta"]),
+    .details("-2303 if there is none of that label.")
+    .examples(&["limit bandwidth schedule remove night to beta"])
+    .run(bandwidth_remove),
     command(
         Transmission,
         "LIMIT BANDWIDTH SCHEDULE CLEAR|ENABLE|DISABLE|LIST TO <target>",
@@ -90,7 +116,9 @@ pub(super) const COMMANDS: &[Command] = &[
         "R",
         "Clears, turns on or off, or lists a target's bandwidth schedule.",
     )
-    .examples(&["limit bandwidth schedule list to beta"]),
+    .details("DISABLE keeps the entries; the limit at all times decides then. LIST shows which entry holds now. -2303 if there is none to enable or disable.")
+    .examples(&["limit bandwidth schedule list to beta", "limit bandwidth schedule disable to beta"])
+    .run(bandwidth_schedule),
     command(
         Transmission,
         "SCHEDULE <target> START [STARTTIME = <mm/dd/yy> <hh:mm>] [MEMLIMIT = <percent>] [QUEUESIZE = <bytes>] [EVERY <n> <units>]",
@@ -98,9 +126,17 @@ pub(super) const COMMANDS: &[Command] = &[
         "D",
         "Says when sending to a target starts.",
     )
-    .details("Any combination, at least one; a start time overrides the thresholds.")
+    .details(
+        "Any combination, at least one; it takes the place of what was said before. Nothing is sent until one of them starts a session, which \
+         ends when nothing is queued, or as SCHEDULE END says; meanwhile the network connection is closed, and the transmit mode is \
+         Scheduled. Before the start time the thresholds start nothing, either. EVERY repeats the start time (alone: from now on): days at \
+         the same local time, smaller units evenly. MEMLIMIT is the percentage of the queue's memory or disk space in use, QUEUESIZE bytes \
+         that are queued. Starts during a session are part of it; one that was missed is made good once, inside the window. It is looked \
+         at each second (ScheduleInterval). TRANSMISSION START sends at once.",
+    )
     .one_of(&["STARTTIME", "MEMLIMIT", "QUEUESIZE", "EVERY"])
-    .examples(&["schedule beta start starttime = 11/30/26 22:30 every 1 days", "schedule beta start memlimit=80"]),
+    .examples(&["schedule beta start starttime = 11/30/26 22:30 every 1 days", "schedule beta start memlimit=80"])
+    .run(schedule_start),
     command(
         Transmission,
         "SCHEDULE <target> END [DURATION = <duration>] [BYTES = <bytes>]",
@@ -108,9 +144,14 @@ pub(super) const COMMANDS: &[Command] = &[
         "R",
         "Says when sending to a target ends.",
     )
-    .details("At least one of them.")
+    .details(
+        "At least one of them; it takes the place of what was said before. A session ends after that time, or when so many bytes went over \
+         the wire, in the midst of a file, too; the rest waits for the next one. Where nothing starts a session it begins at once, and \
+         the next one with TRANSMISSION START.",
+    )
     .one_of(&["DURATION", "BYTES"])
-    .examples(&["schedule beta end duration = 2 hours", "schedule beta end bytes = 1000000"]),
+    .examples(&["schedule beta end duration = 2 hours", "schedule beta end bytes = 1000000"])
+    .run(schedule_end),
     command(
         Transmission,
         "SCHEDULE <target> WINDOW <hh:mm> TO <hh:mm>",
@@ -118,8 +159,12 @@ pub(super) const COMMANDS: &[Command] = &[
         "R",
         "Bounds the times at which a target is sent to.",
     )
-    .details("It starts nothing and may cross midnight.")
-    .examples(&["schedule beta window 22:00 to 06:00"]),
+    .details(
+        "Outside it nothing is ever sent, whatever else would start it, TRANSMISSION START included. It starts nothing: SCHEDULE START says \
+         when within it. It may cross midnight; times are local ones.",
+    )
+    .examples(&["schedule beta window 22:00 to 06:00"])
+    .run(schedule_window),
     command(
         Transmission,
         "SCHEDULE <target> ENABLE|DISABLE|CLEAR|LIST",
@@ -127,7 +172,12 @@ pub(super) const COMMANDS: &[Command] = &[
         "R",
         "Turns a target's schedule on or off, clears or lists it.",
     )
-    .examples(&["schedule beta list"]),
+    .details(
+        "DISABLE keeps all of it, and the target is sent to at any time. LIST shows what is set, what it does now, and the next start. -128 if \
+         there is none to enable or disable, -188 or -187 if it is so already. Bandwidth limits have commands of their own.",
+    )
+    .examples(&["schedule beta list", "schedule beta disable"])
+    .run(schedule),
     command(
         Transmission,
         "SCHEDULE <target> START|END|WINDOW CLEAR",
@@ -135,7 +185,8 @@ pub(super) const COMMANDS: &[Command] = &[
         "R",
         "Clears one part of a target's schedule.",
     )
-    .examples(&["schedule beta end clear"]),
+    .examples(&["schedule beta end clear"])
+    .run(schedule_clear),
 ];
 
 fn transmission(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {

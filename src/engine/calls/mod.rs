@@ -6,6 +6,7 @@ mod jobs;
 mod modules;
 mod monitor;
 mod replication;
+mod schedule;
 mod sets;
 pub(super) mod transmission;
 
@@ -93,6 +94,12 @@ impl Engine {
 
             Request::Compression { target, change } => self.compression(&target, change, watch),
             Request::Compressions => Ok(self.compressions()),
+
+            Request::Bandwidth { target, change } => self.bandwidth(&target, &change, watch),
+            Request::Bandwidths => Ok(self.bandwidths()),
+            Request::BandwidthSchedule { target } => self.bandwidth_schedule(&target),
+            Request::Schedule { target, change } => self.schedule(&target, &change, watch),
+            Request::ScheduleView { target } => self.schedule_view(&target),
 
             Request::Get { option } => settings.get(&option).map(Reply::Setting),
             Request::GetDefault { option } => settings.default(&option).map(Reply::Setting),

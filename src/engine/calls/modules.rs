@@ -22,6 +22,8 @@ impl Engine {
             row(&mut rows, "Connection ID", status.id);
             row(&mut rows, "Transmit mode", &status.transmit);
             row(&mut rows, "Target status", &status.target_status);
+            let limit = status.bandwidth_limit.as_deref().unwrap_or("Unlimited");
+            row(&mut rows, "Bandwidth limit", limit);
             let info = &connection.info;
             // Blank while there is no socket (9.1 row 26).
             let since = info.transmission.connected_since(info.established_ms);

@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::engine::connect::route::To;
 use crate::engine::connection::status::status;
 use crate::engine::connection::{BEAT, Connection};
-use crate::engine::transmission::{Compression, Mode, Transmission};
+use crate::engine::transmission::{Compression, Transmission};
 use crate::wire::packed::LEVELS;
 use std::sync::Arc;
 
@@ -32,10 +32,18 @@ impl Engine {
     ) -> Result<Reply, ApiError> {
         let transmission = self.kept.targets.named(target)?;
         self.note_if_unused(&transmission, target, watch);
-        let rested = transmission.kept().mode == Mode::Stopped;
-        transmission.step(step, target)?;
-        if rested {
-            transmission.set_dialled(self.clock.wall_ms());
+        let now = self.moment(&transmission);
+        let rested = transmission.is_resting();
+        let starts = matches!(step, TransmissionStep::Start | TransmissionStep::Resume);
+        // TRN-21: by hand, what the schedule has wait is sent.
+        if !(starts && transmission.start_by_hand(&now, target)?) {
+            transmission.step(step, target)?;
+            if rested && !transmission.is_resting() {
+                transmission.set_dialled(self.clock.wall_ms());
+            }
+        }
+        if let Some(why) = transmission.held(target).filter(|_| starts && transmission.is_resting()) {
+            watch.event(Event::Notice(why));
         }
         self.kept.targets.keep(&transmission)?;
         Ok(Reply::Done)
@@ -136,12 +144,20 @@ impl Engine {
         Reply::Compressions(self.kept.targets.list().into_iter().map(line).collect())
     }
 
-    fn sent_to(&self, transmission: &Arc<Transmission>) -> impl Iterator<Item = Connection> {
+    pub(in crate::engine) fn sent_to(
+        &self,
+        transmission: &Arc<Transmission>,
+    ) -> impl Iterator<Item = Connection> {
         let all = self.connections().into_iter();
         all.filter(|connection| Arc::ptr_eq(&connection.info.transmission, transmission))
     }
 
-    fn note_if_unused(&self, transmission: &Arc<Transmission>, target: &str, watch: &mut dyn Watch) {
+    pub(in crate::engine) fn note_if_unused(
+        &self,
+        transmission: &Arc<Transmission>,
+        target: &str,
+        watch: &mut dyn Watch,
+    ) {
         if self.sent_to(transmission).next().is_none() {
             watch.event(Event::Notice(format!(
                 "no connection leads to {target} at the moment; it holds for those to come"

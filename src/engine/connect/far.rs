@@ -193,6 +193,7 @@ impl Far {
     pub fn dial(self: &Arc<Self>, transmission: &Transmission) -> Result<Arc<Dialled>, ApiError> {
         transmission.dials(|with_socket| {
             let line = Arc::new(Line::at_rest(Side::Source));
+            line.pass(transmission.gate());
             let dialled =
                 Arc::new(Dialled { line, stands: self.take_number()?, begun: AtomicBool::new(false) });
             if with_socket && let Some(refused) = dialled.call()? {

@@ -78,9 +78,12 @@ pub fn of_job(shared: &JobShared, phase: Phase) -> Progress {
 
 /// Transmit Mode (29.1).
 fn transmit_word(info: &Info, state: &State) -> &'static str {
-    match info.transmission.kept().mode {
+    let kept = info.transmission.kept();
+    match kept.mode {
         Mode::Paused => return "Paused",
         Mode::Stopped => return "Stopped",
+        // TRN-27.
+        Mode::Started if kept.schedule.waits() => return "Scheduled",
         Mode::Started => {}
     }
     let gone = match &state.stage {
@@ -98,7 +101,7 @@ fn transmit_word(info: &Info, state: &State) -> &'static str {
 
 /// Has the target something to apply that was sent to it, as far as it has told?
 pub fn has_under_way(info: &Info, state: &State) -> bool {
-    if info.transmission.kept().mode == Mode::Stopped {
+    if info.transmission.is_mute() {
         // Nothing is told, and nothing can be waited for.
         return false;
     }
@@ -165,6 +168,7 @@ pub fn status(info: &Info, view: &View) -> ConnectionStatus {
         files_failed: job.map_or(0, |job| job.counters.errors.load(Relaxed))
             + state.totals.replication_errors
             + count(|shared| &shared.errors),
+        bandwidth_limit: info.transmission.in_force().0.map(|limit| limit.to_string()),
         last_error: held.or_else(|| state.last_error()),
         paths: view.route.paths.iter().map(|path| (shown(&path.source), shown(&path.target))).collect(),
     }

@@ -12,7 +12,6 @@ use crate::api::{ApiError, Code};
 use crate::engine::job::{JobOutcome, JobPlan, JobShared};
 use crate::engine::log::inherit;
 use crate::engine::replication::{Replication, ReplicationShared};
-use crate::engine::transmission::Mode;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -302,9 +301,9 @@ impl Task {
         }
     }
 
-    /// A job that shall end does not wait for a line that has no socket.
+    /// A job that shall end does not wait for a line that nothing leaves over.
     fn let_go(&self) {
-        let resting = self.info.transmission.kept().mode == Mode::Stopped;
+        let resting = self.info.transmission.is_mute();
         match (&self.state().running, &self.state().stage) {
             (Some(running), Stage::On(replication)) if resting && running.over_stream => {
                 replication.let_job_go();

@@ -10,7 +10,7 @@ use super::{Cut, DEPTH, Frame, FramePool, Inlet, Results, SourceEnd, Tap, Target
 use crate::engine::log::{escape, inherit};
 use crate::engine::transmission::{Auto, Spent, Traffic, Transmission};
 use crate::sys;
-use crate::wire::data::{Channel, Ear, Heard, Line};
+use crate::wire::data::{Channel, Ear, Heard, Line, Sent};
 use crate::wire::{Answer, Reader, WireError};
 use std::collections::VecDeque;
 use std::io;
@@ -214,7 +214,7 @@ pub fn receive<E: std::fmt::Display>(
 }
 
 /// Operations on their way to a line. Whoever hands them over holds what others wait for, and may be told to end: so while the line
-/// rests they are taken all the same. They are few, as all that send look whether they may between two.
+/// rests, or its gate is shut, they are taken all the same. They are few, as all that send look whether they may between two.
 struct Outgoing<'a> {
     line: &'a Line,
     frames: &'a Receiver<Frame>,
@@ -232,15 +232,15 @@ impl Outgoing<'_> {
 
     /// Sends a frame; `packed`: what goes in its place.
     fn send(&mut self, frame: &[u8], packed: Option<&[u8]>) -> io::Result<()> {
-        let mut wait = AT_REST;
-        while !self.line.offer(frame, packed)? {
+        let (mut wait, mut sent) = (AT_REST, Sent::default());
+        while !self.line.offer(frame, packed, &mut sent)? {
             while self.bytes < ASIDE_MOST
                 && let Ok(frame) = self.frames.try_recv()
             {
                 self.bytes += frame.len();
                 self.aside.push_back(frame);
             }
-            self.line.wait_carried(wait)?;
+            self.line.wait_ready(wait)?;
             // Who sends comes to a stand soon.
             wait = (2 * wait).min(100 * AT_REST);
         }

@@ -306,7 +306,7 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Keep or overwrite statistic.sts";
     ScheduleFile: Both, FileName, "file name", "-", "-", "any valid file name", "Schedule.sts", Yes, Acts,
         "Database file of the transmission schedules";
-    ScheduleInterval: Both, Integer, "seconds", "1", "3600", "-", "1", Yes, Later("transmission schedules"),
+    ScheduleInterval: Both, Integer, "seconds", "1", "3600", "-", "1", Yes, Acts,
         "Interval at which transmission schedules are examined for start and stop";
     ShareUpdateInterval: Linux, Integer, "minutes", "1", "65535", "-", "60", No, Later("failover"),
         "Interval at which the share file goes to the target";

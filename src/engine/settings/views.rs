@@ -317,6 +317,11 @@ impl Settings {
         (self.number("MinCompressionFileSize"), extensions(&self.text("SkipCompressionFileExt")))
     }
 
+    /// How often the schedules of targets are looked at.
+    pub fn schedule_interval(&self) -> Duration {
+        Duration::from_secs(self.number("ScheduleInterval").max(1))
+    }
+
     /// The database of how targets are sent to.
     pub fn schedule_file(&self) -> PathBuf {
         self.data_path().join(self.text("ScheduleFile"))

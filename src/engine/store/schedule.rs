@@ -60,7 +60,8 @@ impl Schedules {
             let address = address
                 .map(|address| address.parse().map_err(|_| damaged(format!("{address:?} is no address"))))
                 .transpose()?;
-            let kept = serde_json::from_str(&kept).map_err(|error| damaged(error.to_string()))?;
+            let kept: Kept = serde_json::from_str(&kept).map_err(|error| damaged(error.to_string()))?;
+            kept.check().map_err(damaged)?;
             all.push((row, names, address, kept));
         }
         Ok(all)
@@ -113,5 +114,22 @@ mod tests {
         assert_eq!(store.list().unwrap()[0].3, Kept::default());
         store.connection.execute("UPDATE target SET kept = '{\"mode\": \"Sideways\"}'", []).unwrap();
         assert!(store.list().is_err());
+        // What cannot have been kept, by somebody's hand or a fault.
+        for bad in [
+            r#"{"bandwidth": {"limit": {"Kbit": 0}}}"#,
+            r#"{"bandwidth": {"limit": {"Burst": {"bytes": 1, "seconds": 0}}}}"#,
+            r#"{"bandwidth": {"entries": [{"label": "x", "days": [], "start": "10:00", "limit": null}]}}"#,
+            r#"{"bandwidth": {"entries": [{"label": "x", "days": ["Someday"], "start": "10:00", "limit": null}]}}"#,
+            r#"{"schedule": {"start": {"time": "2026-02-30T10:00:00"}}}"#,
+            r#"{"schedule": {"start": {"every": [5, "Minutes"]}}}"#,
+            r#"{"schedule": {"start": {"time": "2026-02-20T10:00:00", "every": [0, "Days"]}}}"#,
+            r#"{"schedule": {"start": {"mem_limit": 101}}}"#,
+            r#"{"schedule": {"end": {"seconds": 18446744073709551615}}}"#,
+            r#"{"schedule": {"window": {"open": "25:00", "close": "10:00"}}}"#,
+            r#"{"schedule": {"window": {"open": "10:00", "close": "10:00"}}}"#,
+        ] {
+            store.connection.execute("UPDATE target SET kept = ?1", [bad]).unwrap();
+            assert!(store.list().is_err(), "{bad}");
+        }
     }
 }

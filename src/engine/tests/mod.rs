@@ -7,5 +7,6 @@ mod looking;
 mod real;
 mod remirroring;
 mod replicating;
+mod scheduling;
 mod support;
 mod transmitting;

@@ -179,9 +179,17 @@ impl JobRunner for Steered {
 pub struct TestClock {
     start: Instant,
     ahead: Mutex<Duration>,
+    /// Milliseconds that people's clock was moved by.
+    wall: Mutex<i64>,
 }
 
 impl TestClock {
+    /// Both clocks.
+    pub fn pass(&self, by: Duration) {
+        self.forward(by);
+        *self.wall.lock().unwrap() += i64::try_from(by.as_millis()).unwrap();
+    }
+
     pub fn forward(&self, by: Duration) {
         *self.ahead.lock().unwrap() += by;
     }
@@ -193,7 +201,7 @@ impl Clock for TestClock {
     }
 
     fn wall_ms(&self) -> i64 {
-        1_439_819_947_473
+        1_439_819_947_473 + *self.wall.lock().unwrap()
     }
 }
 
@@ -235,7 +243,8 @@ impl Bench {
     pub fn new() -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let runner = Arc::new(Steered::default());
-        let clock = Arc::new(TestClock { start: Instant::now(), ahead: Mutex::default() });
+        let clock =
+            Arc::new(TestClock { start: Instant::now(), ahead: Mutex::default(), wall: Mutex::default() });
         let home = Home::at(dir.path().join("home"));
         let engine = Engine::open_with(home, runner.clone(), clock.clone()).unwrap();
         let bench = Bench { dir, engine, runner, clock };

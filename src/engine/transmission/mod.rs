@@ -3,14 +3,25 @@
 //!
 //! What sends passes here between two operations and waits while nothing is to be sent, with no lock held; so the log behind it
 //! grows, and a mirror stands still. Whoever has another reason to end is freed by [`Transmission::nudge`]. A line's socket is
-//! closed while transmission is stopped and kept while it is paused (TRN-02); the line itself lives on.
+//! closed while transmission is stopped, or its schedule has it wait, and kept while it is paused (TRN-02); the line itself lives on.
 
+mod bandwidth;
 mod compression;
+mod gate;
+mod limit;
+pub mod schedule;
+mod scheduled;
 pub mod targets;
+mod times;
 
+pub use bandwidth::{Bandwidth, InForce};
 pub use compression::{Auto, Compression, Packing, Spent, Traffic, extensions};
+pub use gate::Throttle;
+pub use limit::Limit;
+pub use scheduled::{Held, Moment};
 
 use crate::api::{ApiError, Code, TransmissionStep};
+use schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering::Relaxed};
@@ -57,6 +68,21 @@ pub struct Kept {
     /// PAUSE TARGET.
     pub target_paused: bool,
     pub compression: Compression,
+    pub bandwidth: Bandwidth,
+    pub schedule: Schedule,
+}
+
+impl Kept {
+    /// There are no sockets: it is stopped, or waits for its schedule.
+    fn rests(&self) -> bool {
+        self.mode == Mode::Stopped || self.schedule.waits()
+    }
+
+    /// Why it cannot be what was kept.
+    pub fn check(&self) -> Result<(), String> {
+        self.bandwidth.check()?;
+        self.schedule.check()
+    }
 }
 
 /// The smallest file that is compressed, and the extensions of those that are not, as the settings say at the time.
@@ -70,6 +96,11 @@ pub struct Transmission {
     /// Nothing is to be sent.
     closed: AtomicBool,
     lines: Mutex<Vec<Weak<dyn Called>>>,
+    /// What leaves for the target passes it.
+    gate: Arc<Throttle>,
+    scheduled: Mutex<scheduled::Scheduled>,
+    /// Somebody does what is due.
+    acting: AtomicBool,
     /// None: every file is compressed.
     rules: OnceLock<Rules>,
     /// The level that AUTO has chosen last; 0: none yet.
@@ -94,8 +125,11 @@ impl Transmission {
             // It is new.
             let _ = transmission.rules.set(Arc::clone(rules));
         }
+        // A session of before goes on with what it may still send.
+        let sent = kept.schedule.session.map_or(0, |session| session.bytes);
         *transmission.lock() = kept;
         transmission.settle(&transmission.lock());
+        transmission.budget(sent);
         transmission
     }
 
@@ -111,7 +145,7 @@ impl Transmission {
 
     /// Since when a connection that was made then has had a socket; milliseconds since 1970. None: it has none (9.1 row 26).
     pub fn connected_since(&self, established_ms: i64) -> Option<i64> {
-        (self.kept().mode != Mode::Stopped).then(|| self.dialled_ms.load(Relaxed).max(established_ms))
+        (!self.is_resting()).then(|| self.dialled_ms.load(Relaxed).max(established_ms))
     }
 
     /// COMPRESSION ENABLE, DISABLE and SET.
@@ -143,6 +177,34 @@ impl Transmission {
         !self.closed.load(Relaxed)
     }
 
+    /// There are no sockets, and nothing is told by the target.
+    pub fn is_resting(&self) -> bool {
+        self.lock().rests()
+    }
+
+    /// Not even what was handed to a line goes out: there is no socket, or it is paused and limited.
+    pub fn is_mute(&self) -> bool {
+        self.is_muted(&self.lock())
+    }
+
+    fn is_muted(&self, kept: &Kept) -> bool {
+        kept.rests() || kept.mode == Mode::Paused && self.in_force().0.is_some()
+    }
+
+    /// Somebody begins to do what is due; false: somebody does already, until [`acted`](Self::acted).
+    pub fn acts(&self) -> bool {
+        !self.acting.swap(true, Relaxed)
+    }
+
+    pub fn acted(&self) {
+        self.acting.store(false, Relaxed);
+    }
+
+    /// What lines to the target pass.
+    pub fn gate(&self) -> Arc<Throttle> {
+        Arc::clone(&self.gate)
+    }
+
     /// Waits while nothing is to be sent; `over`: there is no reason to wait any more, which has to be told by [`nudge`](Self::nudge).
     pub fn wait(&self, over: impl Fn() -> bool) {
         if self.is_open() {
@@ -164,11 +226,16 @@ impl Transmission {
 
     /// Why nothing is sent, and the command to go on; None: it is sent. `target`: the target as it was typed.
     pub fn held(&self, target: &str) -> Option<String> {
-        let Kept { mode, target_paused, .. } = self.kept();
+        let Kept { mode, target_paused, schedule, .. } = self.kept();
         match mode {
             Mode::Started if target_paused => {
                 Some(format!("target {target} is paused; RESUME TARGET {target} goes on"))
             }
+            Mode::Started if schedule.waits() => Some(format!(
+                "transmission to {target} waits for its schedule ({}); TRANSMISSION START {target} sends now{}",
+                schedule.words(),
+                if schedule.window.is_some() { ", inside the window" } else { "" }
+            )),
             Mode::Started => None,
             Mode::Paused => {
                 Some(format!("transmission to {target} is paused; TRANSMISSION RESUME {target} goes on"))
@@ -185,7 +252,7 @@ impl Transmission {
         dial: impl FnOnce(bool) -> Result<(T, Arc<L>), ApiError>,
     ) -> Result<T, ApiError> {
         let _steps_wait = self.dialling.read().unwrap_or_else(PoisonError::into_inner);
-        let (dialled, line) = dial(self.kept().mode != Mode::Stopped)?;
+        let (dialled, line) = dial(!self.is_resting())?;
         let line: Arc<dyn Called> = line;
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.retain(|line| line.strong_count() > 0);
@@ -217,13 +284,7 @@ impl Transmission {
                 }));
             }
         };
-        if mode == Mode::Stopped {
-            self.call_all()?;
-        }
-        self.change(|kept| kept.mode = next);
-        if next == Mode::Stopped {
-            self.rest_all();
-        }
+        self.turn(|kept| kept.mode = next)?;
         tracing::info!("Transmission to {target} is {}", next.word());
         Ok(())
     }
@@ -244,6 +305,22 @@ impl Transmission {
         Ok(())
     }
 
+    /// Makes a change, at the caller's turn, and has lines rest or go on as it says; -110 if the target is to be dialled and cannot be
+    /// reached: then all stays as it was.
+    fn turn(&self, change: impl Fn(&mut Kept)) -> Result<(), ApiError> {
+        let before = self.kept();
+        let mut after = before.clone();
+        change(&mut after);
+        if before.rests() && !after.rests() {
+            self.call_all()?;
+        }
+        self.change(change);
+        if !before.rests() && after.rests() {
+            self.rest_all();
+        }
+        Ok(())
+    }
+
     fn change(&self, change: impl FnOnce(&mut Kept)) {
         let mut kept = self.lock();
         change(&mut kept);
@@ -252,7 +329,10 @@ impl Transmission {
     }
 
     fn settle(&self, kept: &Kept) {
-        self.closed.store(kept.target_paused || kept.mode != Mode::Started, Relaxed);
+        let closed = kept.target_paused || kept.mode != Mode::Started || kept.schedule.waits();
+        self.closed.store(closed, Relaxed);
+        self.gate.limit(self.in_force().0);
+        self.gate.shut(self.is_muted(kept));
     }
 
     fn called(&self) -> Vec<Arc<dyn Called>> {

@@ -2,8 +2,8 @@
 
 use super::rest::Way;
 use super::{
-    AGAIN, CHANNELS, COST, Channel, END, FRAME, FRAME_MAX, LEFT, Line, PACKED, PIECE, REST, Side, TAKEN,
-    WINDOW, WORDS_MAX, broken, lock,
+    AGAIN, CHANNELS, COST, Channel, END, FRAME, FRAME_MAX, LEFT, Line, PACKED, PART, PIECE, REST, Side,
+    TAKEN, WINDOW, WORDS_MAX, broken, lock,
 };
 use crate::wire::packed::{PACKED_MAX, Packed, Unpacker};
 use std::io::{self, ErrorKind, Read};
@@ -30,6 +30,8 @@ pub struct Ear<'a> {
     unpacker: Option<Unpacker>,
     /// Memory for packed frames.
     packed: Vec<u8>,
+    /// What has come of a frame whose last part has not.
+    pub(super) parts: Vec<u8>,
 }
 
 /// Most bytes of packed frames' memory that are kept.
@@ -37,7 +39,15 @@ const KEPT: usize = 1 << 20;
 
 impl<'a> Ear<'a> {
     pub fn of(line: &'a Line) -> Self {
-        Ear { line, way: None, raw: Vec::new(), from: 0, unpacker: None, packed: Vec::new() }
+        Ear {
+            line,
+            way: None,
+            raw: Vec::new(),
+            from: 0,
+            unpacker: None,
+            packed: Vec::new(),
+            parts: Vec::new(),
+        }
     }
 
     /// The next thing said. `memory`: an empty frame. The error: the line is of no use any more.
@@ -50,23 +60,33 @@ impl<'a> Ear<'a> {
             let channel = channel.ok_or_else(|| broken("a channel's number"))?;
             let len = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
             match kind {
+                PART if self.line.side == Side::Target && channel == Channel::Ops && len > 0 => {
+                    let begun = self.parts.len();
+                    if begun + len > FRAME_MAX.max(PACKED_MAX) {
+                        return Err(broken("a part's length"));
+                    }
+                    let mut parts = std::mem::take(&mut self.parts);
+                    parts.resize(begun + len, 0);
+                    self.open(&mut parts[begun..])?;
+                    self.parts = parts;
+                }
                 FRAME => {
-                    if len > FRAME_MAX {
+                    let begun = self.begun(channel);
+                    if len + begun > FRAME_MAX {
                         return Err(broken("a frame's length"));
                     }
-                    self.holds(channel, len)?;
+                    self.holds(channel, len + begun)?;
                     let mut frame = memory();
-                    frame.resize(len, 0);
-                    self.open(&mut frame)?;
+                    self.join(channel, &mut frame, len)?;
                     return Ok(Heard::Frame(channel, frame));
                 }
                 PACKED if self.line.side == Side::Target && channel == Channel::Ops => {
-                    if len > PACKED_MAX {
+                    if len + self.parts.len() > PACKED_MAX {
                         return Err(broken("a packed frame's length"));
                     }
                     let mut body = std::mem::take(&mut self.packed);
-                    body.resize(len, 0);
-                    self.open(&mut body)?;
+                    body.clear();
+                    self.join(channel, &mut body, len)?;
                     let packed = Packed::parse(&body).map_err(|error| broken(&error.to_string()))?;
                     self.holds(channel, packed.len)?;
                     let unpacker = match &mut self.unpacker {
@@ -114,6 +134,25 @@ impl<'a> Ear<'a> {
                 _ => return Err(broken("a message's kind")),
             }
         }
+    }
+
+    /// Bytes of a frame on that channel that came before its last part.
+    fn begun(&self, channel: Channel) -> usize {
+        if channel == Channel::Ops { self.parts.len() } else { 0 }
+    }
+
+    /// Puts a frame together: what came of it, and its last part of so many bytes.
+    fn join(&mut self, channel: Channel, frame: &mut Vec<u8>, len: usize) -> io::Result<()> {
+        let begun = self.begun(channel);
+        if begun > 0 {
+            frame.extend_from_slice(&self.parts);
+            self.parts.clear();
+            if self.parts.capacity() > KEPT {
+                self.parts = Vec::new();
+            }
+        }
+        frame.resize(begun + len, 0);
+        self.open(&mut frame[begun..])
     }
 
     /// A frame of so many bytes is here until it is taken out.

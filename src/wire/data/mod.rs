@@ -7,8 +7,12 @@
 //!
 //! A line outlives what carries it: it may come to [rest](Line::rest), without a socket, and go on over another. Nothing is lost
 //! or repeated by that; who sends waits meanwhile.
+//!
+//! A source's frame leaves in parts, so that what is short, and a rest, come between two of them; and each part passes a
+//! [`Gate`], which may make it wait, and counts what went over the wire.
 
 mod ear;
+mod gate;
 mod rest;
 #[doc(hidden)]
 #[allow(clippy::unwrap_used)]
@@ -17,6 +21,7 @@ pub mod testing;
 mod tests;
 
 pub use ear::{Ear, Heard};
+pub use gate::{Gate, Leave, PART_MOST, wire_len};
 
 use super::FRAME_MAX;
 use rest::{Way, Ways};
@@ -24,7 +29,7 @@ use rustls::Connection;
 use std::io::{self, ErrorKind, IoSlice, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Bytes of one channel that may be under way; one frame more begins below it.
@@ -60,6 +65,8 @@ const LEFT: u8 = 4;
 const REST: u8 = 5;
 const PACKED: u8 = 6;
 const AGAIN: u8 = 7;
+/// Bytes of a frame, whose kind is told with its last ones.
+const PART: u8 = 8;
 
 /// Whose end of a line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +95,16 @@ pub struct Line {
     untold: Mutex<Untold>,
     /// Nothing more is heard, or sent.
     over: AtomicBool,
+    /// What frames pass on their way out; unset: nothing holds them up.
+    gate: OnceLock<Arc<dyn Gate>>,
+}
+
+/// How much of a frame has left.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// There is room for it at the other end.
+    room: bool,
+    bytes: usize,
 }
 
 #[derive(Default)]
@@ -133,7 +150,14 @@ impl Line {
             held: Default::default(),
             untold: Mutex::default(),
             over: AtomicBool::new(false),
+            gate: OnceLock::new(),
         }
+    }
+
+    /// Everything from here passes this gate. Said once, before anything is sent.
+    pub fn pass(&self, gate: Arc<dyn Gate>) {
+        // A second one would be a second owner; there is none.
+        let _ = self.gate.set(gate);
     }
 
     /// Sends a frame, once there is room for it. BrokenPipe: the other end wants no more of this channel.
@@ -142,21 +166,57 @@ impl Line {
         self.write(FRAME, channel, frame)
     }
 
-    /// The same of a frame to the target; false: the line rests, and nothing was sent. `packed`: what goes in its place
-    /// ([packed](super::packed)).
-    pub fn offer(&self, frame: &[u8], packed: Option<&[u8]>) -> io::Result<bool> {
-        if !self.take_room(Channel::Ops, frame.len(), true)? {
+    /// The same of a frame to the target; false: the line rests, or the gate is shut, and not all of it was sent: `sent` says how much,
+    /// and is handed in again. `packed`: what goes in its place ([packed](super::packed)).
+    pub fn offer(&self, frame: &[u8], packed: Option<&[u8]>, sent: &mut Sent) -> io::Result<bool> {
+        if !sent.room && !self.take_room(Channel::Ops, frame.len(), true)? {
             return Ok(false);
         }
-        let Some((way, mut sealed)) = self.try_turn() else {
-            let mut windows = lock(&self.windows);
-            windows.under_way[Channel::Ops as usize] -= frame.len() as u64 + COST;
-            self.changed.notify_all();
-            drop(windows);
-            return self.refuse_over().map(|()| false);
-        };
+        sent.room = true;
         let (kind, body) = packed.map_or((FRAME, frame), |body| (PACKED, body));
-        self.put(&way, &mut sealed, kind, Channel::Ops, body).map(|()| true)
+        loop {
+            let left = &body[sent.bytes.min(body.len())..];
+            let want = wire_len(left.len().min(PART_MOST));
+            // Nothing is held while it waits, so what is short passes by.
+            let took =
+                match self.gate.get().map(|gate| gate.take(want, &|| !self.is_carried() || self.is_over())) {
+                    None => want,
+                    Some(Leave::Go(took)) => took,
+                    Some(Leave::Shut | Leave::Over) => return self.refuse_over().map(|()| false),
+                };
+            let Some((way, mut sealed)) = self.try_turn() else {
+                self.went(took, 0);
+                return self.refuse_over().map(|()| false);
+            };
+            let count = gate::body_of(took).min(left.len());
+            let last = count == left.len();
+            let kind = if last { kind } else { PART };
+            let went = self.put_uncounted(&way, &mut sealed, kind, Channel::Ops, &left[..count]);
+            self.went(took, *went.as_ref().unwrap_or(&took));
+            went?;
+            sent.bytes += count;
+            if last {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Of what was allowed to leave, so much has.
+    fn went(&self, took: usize, went: usize) {
+        if let Some(gate) = self.gate.get() {
+            gate.went(took, went);
+        }
+    }
+
+    /// Waits until a frame may go on its way, for so long at most; the error: the line is over.
+    pub fn wait_ready(&self, time: Duration) -> io::Result<()> {
+        match self.gate.get() {
+            Some(gate) if self.is_carried() => {
+                gate.wait_open(time, &|| self.is_over());
+                self.refuse_over()
+            }
+            _ => self.wait_carried(time),
+        }
     }
 
     /// Waits until a frame of so many bytes may be sent. False: the line rests, which is not waited for with `unless_rests`.
@@ -238,7 +298,16 @@ impl Line {
         self.moved.notify_all();
         // One that is gone already is no error.
         ways.all().for_each(|way| drop(way.socket.shutdown(Shutdown::Both)));
+        drop(ways);
         drop(windows);
+        self.wake_gate();
+    }
+
+    /// Who waits there looks again whether there is a reason to.
+    fn wake_gate(&self) {
+        if let Some(gate) = self.gate.get() {
+            gate.wake();
+        }
     }
 
     /// Nothing more is said from here; the other end closes the line when it has heard all.
@@ -256,7 +325,7 @@ impl Line {
         self.put(&way, &mut sealed, kind, channel, body)
     }
 
-    /// Writes a message at the writer's turn.
+    /// Writes a message at the writer's turn. It does not wait at the gate, which counts it.
     fn put(
         &self,
         way: &Way,
@@ -265,21 +334,38 @@ impl Line {
         channel: Channel,
         body: &[u8],
     ) -> io::Result<()> {
+        let went = self.put_uncounted(way, sealed, kind, channel, body)?;
+        self.went(0, went);
+        Ok(())
+    }
+
+    /// Writes a message; the bytes that went over the wire for it.
+    fn put_uncounted(
+        &self,
+        way: &Way,
+        sealed: &mut Vec<u8>,
+        kind: u8,
+        channel: Channel,
+        body: &[u8],
+    ) -> io::Result<usize> {
         let len = u32::try_from(body.len()).map_err(|_| ErrorKind::InvalidInput)?.to_le_bytes();
         let head = [kind, channel as u8, 0, 0, len[0], len[1], len[2], len[3]];
         let (first, rest) = body.split_at(body.len().min(PIECE));
         self.refuse_over()?;
         let mut send = || {
-            seal(way, sealed, [&head, first])?;
-            rest.chunks(PIECE).try_for_each(|piece| seal(way, sealed, [piece, &[]]))
+            let mut went = seal(way, sealed, [&head, first])?;
+            for piece in rest.chunks(PIECE) {
+                went += seal(way, sealed, [piece, &[]])?;
+            }
+            Ok(went)
         };
         // What was sent in part cannot be gone on with.
         send().inspect_err(|_| self.break_off())
     }
 }
 
-/// Seals these bytes and sends them.
-fn seal(way: &Way, sealed: &mut Vec<u8>, bytes: [&[u8]; 2]) -> io::Result<()> {
+/// Seals these bytes and sends them; how many they became.
+fn seal(way: &Way, sealed: &mut Vec<u8>, bytes: [&[u8]; 2]) -> io::Result<usize> {
     {
         let mut tls = lock(&way.tls);
         let len = bytes[0].len() + bytes[1].len();
@@ -291,6 +377,7 @@ fn seal(way: &Way, sealed: &mut Vec<u8>, bytes: [&[u8]; 2]) -> io::Result<()> {
             tls.write_tls(sealed)?;
         }
     }
+    let count = sealed.len();
     let mut rest = sealed.as_slice();
     while !rest.is_empty() {
         match (&way.socket).write(rest) {
@@ -301,7 +388,7 @@ fn seal(way: &Way, sealed: &mut Vec<u8>, bytes: [&[u8]; 2]) -> io::Result<()> {
         }
     }
     sealed.clear();
-    Ok(())
+    Ok(count)
 }
 
 fn broken(what: &str) -> io::Error {

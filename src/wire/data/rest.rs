@@ -106,6 +106,7 @@ impl Line {
         let windows = lock(&self.windows);
         self.changed.notify_all();
         drop(windows);
+        self.wake_gate();
         let mut ways = lock(&self.ways);
         while ways.hears.is_some() {
             self.refuse_over()?;

@@ -33,6 +33,122 @@ fn frames_of_any_size_arrive_as_they_were_sent() {
     sender.join().unwrap();
 }
 
+/// Lets out what it is told to, and writes down what went.
+#[derive(Debug)]
+struct Portions {
+    most: usize,
+    shut: AtomicBool,
+    went: AtomicU64,
+    /// Portions until it shuts.
+    left: AtomicU64,
+}
+
+impl Gate for Portions {
+    fn take(&self, want: usize, over: &dyn Fn() -> bool) -> Leave {
+        if over() {
+            return Leave::Over;
+        }
+        if self.shut.load(Relaxed) {
+            return Leave::Shut;
+        }
+        if self.left.fetch_sub(1, Relaxed) == 1 {
+            self.shut.store(true, Relaxed);
+        }
+        Leave::Go(want.min(self.most))
+    }
+
+    fn went(&self, took: usize, went: usize) {
+        assert!(took == 0 || went <= took, "{took} {went}");
+        self.went.fetch_add(went as u64, Relaxed);
+    }
+
+    fn wait_open(&self, _: Duration, _: &dyn Fn() -> bool) {
+        std::thread::yield_now();
+    }
+
+    fn wake(&self) {}
+}
+
+fn portions(most: usize) -> Arc<Portions> {
+    Arc::new(Portions {
+        most,
+        shut: AtomicBool::new(false),
+        went: AtomicU64::new(0),
+        left: AtomicU64::new(u64::MAX),
+    })
+}
+
+/// What goes over the wire for a frame is what the gate has let out, and no more than that.
+#[test]
+fn frames_leave_in_portions_and_are_counted_as_they_go_over_the_wire() {
+    for most in [64, 1000, 16_406, 70_000, usize::MAX] {
+        let (source, target) = lines();
+        let gate = portions(most);
+        source.pass(gate.clone());
+        let mut ear = Ear::of(&target);
+        for len in [0, 1, 33, 5000, PIECE - 8, PIECE, 200_000] {
+            let frame: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            let before = gate.went.load(Relaxed);
+            let sends = {
+                let (source, frame) = (Arc::clone(&source), frame.clone());
+                std::thread::spawn(move || assert!(source.offer(&frame, None, &mut Sent::default()).unwrap()))
+            };
+            assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, frame));
+            sends.join().unwrap();
+            target.took(Channel::Ops, len);
+            let went = gate.went.load(Relaxed) - before;
+            assert!(went as usize >= wire_len(len), "{most} {len}: {went}");
+            assert!(
+                most < 1000 || went as usize <= wire_len(len) + 30 * (1 + len / (most.min(PIECE) - 60)),
+                "{most} {len}: {went}"
+            );
+        }
+    }
+}
+
+/// A gate that shuts in the midst of a frame lets nothing more of it out, and what is short passes; the line comes to rest, goes on
+/// over another socket, and the frame is whole.
+#[test]
+fn a_frame_is_held_in_its_midst_and_goes_on_over_another_socket() {
+    let (source, target) = lines();
+    let gate = portions(1000);
+    gate.left.store(20, Relaxed);
+    source.pass(gate.clone());
+    let frame: Vec<u8> = (0..300_000).map(|at| (at % 253) as u8).collect();
+    let heard = {
+        let target = Arc::clone(&target);
+        std::thread::spawn(move || {
+            let mut ear = Ear::of(&target);
+            hear(&mut ear).unwrap()
+        })
+    };
+    // What the source hears: that the line rests.
+    let hears = Arc::clone(&source);
+    let ear = std::thread::spawn(move || {
+        let mut ear = Ear::of(&hears);
+        while hear(&mut ear).is_ok() {}
+    });
+    let mut sent = Sent::default();
+    assert!(!source.offer(&frame, None, &mut sent).unwrap());
+    let went = sent.bytes;
+    assert_eq!(went, 20 * (1000 - 30));
+    assert!(!source.offer(&frame, None, &mut sent).unwrap());
+    source.leave(Channel::Listings);
+    assert_eq!(sent.bytes, went);
+    assert!(!heard.is_finished());
+    source.rest(Duration::from_secs(10)).unwrap();
+    assert!(source.is_at_rest());
+    gate.shut.store(false, Relaxed);
+    assert!(!source.offer(&frame, None, &mut sent).unwrap(), "it rests");
+    let (one, other) = ways();
+    source.go_on(one.0, one.1, Duration::ZERO).unwrap();
+    target.go_on(other.0, other.1, Duration::from_secs(10)).unwrap();
+    assert!(source.offer(&frame, None, &mut sent).unwrap());
+    assert_eq!(heard.join().unwrap(), Heard::Frame(Channel::Ops, frame));
+    source.break_off();
+    ear.join().unwrap();
+}
+
 #[test]
 fn a_channel_that_nobody_empties_holds_up_no_other_and_goes_on_when_it_is() {
     let (source, target) = lines();
@@ -72,6 +188,9 @@ fn who_sends_more_than_the_window_or_what_is_no_message_is_not_heard() {
     for bad in [
         head(FRAME, 9, 0),
         head(9, 0, 0),
+        head(PART, 0, 0),
+        head(PART, 1, 1),
+        head(PART, 0, u32::MAX),
         head(FRAME, 0, FRAME_MAX as u32 + 1),
         head(TAKEN, 0, 5),
         [head(TAKEN, 0, 4), vec![1, 0, 0, 0]].concat(),
@@ -281,13 +400,17 @@ fn what_is_offered_to_a_line_that_rests_is_not_waited_for() {
     let answered = std::thread::spawn(move || hear(&mut Ear::of(&answers)));
     let offers = Arc::clone(&source);
     // Nothing is taken out, so the window fills.
-    let sender = std::thread::spawn(move || while offers.offer(&[0; 100_000], None).unwrap() {});
+    let sender =
+        std::thread::spawn(move || while offers.offer(&[0; 100_000], None, &mut Sent::default()).unwrap() {});
     source.rest(Duration::from_secs(10)).unwrap();
     sender.join().unwrap();
-    assert!(!source.offer(b"x", None).unwrap());
+    assert!(!source.offer(b"x", None, &mut Sent::default()).unwrap());
     source.wait_carried(Duration::from_millis(1)).unwrap();
     source.break_off();
-    assert!(source.offer(b"x", None).is_err() && source.wait_carried(Duration::from_secs(60)).is_err());
+    assert!(
+        source.offer(b"x", None, &mut Sent::default()).is_err()
+            && source.wait_carried(Duration::from_secs(60)).is_err()
+    );
     target.break_off();
     ear.join().unwrap();
     assert!(answered.join().unwrap().is_err());
@@ -326,7 +449,7 @@ fn packed_frames_arrive_and_take_no_more_than_the_window() {
     for level in [1, 1, 9] {
         let (frame, mut body) = (vec![level; 100_000], Vec::new());
         packer.pack(&frame, &[(99_000, 1000)], level, &mut body).unwrap();
-        assert!(source.offer(&frame, Some(&body)).unwrap());
+        assert!(source.offer(&frame, Some(&body), &mut Sent::default()).unwrap());
         source.send(Channel::Ops, b"between").unwrap();
         assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, frame.clone()));
         assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, b"between".to_vec()));
@@ -377,4 +500,39 @@ fn what_is_packed_wrongly_or_on_another_channel_is_not_heard() {
     let (source, target) = lines();
     target.write(PACKED, Channel::Ops, &good).unwrap();
     assert_eq!(hear(&mut Ear::of(&source)).unwrap_err().kind(), ErrorKind::InvalidData);
+}
+
+#[test]
+fn packed_frames_are_put_together_and_parts_are_bounded() {
+    let (source, target) = lines();
+    let gate = portions(100);
+    source.pass(gate);
+    let mut packer = crate::wire::packed::Packer::new(3).unwrap();
+    let mut ear = Ear::of(&target);
+    for round in 0..3u8 {
+        let frame: Vec<u8> = (0..20_000u32).map(|at| (at / 7) as u8 ^ round).collect();
+        let mut body = Vec::new();
+        // Half of it as it is, so that many parts are needed.
+        packer.pack(&frame, &[(10_000, 10_000)], 3, &mut body).unwrap();
+        assert!(source.offer(&frame, Some(&body), &mut Sent::default()).unwrap());
+        assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, frame));
+    }
+    // Parts that never end, and an end that makes too much of them.
+    for end in [PART, FRAME] {
+        let (source, target) = lines();
+        let sender = std::thread::spawn(move || {
+            while source.write(PART, Channel::Ops, &[0; 1 << 20]).is_ok() {
+                if end == FRAME && source.write(PART, Channel::Listings, &[]).is_ok() {
+                    break;
+                }
+            }
+        });
+        let mut ear = Ear::of(&target);
+        let error = hear(&mut ear).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData, "{error}");
+        assert!(ear.parts.len() <= 2 * FRAME_MAX, "{}", ear.parts.len());
+        drop(ear);
+        drop(target);
+        sender.join().unwrap();
+    }
 }

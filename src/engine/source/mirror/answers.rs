@@ -4,7 +4,6 @@ use super::super::report::Spot;
 use super::Failed;
 use super::Mirror;
 use crate::engine::connection::BEAT;
-use crate::engine::transmission::Mode;
 use crate::wire::{Answer, FailureKind, Op, Reader, WireError};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::RecvTimeoutError;
@@ -65,12 +64,12 @@ impl Mirror<'_> {
             return Ok(true);
         }
         self.flush()?;
-        // While transmission is stopped nothing is told.
+        // While nothing leaves nothing is told.
         while self.shared.is_held()
             && !self.shared.stopped()
             && self.dry.is_none()
             && self.shared.counters.bytes_queued.load(Relaxed) > 0
-            && self.plan.transmission.kept().mode != Mode::Stopped
+            && !self.plan.transmission.is_mute()
         {
             match self.results.recv_timeout(BEAT) {
                 Ok(frame) => {

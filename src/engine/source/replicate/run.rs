@@ -13,7 +13,6 @@ use crate::engine::log::escape;
 use crate::engine::replication::{Replication, ReplicationShared};
 use crate::engine::source::emit::REPLICATIONS;
 use crate::engine::source::walk::source_path;
-use crate::engine::transmission::Mode;
 use crate::wire::{Answer, FailureKind};
 use std::any::Any;
 use std::collections::HashSet;
@@ -245,7 +244,7 @@ impl Follow {
         }
         live.bulk.forget_all();
         self.common.job_stops(shared.stopping());
-        if shared.stopped() && self.common.plan.transmission.kept().mode == Mode::Stopped {
+        if shared.stopped() && self.common.plan.transmission.is_mute() {
             // Who let it go may have come before.
             return Err(ApiError::new(Code::MirrorIsNotRunning, "it was stopped before it began"));
         }

@@ -451,6 +451,9 @@ impl Common {
         shared.ops_queued.store(usage.records + usage.under_way, Relaxed);
         shared.bytes_queued.store(usage.bytes + under_way, Relaxed);
         shared.disk_queue.store(usage.disk_bytes, Relaxed);
+        let memory =
+            usage.memory_bytes.saturating_mul(100) / self.plan.settings.queue.memory_max_bytes.max(1);
+        shared.queue_percent.store(memory.max(usage.percent.into()).min(100), Relaxed);
     }
 
     /// The size that the target's file has.
