@@ -6,6 +6,7 @@ mod event;
 mod grant;
 mod reply;
 mod request;
+mod task;
 
 pub use code::Code;
 pub use error::ApiError;
@@ -13,6 +14,7 @@ pub use event::{Event, MirrorReason, Phase, Progress, Watch};
 pub use grant::{GrantLine, GrantSpec, Granted, Introduction, RootKind};
 pub use reply::*;
 pub use request::*;
+pub use task::*;
 
 /// The number of a connection, counted from 1 since the engine started (CNX-01).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]

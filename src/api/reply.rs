@@ -1,6 +1,6 @@
 //! Replies: what a machine answers.
 
-use super::{ConnectionId, GrantLine, Granted, Introduction, Rule};
+use super::{ConnectionId, GrantLine, Granted, Introduction, Rule, TaskLine, TaskList};
 use serde::{Deserialize, Serialize};
 
 /// An answer to a request.
@@ -35,6 +35,10 @@ pub enum Reply {
     Explanation(Vec<(String, String)>),
     Verify(Box<VerifyReport>),
     Compressions(Vec<CompressionLine>),
+    /// Numbers of tasks.
+    Numbers(Vec<u64>),
+    Tasks(Box<TaskList>),
+    TaskStatus(Vec<TaskLine>),
     Setting(SettingValue),
     Settings(Vec<SettingRow>),
 }

@@ -28,6 +28,7 @@ pub mod store;
 mod survival;
 mod table;
 pub mod target;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
 pub mod transmission;
@@ -64,6 +65,7 @@ pub struct Engine {
     lines: lines::Lines,
     /// This target's one switch for removing orphans (ORP-03), off by default (ORP-07) and after each start.
     orphans: Arc<AtomicBool>,
+    tasks: tasks::board::Board,
 }
 
 impl Engine {
@@ -82,7 +84,8 @@ impl Engine {
         crate::sys::raise_open_files();
         let lock = home.lock()?;
         let kept = kept::Kept::open(&home)?;
-        Ok(Arc::new(Engine {
+        let tasks = tasks::board::Board::open(&kept.settings.task_file(), Arc::clone(&kept.settings))?;
+        let engine = Arc::new(Engine {
             home,
             lock: Mutex::new(Some(lock)),
             kept,
@@ -95,7 +98,10 @@ impl Engine {
             key: OnceLock::new(),
             lines: lines::Lines::default(),
             orphans: Arc::default(),
-        }))
+            tasks,
+        });
+        engine.tasks.belongs_to(&engine);
+        Ok(engine)
     }
 }
 

@@ -7,6 +7,7 @@ mod modules;
 mod monitor;
 mod replication;
 mod sets;
+mod tasks;
 pub(super) mod transmission;
 
 use super::Engine;
@@ -93,6 +94,12 @@ impl Engine {
 
             Request::Compression { target, change } => self.compression(&target, change, watch),
             Request::Compressions => Ok(self.compressions()),
+
+            Request::QueueTask(spec) => self.queue_task(&spec, watch),
+            Request::TaskList => self.task_list(),
+            Request::TaskStatus { job } => self.task_status(&job),
+            Request::TaskRunAs { user } => self.task_run_as(&user),
+            Request::GrantTasks { grant, allowed } => self.grant_tasks(&grant, allowed),
 
             Request::Get { option } => settings.get(&option).map(Reply::Setting),
             Request::GetDefault { option } => settings.default(&option).map(Reply::Setting),

@@ -6,6 +6,7 @@ use super::common::Common;
 use super::desk::Spent;
 use super::line::{Hears, JobEnd, Line, spawn, spawn_prompt};
 use super::look::Looker;
+use super::tasks;
 use super::transmit::Transmitter;
 use crate::api::{ApiError, Code, Event, Watch};
 use crate::engine::job::JobShared;
@@ -13,6 +14,7 @@ use crate::engine::log::escape;
 use crate::engine::replication::{Replication, ReplicationShared};
 use crate::engine::source::emit::REPLICATIONS;
 use crate::engine::source::walk::source_path;
+use crate::engine::tasks::Submitted;
 use crate::engine::transmission::Mode;
 use crate::wire::{Answer, FailureKind};
 use std::any::Any;
@@ -98,6 +100,7 @@ impl Hears for Ears {
                 self.held_back(*count, *retrying, &self.common.shown(*root, path, name), *errno, what);
             }
             Answer::Queue { operations, memory, disk } => self.queued(*operations, *memory, *disk),
+            Answer::Task(told) => self.common.task_told(told),
             Answer::Failed { kind, errno, root, path, name, what, .. } => {
                 self.common.failed(*kind, *errno, *root, path, name, &String::from_utf8_lossy(what));
             }
@@ -353,6 +356,11 @@ impl Replication for Follow {
         }
     }
 
+    fn queue_task(&self, task: &Arc<Submitted>, watch: &mut dyn Watch) -> Result<(), ApiError> {
+        let number = tasks::mark(&self.marks, task);
+        self.common.queue_task(number, task, watch, || self.impossible())
+    }
+
     fn let_job_go(&self) {
         lock(&self.live).line.end_job();
     }
@@ -416,6 +424,7 @@ impl Replication for Follow {
             let _ = thread.join();
         }
         live.line.join();
+        self.common.discard_tasks();
         true
     }
 }
