@@ -3,7 +3,7 @@
 
 use crate::rhai_host::{Host, Limits, Module, Unfit};
 use rhai::{Array, Dynamic, Map};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::time::Duration;
 
 /// No hook is longer.

@@ -300,7 +300,7 @@ impl Errand {
 }
 
 /// The user of this name. None: it is the engine's own. -101: there is none, or only root could become it.
-pub(super) fn become_user(name: &str) -> Result<Option<RunsAs>, ApiError> {
+pub(in crate::engine) fn become_user(name: &str) -> Result<Option<RunsAs>, ApiError> {
     let wrong = |message: String| ApiError::new(Code::InvalidParameterWasSupplied, message);
     let found = nix::unistd::User::from_name(name)
         .map_err(|error| wrong(format!("the user {name} cannot be looked up: {error}")))?;

@@ -41,7 +41,7 @@ pub(super) struct Program {
 
 /// A user that can be become.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RunsAs {
+pub(in crate::engine) struct RunsAs {
     pub uid: u32,
     pub gid: u32,
     pub home: String,
