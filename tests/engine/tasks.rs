@@ -13,7 +13,8 @@ use dtcl::api::{
 use dtcl::engine::job::{JobKind, JobShared};
 use dtcl::engine::source;
 use dtcl::engine::tasks::{Counts, Keeper, KeptTask, Place, Power, Submitted, new_task};
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -150,6 +151,7 @@ fn sees_what_was_before_and_never_what_came_after(tasks: &Tasks, rounds: u64) {
     let bed = &tasks.followed.bed;
     let (ends, seed) = (AtomicBool::new(false), seed());
     fs::create_dir(bed.source().join("load")).unwrap();
+    let counter = File::create(tasks.followed.at("counter")).unwrap();
     let mut queued = Vec::new();
     std::thread::scope(|scope| {
         for writer in 0..2 {
@@ -168,7 +170,8 @@ fn sees_what_was_before_and_never_what_came_after(tasks: &Tasks, rounds: u64) {
                 let at = |name: &str| tasks.followed.at(&format!("{name}{round}"));
                 // A file, a changed one, a directory that has moved, a large one.
                 fs::write(at("a"), "before").unwrap();
-                fs::write(tasks.followed.at("counter"), round.to_string()).unwrap();
+                // In place and in one write: a file that is being written is sent as it is when its turn comes.
+                counter.write_all_at(format!("{round:06}").as_bytes(), 0).unwrap();
                 fs::create_dir(at("from")).unwrap();
                 fs::write(at("from").join("x"), "x").unwrap();
                 fs::rename(at("from"), at("to")).unwrap();
@@ -369,7 +372,8 @@ fn a_target_that_holds_operations_back_receives_a_task_and_executes_it_when_they
         assert!(!task.is_over());
         drop(immutable);
         assert_eq!(over(&task), TaskState::Succeeded);
-        tasks.followed.same();
+        tasks.followed.barrier();
+        tasks.followed.bed.same();
     }
 }
 

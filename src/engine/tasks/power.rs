@@ -10,11 +10,13 @@ use crate::engine::log::{escape, inherit};
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Lines of a task's output that go to the log, and bytes of one.
 const LINES: usize = 200;
 const LINE: usize = 1024;
+/// How often the log is told at most that one was refused.
+const TOLD: Duration = Duration::from_secs(1);
 /// Tasks that may run without being waited for.
 const UNWAITED: usize = 64;
 /// This program, as a child finds it whatever has become of its file.
@@ -68,6 +70,8 @@ pub struct Power {
     succeeded: AtomicU64,
     failed: AtomicU64,
     ignored: AtomicU64,
+    /// When the log was told last that one was refused: a source that has no right to any may send as many as it likes.
+    told: Mutex<Option<Instant>>,
 }
 
 impl std::fmt::Debug for Power {
@@ -92,6 +96,7 @@ impl Power {
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             ignored: AtomicU64::new(0),
+            told: Mutex::default(),
         }
     }
 
@@ -125,12 +130,17 @@ impl Power {
             self.run(errand, stop)
         } else {
             let Errand { job, source, point, .. } = errand;
-            tracing::warn!(
-                id = 4207,
-                "Task {} at {point} is not run: the grant of {} does not allow tasks",
-                escape(job),
-                escape(source)
-            );
+            let now = Instant::now();
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.is_none_or(|told| now.duration_since(told) >= TOLD) {
+                *told = Some(now);
+                tracing::warn!(
+                    id = 4207,
+                    "Task {} at {point} is not run: the grant of {} does not allow tasks",
+                    escape(job),
+                    escape(source)
+                );
+            }
             Done::not_run(TaskEnd::Refused)
         };
         let count = match done.end.succeeded() {

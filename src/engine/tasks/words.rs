@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(words("  /bin/snap  --now\t x "), ["/bin/snap", "--now", "x"]);
         assert_eq!(words("/bin/snap \"a b\" '' c\"d\"'e'"), ["/bin/snap", "a b", "", "cde"]);
         assert_eq!(words(r#"/bin/s "say \"hi\" \\" 'a\b'"#), ["/bin/s", r#"say "hi" \"#, r"a\b"]);
-        assert_eq!(words("\"/opt/my programs/x\" $HOME `id` ; rm | >f *").len(), 9, "nothing means anything");
+        assert_eq!(words("\"/opt/my programs/x\" $HOME `id` ; rm | >f *").len(), 8, "nothing means anything");
         assert_eq!(script(&words("rhai:/etc/DT/hook.rhai a")[0]), Some("/etc/DT/hook.rhai"));
     }
 
