@@ -433,13 +433,13 @@ fn tasks_outlive_the_death_of_their_source() {
     };
     let lines = || std::fs::read_to_string(&ran).unwrap_or_default();
     queue("early", "");
-    until_task(&three.alpha, "early", "ignored").prints("EnableTaskCmdProcessing is 0");
-    three.beta.dtcl().text("set EnableTaskCmdProcessing = 1").run().ok();
-    queue("early", "");
     until_task(&three.alpha, "early", "ignored").prints("grant does not allow tasks");
     let list = three.beta.dtcl().args(["grant", "list"]).run();
     let id = list.ok().prints("no tasks").out.split('\t').next().unwrap().to_owned();
     three.beta.dtcl().args(["grant", "tasks", &id, "on"]).run().ok();
+    queue("early", "");
+    until_task(&three.alpha, "early", "EnableTaskCmdProcessing is 0").prints("ignored");
+    three.beta.dtcl().text("set EnableTaskCmdProcessing = 1").run().ok();
     queue("early", "");
     until_task(&three.alpha, "early", "succeeded");
     assert_eq!(lines(), "early\n");
