@@ -88,7 +88,6 @@ fn what_cannot_be_a_task_is_told_at_once_with_what_to_type() {
     error("queuetask j to localhost onexecute = /bin/true \"'a\"", -101, &["a quote is not closed"]);
     error("queuetask j to localhost onexecute = rhai:hook", -101, &["rhai:/etc/DT/hook.rhai"]);
     error("queuetask j to localhost onexecute = /bin/true interact", -161, &["no desktop", "leave it out"]);
-    error("queuetask j to localhost", -102, &[]);
     error(
         "queuetask j to 127.0.0.77 onexecute = /bin/true",
         -107,

@@ -280,7 +280,7 @@ impl Transmitter {
             return Ok(true);
         }
         if common.return_mark(number) {
-            task.note(PASSED);
+            self.note_passed(number, task);
             return Ok(false);
         }
         common.desk().ask_turn(number);
@@ -289,7 +289,7 @@ impl Transmitter {
             Turn::Reached(None) => {}
             Turn::Reached(Some(spent)) => return Ok(self.begin_anew(number, task, &spent)),
             Turn::Returned => {
-                task.note(PASSED);
+                self.note_passed(number, task);
                 return Ok(false);
             }
             Turn::Dropped => {
@@ -302,6 +302,12 @@ impl Transmitter {
             task.finish();
         }
         Ok(true)
+    }
+
+    fn note_passed(&self, number: u64, task: &Submitted) {
+        let why = self.common.desk().why_again(number);
+        let why = why.map(|spent| format!(" ({})", self.common.spent_words(&spent)));
+        task.note(&format!("{PASSED}{}", why.unwrap_or_default()));
     }
 
     /// Something before it was somewhere else each time that its turn came. False: it is to be tried once more.

@@ -179,6 +179,14 @@ impl Desk {
         }
     }
 
+    /// Why a mark goes round once more, as far as that can still be told.
+    pub(in super::super) fn why_again(&self, number: u64) -> Option<Spent> {
+        let mark = self.barriers.marks.get(&number)?;
+        let owed = mark.passed.and_then(|passed| self.owed(number, passed).next());
+        let failed = || self.failures.behind(mark.taken).next().map(|failure| failure.place.clone());
+        owed.map(|(id, _)| Spent::Owed(id)).or_else(|| failed().map(Spent::Failed))
+    }
+
     /// A mark's answer has come: it is reached, or (true) something has failed, and the looker, once it has sent that anew, tells
     /// whether the mark goes round once more ([`Desk::judge`]). One that nobody waits for, or that was dropped with the log, is none.
     pub(super) fn answer(&mut self, number: u64) -> bool {
