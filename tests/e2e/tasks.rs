@@ -89,7 +89,7 @@ fn what_cannot_be_a_task_is_told_at_once_with_what_to_type() {
     error("queuetask j to localhost onexecute = rhai:hook", -101, &["rhai:/etc/DT/hook.rhai"]);
     error("queuetask j to localhost onexecute = /bin/true interact", -161, &["no desktop", "leave it out"]);
     error(
-        "queuetask j to 127.0.0.77 onexecute = /bin/true",
+        "queuetask j to 192.0.2.77 onexecute = /bin/true",
         -107,
         &["no connection leads to", "STATUS lists"],
     );

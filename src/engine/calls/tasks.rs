@@ -61,14 +61,18 @@ impl Engine {
 
     /// Those that lead to it, by any of its names. -107 if none does.
     fn connections_to(&self, target: &str) -> Result<Vec<Connection>, ApiError> {
-        let named = self.kept.targets.named(target).ok();
-        let leads = |connection: &Connection| {
-            let info = &connection.info;
-            let same = named.as_ref().is_some_and(|named| Arc::ptr_eq(named, &info.transmission));
-            !connection.is_null() && (same || info.target.eq_ignore_ascii_case(target))
-        };
         let mut all = self.connections();
         let null = all.iter().any(|connection| connection.is_null());
+        // Looked up only if it is none of those that were typed before.
+        let typed = |connection: &&Connection| connection.info.target.eq_ignore_ascii_case(target);
+        let named = match all.iter().find(typed) {
+            Some(connection) => Some(Arc::clone(&connection.info.transmission)),
+            None => self.kept.targets.named(target).ok(),
+        };
+        let leads = |connection: &Connection| {
+            let same = |named| Arc::ptr_eq(named, &connection.info.transmission);
+            !connection.is_null() && named.as_ref().is_some_and(same)
+        };
         all.retain(leads);
         if all.is_empty() {
             let help = if null && target.eq_ignore_ascii_case("TDU") {
