@@ -116,6 +116,8 @@ impl<'a> TaskTold<'a> {
         out.extend_from_slice(&[self.point as u8, kind]);
         out.extend_from_slice(&number.to_le_bytes());
         out.extend_from_slice(&self.elapsed_ms.to_le_bytes());
+        // A word that would be refused there must not end the line.
+        let why = why.replace(char::is_control, " ");
         let mut most = why.len().min(WHY_MAX);
         while !why.is_char_boundary(most) {
             most -= 1;
@@ -219,6 +221,10 @@ mod tests {
             let read = TaskTold::decode(&mut Reader::new(&bytes)).unwrap();
             assert_eq!(read, TaskTold { output: &output[5..], ..told });
         }
+        let mut bytes = Vec::new();
+        TaskTold { end: TaskEnd::NotStarted("a\nb\0".into()), ..TOLD }.encode(&mut bytes);
+        let read = TaskTold::decode(&mut Reader::new(&bytes)).unwrap();
+        assert_eq!(read.end, TaskEnd::NotStarted("a b ".into()));
         let mut bytes = Vec::new();
         TaskTold { end: TaskEnd::NotStarted("ä".repeat(WHY_MAX)), ..TOLD }.encode(&mut bytes);
         let TaskEnd::NotStarted(why) = TaskTold::decode(&mut Reader::new(&bytes)).unwrap().end else {

@@ -48,7 +48,11 @@ impl Engine {
             });
             let queued = match cancelled.get() {
                 true => Err(crate::engine::tasks::board::given_up()),
-                false => connection.queue_task(&task, watch),
+                // It may have been waiting for a mirror.
+                false => match connection.queue_task(&task, watch) {
+                    Err(_) if watch.cancelled() => Err(crate::engine::tasks::board::given_up()),
+                    queued => queued,
+                },
             };
             if let Err(error) = queued {
                 task.fail(&format!("it was not queued: {}", error.message));

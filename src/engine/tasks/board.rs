@@ -170,7 +170,7 @@ impl Board {
             );
             let mut kept = *kept;
             kept.line.connection = found.map(|connection| connection.info.id);
-            let point = kept.line.points.iter().filter(|line| !line.point.is_on_source()).next_back();
+            let point = kept.line.points.iter().rfind(|line| !line.point.is_on_source());
             let point = point.map(|line| line.point);
             // One that nobody can ask for any more counts nowhere.
             let counts = found.map_or_else(Arc::default, |connection| self.counts_of(connection.info.id));

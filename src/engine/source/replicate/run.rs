@@ -348,6 +348,10 @@ impl Replication for Follow {
                 self.common.forget_mark(number);
                 return Err(ApiError::new(Code::UnknownError, "interrupted; what was started goes on"));
             }
+            if told.elapsed() > 10 * BEAT && self.common.shared.task_runs.load(Relaxed) {
+                watch.event(Event::Notice("a task runs on the target: TASK LIST shows it".to_owned()));
+                told = Instant::now() + Duration::from_secs(30);
+            }
             if told.elapsed() > 10 * BEAT && self.common.shared.retrying.load(Relaxed) {
                 let why = self.common.shared.last_error().unwrap_or_default();
                 watch.event(Event::Notice(format!("the target tries again: {why}")));

@@ -61,8 +61,16 @@ impl Tasks {
     /// The log is dropped: those that had a place in it, but for the one that the transmitter stands at.
     pub(super) fn lose(&mut self) -> Vec<Arc<Submitted>> {
         let at = self.at;
-        let is_lost = |number: &u64, queued: &mut Queued| queued.placed && Some(*number) != at;
-        self.queued.extract_if(.., is_lost).map(|(_, queued)| queued.task).collect()
+        let is_lost = |number: &u64, queued: &Queued| queued.placed && Some(*number) != at;
+        let mut lost = Vec::new();
+        self.queued.retain(|number, queued| {
+            let goes = is_lost(number, queued);
+            if goes {
+                lost.push(Arc::clone(&queued.task));
+            }
+            !goes
+        });
+        lost
     }
 }
 
