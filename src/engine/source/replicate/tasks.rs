@@ -58,6 +58,11 @@ impl Tasks {
         self.at.is_some()
     }
 
+    /// Is one in the log?
+    pub(super) fn has_placed(&self) -> bool {
+        self.queued.values().any(|queued| queued.placed)
+    }
+
     /// The log is dropped: those that had a place in it, but for the one that the transmitter stands at.
     pub(super) fn lose(&mut self) -> Vec<Arc<Submitted>> {
         let at = self.at;
@@ -139,13 +144,18 @@ impl Common {
         Err(refused)
     }
 
-    /// The mark of a task gets its place in the log, or has it. Nothing for other marks.
-    pub(super) fn place_task(&self, number: u64, placed: Placed) {
+    /// The mark of a task gets its place in the log, or has it. Nothing for other marks. False: not yet, as something was missed just now
+    /// that would come behind it.
+    pub(super) fn place_task(&self, number: u64, placed: Placed) -> bool {
         if number & TASK == 0 {
-            return;
+            return true;
         }
         let mut desk = self.desk();
-        let Some(queued) = desk.tasks.queued.get_mut(&number) else { return };
+        let missed = desk.has_missed();
+        let Some(queued) = desk.tasks.queued.get_mut(&number) else { return true };
+        if placed == Placed::Begins && missed && !queued.placed {
+            return false;
+        }
         let first = !queued.placed;
         queued.placed = placed != Placed::Lost;
         queued.logged |= placed == Placed::Is;
@@ -155,11 +165,7 @@ impl Common {
             task.is_queued();
         }
         self.told.notify_all();
-    }
-
-    /// Is a task in the log?
-    fn has_tasks(&self) -> bool {
-        self.desk().tasks.queued.values().any(|queued| queued.placed)
+        true
     }
 
     /// The target has told how a point ended.
@@ -234,8 +240,9 @@ impl Transmitter {
     /// behind that.
     pub(super) fn send_in_place(&mut self, record: &[u8]) -> Result<(), TargetGone> {
         self.common.shared.ops_transmitted.fetch_add(1, Relaxed);
-        while self.patience < PATIENCE && self.common.has_tasks() && !self.is_over() {
-            if self.send(record, false)? {
+        loop {
+            let patient = self.patience < PATIENCE && !self.is_over();
+            if self.send(record, patient)? {
                 return Ok(());
             }
             let began = Instant::now();
@@ -243,7 +250,6 @@ impl Transmitter {
             std::thread::sleep(PAUSE);
             self.patience += began.elapsed();
         }
-        self.send(record, true).map(drop)
     }
 
     /// A task's turn has come.

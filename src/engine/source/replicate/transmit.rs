@@ -203,8 +203,9 @@ impl Transmitter {
         self.common.ask_applied(&mut emit, Some(self.position))
     }
 
-    /// `last`: what has moved comes back when the looker has found it; else nothing has been done about it (false).
-    pub(super) fn send(&mut self, bytes: &[u8], last: bool) -> Result<bool, TargetGone> {
+    /// What has moved comes back when the looker has found it. `patient`: not while a task is in the log; then nothing has been done
+    /// about it (false).
+    pub(super) fn send(&mut self, bytes: &[u8], patient: bool) -> Result<bool, TargetGone> {
         let record = match Record::decode(bytes) {
             Ok(record) => record,
             Err(error) => {
@@ -268,19 +269,11 @@ impl Transmitter {
                 }
                 Ok(true)
             }
-            Err(Failed::Missing) => {
-                if last {
-                    self.common.miss(bytes, false);
-                }
-                Ok(last)
-            }
+            Err(Failed::Missing) => Ok(self.common.miss(bytes, false, patient)),
             // It has moved or gone since it was looked up: its event tells, and then it is its turn again.
             Err(Failed::Io(error)) if is_missed(&error) => {
                 self.last = None;
-                if last {
-                    self.common.miss(bytes, true);
-                }
-                Ok(last)
+                Ok(self.common.miss(bytes, true, patient))
             }
             Err(Failed::Io(error)) => {
                 let shown = self.shown(&at);

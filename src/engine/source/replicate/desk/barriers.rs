@@ -275,8 +275,12 @@ impl Common {
         }
     }
 
-    /// The barrier's place in the log.
-    pub(in super::super) fn log_mark(&self, number: u64) {
+    /// The barrier's place in the log. False: it is to get it a little later.
+    pub(in super::super) fn log_mark(&self, number: u64) -> bool {
+        // Known before, as its turn may come at once.
+        if !self.place_task(number, Placed::Begins) {
+            return false;
+        }
         {
             let mut desk = self.desk();
             let taken = desk.failures.taken;
@@ -286,10 +290,8 @@ impl Common {
         }
         let mut record = Vec::new();
         Record::Mark { number }.encode(&mut record);
-        // Known before, as its turn may come at once.
-        self.place_task(number, Placed::Begins);
         let placed = self.log(&record, 0, &[]).is_some();
-        self.place_task(number, if placed { Placed::Is } else { Placed::Lost });
+        self.place_task(number, if placed { Placed::Is } else { Placed::Lost })
     }
 
     /// Its turn has come. True: something before it is still owed, and it goes round once more.

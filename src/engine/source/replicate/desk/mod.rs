@@ -53,6 +53,11 @@ impl Desk {
         position.is_none_or(|position| self.sent.upto >= position)
     }
 
+    /// Has the looker something to log anew?
+    pub(super) fn has_missed(&self) -> bool {
+        !self.owing.missed.is_empty()
+    }
+
     fn has_debts(&self) -> bool {
         !self.owing.missed.is_empty() || self.failures.has_any()
     }
