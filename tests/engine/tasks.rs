@@ -224,16 +224,10 @@ fn sees_what_was_before_and_never_what_came_after(tasks: &Tasks, rounds: u64) {
         wrong.len(),
         &wrong[..wrong.len().min(3)]
     );
-    // Where events carry handles none has to go round with what came behind it; else few do.
-    let handles =
-        tasks.followed.replication.shared().backends().iter().all(|backend| backend.name == "fanotify");
-    let most = if handles { 0 } else { rounds.div_ceil(5) };
-    assert!(passed.len() as u64 <= most, "{} of {rounds}: {:?}", passed.len(), passed.first());
-    println!(
-        "{} of {rounds} went round: {:?}",
-        passed.len(),
-        passed.iter().map(|line| &line.note).collect::<Vec<_>>()
-    );
+    // Few have to go round with what came behind them: none on a machine that is not overloaded, where events carry handles.
+    let notes: Vec<&str> = passed.iter().filter_map(|line| line.note.as_deref()).collect();
+    println!("{} of {rounds} went round: {notes:?}", passed.len());
+    assert!(notes.len() as u64 <= rounds.div_ceil(10), "{} of {rounds}: {notes:#?}", notes.len());
     tasks.followed.same();
     let counts = tasks.counts.read();
     assert_eq!((counts.submitted, counts.queued, counts.ignored), (rounds, 0, 0));

@@ -109,7 +109,11 @@ impl Common {
         impossible: impl Fn() -> Option<ApiError>,
     ) -> Result<(), ApiError> {
         let queued = Queued { task: Arc::clone(task), placed: false, logged: false, tries: 0 };
-        self.desk().tasks.queued.insert(number, queued);
+        {
+            let mut desk = self.desk();
+            desk.tasks.queued.insert(number, queued);
+            desk.seek_owed();
+        }
         self.ask_mark(number);
         let refused = loop {
             let desk = self.desk();

@@ -53,6 +53,12 @@ impl Desk {
         position.is_none_or(|position| self.sent.upto >= position)
     }
 
+    /// What is owed is looked for anew: who was to send it may have lost it, and then each mark goes round because of it.
+    pub(super) fn seek_owed(&mut self) {
+        let owed: Vec<_> = self.owing.of(|_, _| true).collect();
+        self.jobs.requests.owed.extend(owed);
+    }
+
     /// Has the looker something to log anew?
     pub(super) fn has_missed(&self) -> bool {
         !self.owing.missed.is_empty()
