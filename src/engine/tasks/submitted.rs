@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Most bytes of what is said beside how a task ended, but for the first of it.
+const NOTES: usize = 2000;
+
 /// The conTask statistics of a connection.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -126,6 +129,15 @@ pub fn new_task(spec: &TaskSpec, place: &Place, submitted_ms: i64, row: Option<i
         note: None,
     };
     KeptTask { line, sent: false, row }
+}
+
+/// Behind what is said already, as far as there is room.
+fn add_note(line: &mut TaskLine, note: &str) {
+    line.note = match line.note.take() {
+        Some(old) if old.contains(note) || old.len() + note.len() > NOTES => Some(old),
+        Some(old) => Some(format!("{old}; {note}")),
+        None => Some(note.to_owned()),
+    };
 }
 
 impl Submitted {
@@ -260,7 +272,7 @@ impl Submitted {
     /// What a person should know beside how it ends.
     pub fn note(&self, note: &str) {
         let mut kept = self.lock();
-        kept.line.note = Some(note.to_owned());
+        add_note(&mut kept.line, note);
         tracing::warn!("Task {} of connection {}: {note}", escape(&kept.line.job), self.place.connection);
     }
 
@@ -339,7 +351,7 @@ impl Submitted {
             .iter_mut()
             .filter(|line| !line.point.is_on_source())
             .for_each(|line| line.end = None);
-        kept.line.note = Some(note.to_owned());
+        add_note(&mut kept.line, note);
         tracing::warn!("Task {} of connection {}: {note}", escape(&kept.line.job), self.place.connection);
         self.keep(&kept);
         true
@@ -351,7 +363,7 @@ impl Submitted {
         }
         kept.line.state = state;
         if let Some(note) = note {
-            kept.line.note = Some(note.to_owned());
+            add_note(&mut kept.line, note);
         }
         let count = match state {
             TaskState::Succeeded => &self.counts.succeeded,
@@ -471,6 +483,11 @@ mod tests {
         task.is_lost("the log is full");
         task.sends().unwrap();
         task.is_unknown(TaskPoint::Execute, "the line was lost");
+        let note = task.line().note.unwrap();
+        assert!(
+            note.contains("the log is full; it is queued again") && note.contains("the line was lost"),
+            "{note}"
+        );
         assert_eq!(keeper.again.lock().unwrap().len(), 2);
         assert_eq!((task.line().state, counts.read().queued), (TaskState::Queued, 1));
         task.ended(TaskPoint::Execute, done(TaskEnd::Exited(0)));
