@@ -27,6 +27,8 @@ mod receiver;
 mod remirrors;
 #[path = "engine/steering.rs"]
 mod steering;
+#[path = "engine/tasks.rs"]
+mod tasks;
 #[path = "engine/transmission.rs"]
 mod transmission;
 

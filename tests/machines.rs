@@ -469,3 +469,96 @@ fn limits_and_schedules_hold_over_a_kill() {
     here("status").ok().prints("Started");
     drop((alpha, beta));
 }
+
+/// Asks until the answer has these words.
+#[track_caller]
+fn until_task(home: &Home, job: &str, words: &str) -> Ran {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let status = home.dtcl().text(&format!("task status {job}")).run();
+        if status.out.contains(words) {
+            return status;
+        }
+        assert!(std::time::Instant::now() < end, "no {words}: {}", status.report());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+/// What a source had queued is queued again when its service was killed, if it was never sent, or is to run at least once; what was
+/// sent, and is to run at most once, is not. The target runs nothing before its administrator has said so.
+#[test]
+fn tasks_outlive_the_death_of_their_source() {
+    let three = Three::new();
+    three.alpha.file("source/first", "content");
+    let mut alpha = Served::at(&three.alpha, "127.0.0.2:0");
+    let mut beta = Served::at(&three.beta, "127.0.0.3:0");
+    let (a, b) = (alpha.address(), beta.address());
+    three.connects(three.gamma.dtcl(), &a, &b, "", WAIT).ok();
+    let ran = three.beta.path("ran");
+    let script = three.beta.file(
+        "task.sh",
+        format!(
+            "#!/bin/sh\necho $DT_JOB >> {ran}\n[ \"$1\" = waits ] || exit 0\nwhile [ ! -e {go} ]; do sleep 0.05; done\n",
+            ran = ran.display(),
+            go = three.beta.path("go").display()
+        ),
+    );
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, executable).unwrap();
+    let queue = |job: &str, more: &str| {
+        let text = format!("queuetask {job} to \"{b}\" onexecute = {} {more}", q(&script));
+        three.alpha.dtcl().text(&text).run().ok();
+    };
+    let lines = || std::fs::read_to_string(&ran).unwrap_or_default();
+    queue("early", "");
+    until_task(&three.alpha, "early", "ignored").prints("grant does not allow tasks");
+    let list = three.beta.dtcl().args(["grant", "list"]).run();
+    let id = list.ok().prints("no tasks").out.split('\t').next().unwrap().to_owned();
+    three.beta.dtcl().args(["grant", "tasks", &id, "on"]).run().ok();
+    queue("early", "");
+    until_task(&three.alpha, "early", "EnableTaskCmdProcessing is 0").prints("ignored");
+    three.beta.dtcl().text("set EnableTaskCmdProcessing = 1").run().ok();
+    queue("early", "");
+    until_task(&three.alpha, "early", "succeeded");
+    assert_eq!(lines(), "early\n");
+
+    // Never sent.
+    three.alpha.dtcl().text(&format!("pause target \"{b}\"")).run().ok();
+    three.alpha.file("source/before", "content");
+    queue("unsent", "");
+    alpha.signal(Signal::SIGKILL);
+    drop(alpha);
+    let alpha = Served::at(&three.alpha, "127.0.0.2:0");
+    three.alpha.dtcl().text(&format!("resume target \"{b}\"")).run().ok();
+    until_task(&three.alpha, "unsent", "succeeded").prints("the source was started again");
+    assert_eq!(lines(), "early\nunsent\n");
+    assert!(three.target().join("before").exists());
+
+    // Sent, and its end was not heard.
+    let runs = |job: &str| {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !lines().ends_with(&format!("{job}\n")) {
+            assert!(std::time::Instant::now() < end, "{}", lines());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    };
+    queue("once", "\"waits\"");
+    runs("once");
+    alpha.signal(Signal::SIGKILL);
+    drop(alpha);
+    let alpha = Served::at(&three.alpha, "127.0.0.2:0");
+    until_task(&three.alpha, "once", "failed").prints("its end is not known").prints("is not repeated");
+    std::fs::write(three.beta.path("go"), "").unwrap();
+    three.alpha.dtcl().text("waitonmirror 1 timeout = 60; barrier 1 timeout = 60").run().ok();
+    assert_eq!(lines(), "early\nunsent\nonce\n");
+    std::fs::remove_file(three.beta.path("go")).unwrap();
+    queue("again", "\"waits\" repeat");
+    runs("again");
+    alpha.signal(Signal::SIGKILL);
+    drop(alpha);
+    let _alpha = Served::at(&three.alpha, "127.0.0.2:0");
+    // The first run is still at it: until it has ended the source is not let in.
+    std::fs::write(three.beta.path("go"), "").unwrap();
+    until_task(&three.alpha, "again", "succeeded").prints("at least once");
+    assert_eq!(lines(), "early\nunsent\nonce\nagain\nagain\n");
+}

@@ -46,6 +46,8 @@ pub struct GrantLine {
     pub repset: String,
     /// Milliseconds since 1970.
     pub made_ms: i64,
+    /// Its source may run tasks here.
+    pub tasks: bool,
     /// Where its source's lines come from; none: it has none now.
     pub from: Vec<String>,
     /// Source path, target path; escaped.

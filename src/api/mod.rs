@@ -7,6 +7,7 @@ mod grant;
 mod reply;
 mod request;
 mod schedule;
+mod task;
 
 pub use code::Code;
 pub use error::ApiError;
@@ -15,6 +16,7 @@ pub use grant::{GrantLine, GrantSpec, Granted, Introduction, RootKind};
 pub use reply::*;
 pub use request::*;
 pub use schedule::*;
+pub use task::*;
 
 /// The number of a connection, counted from 1 since the engine started (CNX-01).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]

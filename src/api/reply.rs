@@ -2,6 +2,7 @@
 
 use super::{
     BandwidthLine, BandwidthSchedule, ConnectionId, GrantLine, Granted, Introduction, Rule, ScheduleView,
+    TaskLine, TaskList,
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,10 @@ pub enum Reply {
     Bandwidths(Vec<BandwidthLine>),
     BandwidthSchedule(BandwidthSchedule),
     Schedule(Box<ScheduleView>),
+    /// Numbers of tasks.
+    Numbers(Vec<u64>),
+    Tasks(Box<TaskList>),
+    TaskStatus(Vec<TaskLine>),
     Setting(SettingValue),
     Settings(Vec<SettingRow>),
 }

@@ -3,7 +3,7 @@
 //! Names and paths that a person typed are `String`s (scripts are UTF-8); names read from a disk are bytes and
 //! reach a client only as escaped text.
 
-use super::{Access, BandwidthChange, ConnectionId, GrantSpec, Granted, ScheduleChange};
+use super::{Access, BandwidthChange, ConnectionId, GrantSpec, Granted, ScheduleChange, TaskSpec};
 use serde::{Deserialize, Serialize};
 
 /// A request to one machine.
@@ -231,6 +231,26 @@ pub enum Request {
         target: String,
     },
 
+    // --- tasks -------------------------------------------------------------------------------------------
+    /// Gives a task its place in the stream of each connection to a target; waits for a mirror that runs there. -> `Reply::Numbers`,
+    /// those of the tasks
+    QueueTask(Box<TaskSpec>),
+    /// -> `Reply::Tasks`
+    TaskList,
+    /// The tasks of the newest QUEUETASK of that name. -> `Reply::TaskStatus`, -123 if there is none
+    TaskStatus {
+        job: String,
+    },
+    /// Who tasks run as on this machine. -> `Reply::Done`, -101 for a user that it cannot become
+    TaskRunAs {
+        user: String,
+    },
+    /// Whether the source of a grant may run tasks here. -> `Reply::Done`, -107 if there is none
+    GrantTasks {
+        grant: String,
+        allowed: bool,
+    },
+
     // --- options -----------------------------------------------------------------------------------------
     /// -> `Reply::Setting`
     Get {
@@ -280,6 +300,8 @@ impl Request {
             | Barrier { .. }
             | Get { .. }
             | GetDefault { .. }
+            | TaskList
+            | TaskStatus { .. }
             | Options { .. } => Access::Monitor,
 
             RepsetCreate { .. }
@@ -317,6 +339,9 @@ impl Request {
             | ScheduleView { .. }
             | Set { .. }
             | SetDefault { .. }
+            | QueueTask(_)
+            | TaskRunAs { .. }
+            | GrantTasks { .. }
             | Shutdown => Access::Full,
         }
     }

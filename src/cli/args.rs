@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lexopt::Arg;
 
+use crate::engine::tasks::HOOK;
 use crate::lang;
 use crate::nearest::nearest;
 use crate::runtime::{BadLimit, Limit, Limits};
@@ -43,6 +44,11 @@ pub enum Form {
     User(UserAct),
     /// `grant ...`
     Grant(GrantAct),
+    /// `task-hook FILE [ARG ...]`: how an engine runs a task that is written in Rhai; not for people.
+    TaskHook {
+        file: String,
+        args: Vec<String>,
+    },
     /// `--complete TEXT`: what could stand at the end of a command's text, for the completion of the user's own shell.
     Complete(String),
     Help,
@@ -62,7 +68,14 @@ pub enum UserAct {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GrantAct {
     List,
-    Remove { id: String },
+    Remove {
+        id: String,
+    },
+    /// Whether its source may run tasks here.
+    Tasks {
+        id: String,
+        allowed: bool,
+    },
 }
 
 /// Where a script is read from.
@@ -161,7 +174,7 @@ pub enum UsageError {
     Listen(String),
     #[error("user takes add NAME GROUP, passwd NAME, remove NAME, or list")]
     User,
-    #[error("grant takes list, or remove ID")]
+    #[error("grant takes list, remove ID, or tasks ID on|off")]
     Grant,
     #[error("--dry-run for scripts is not yet available in this version")]
     DryRun,
@@ -232,6 +245,7 @@ fn fitting(form: Form, batch: &Batch) -> Result<Form, UsageError> {
         Form::Serve(_) => "serve",
         Form::User(_) => "user",
         Form::Grant(_) => "grant",
+        Form::TaskHook { .. } => "task-hook",
         Form::Complete(_) => "--complete",
         Form::Help | Form::Version => return Ok(form),
     };
@@ -343,6 +357,10 @@ fn form(args: impl IntoIterator<Item = OsString>, options: &mut Options) -> Resu
                 if words[0].eq_ignore_ascii_case("user") {
                     return user(&words[1..]);
                 }
+                if words[0] == HOOK && words.len() > 1 {
+                    let file = words.remove(1);
+                    return Ok(Form::TaskHook { file, args: words.split_off(1) });
+                }
                 if words[0].eq_ignore_ascii_case("grant") {
                     return grant(&words[1..]);
                 }
@@ -389,6 +407,8 @@ fn grant(words: &[String]) -> Result<Form, UsageError> {
     Ok(Form::Grant(match words[..] {
         ["list"] => GrantAct::List,
         ["remove", id] => GrantAct::Remove { id: id.to_owned() },
+        ["tasks", id, "on"] => GrantAct::Tasks { id: id.to_owned(), allowed: true },
+        ["tasks", id, "off"] => GrantAct::Tasks { id: id.to_owned(), allowed: false },
         _ => return Err(UsageError::Grant),
     }))
 }

@@ -18,13 +18,17 @@ pub(super) fn run(act: &GrantAct, machine: &Arc<dyn Machine>, output: &Output) -
 fn act_on(act: &GrantAct, machine: &Arc<dyn Machine>, output: &Output) -> Result<(), ApiError> {
     match act {
         GrantAct::Remove { id } => machine.call(Request::Withdraw { grant: id.clone() }, &mut ()).map(drop),
+        GrantAct::Tasks { id, allowed } => {
+            machine.call(Request::GrantTasks { grant: id.clone(), allowed: *allowed }, &mut ()).map(drop)
+        }
         GrantAct::List => {
             let Reply::Grants(grants) = machine.call(Request::Grants, &mut ())? else { return Ok(()) };
             for grant in grants {
                 let from =
                     if grant.from.is_empty() { "not connected".to_owned() } else { grant.from.join(", ") };
+                let tasks = if grant.tasks { "tasks" } else { "no tasks" };
                 output.write(&format!(
-                    "{}\t{}\t{}\t{from}\t{}\n",
+                    "{}\t{}\t{}\t{from}\t{}\t{tasks}\n",
                     grant.id, grant.source, grant.repset, grant.key
                 ));
                 for (source, target) in grant.paths {

@@ -50,6 +50,8 @@ pub fn main() -> ExitCode {
             output.write(&help::version());
             0
         }
+        // Its signals are those of any other task.
+        Form::TaskHook { file, args } => crate::runtime::hook::run(&file, &args),
         form => run::run(form, options, &output),
     };
     match output.finish() {

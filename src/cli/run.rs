@@ -84,9 +84,13 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
         Form::Text(text) => interpreter.run_script("-c", text.as_bytes(), Vec::new()),
         Form::Words(words) => interpreter.run_words(&words),
         Form::Check(files) => check(&mut interpreter, &files, options),
-        Form::Serve(_) | Form::User(_) | Form::Grant(_) | Form::Complete(_) | Form::Help | Form::Version => {
-            USAGE
-        }
+        Form::Serve(_)
+        | Form::User(_)
+        | Form::Grant(_)
+        | Form::TaskHook { .. }
+        | Form::Complete(_)
+        | Form::Help
+        | Form::Version => USAGE,
     };
     close(&mut interpreter, options.drain);
     status

@@ -4,7 +4,8 @@ use super::output::{Column, Record, Table, number, text};
 use super::render::key;
 use crate::api::{
     BandwidthLine, BandwidthSchedule, BandwidthSpec, CompressionLine, ConnectionStatus, MirrorReason,
-    RepsetDetail, RepsetLine, Rule, ScheduleView, SetSize, VerifyReport, Version,
+    RepsetDetail, RepsetLine, Rule, ScheduleView, SetSize, TaskCounts, TaskLimit, TaskLine, TaskList,
+    VerifyReport, Version,
 };
 use crate::lang::Value;
 use jiff::{Timestamp, tz::TimeZone};
@@ -323,4 +324,94 @@ pub(crate) const DRY_RUN: &str = "What the mirror would send";
 
 pub(crate) fn dry_run_row(path: &str, reason: MirrorReason, bytes: u64) -> Vec<Value> {
     vec![text(reason.to_string()), number(bytes), text(path)]
+}
+
+/// TASK LIST. Numbers of tasks count on over restarts; names may be used again.
+pub(crate) fn tasks(list: &TaskList) -> Table {
+    let mut table =
+        Table::new("Tasks", &["Number", "Task", "ID", "Target", "State", "Submitted", "By", "Note"]);
+    for task in &list.tasks {
+        let id = task.connection.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        table.push([
+            number(task.number),
+            text(escape(&task.job)),
+            text(id),
+            text(&*task.target),
+            text(task.state.to_string()),
+            text(moment_ms(task.submitted_ms)),
+            text(escape(&task.by)),
+            text(task.note.clone().unwrap_or_default()),
+        ]);
+    }
+    let counted = |counts: &TaskCounts| {
+        let TaskCounts { submitted, queued, succeeded, failed, ignored } = counts;
+        format!(
+            "submitted {submitted}, queued {queued}, succeeded {succeeded}, failed {failed}, ignored {ignored}"
+        )
+    };
+    for (id, counts) in &list.counts {
+        table.summary.push((format!("Connection {id}"), text(counted(counts))));
+    }
+    let enabled = if list.enabled { "yes" } else { "no (EnableTaskCmdProcessing is 0)" };
+    let run_as = list.run_as.clone().unwrap_or_else(|| "the user that the engine runs as".to_owned());
+    table.summary.push(("Tasks run here".to_owned(), text(enabled)));
+    table.summary.push(("Run as".to_owned(), text(run_as)));
+    for running in &list.running {
+        table.summary.push((
+            format!("Process {}", running.process),
+            text(format!(
+                "{} at {}, from {}, since {}",
+                running.job,
+                running.point,
+                running.source,
+                moment_ms(running.since_ms)
+            )),
+        ));
+    }
+    let TaskCounts { succeeded, failed, ignored, .. } = list.target;
+    let target = format!("succeeded {succeeded}, failed {failed}, ignored {ignored}");
+    table.summary.push(("Of sources".to_owned(), text(target)));
+    table
+}
+
+/// TASK STATUS.
+pub(crate) fn task(task: &TaskLine) -> Record {
+    let limit = match task.limit {
+        TaskLimit::NotWaitedFor => "not waited for".to_owned(),
+        TaskLimit::Seconds(seconds) => format!("{seconds} seconds"),
+        TaskLimit::Forever => "forever".to_owned(),
+    };
+    let connection = task.connection.map_or_else(|| "ended".to_owned(), |id| id.to_string());
+    let mut record = Record::new(format!("Status for task {}", escape(&task.job)))
+        .number("Number", task.number)
+        .text("State", task.state.to_string())
+        .text("Connection", connection)
+        .text("Replication set", &*task.repset)
+        .text("Target machine", &*task.target)
+        .text("Submitted", moment_ms(task.submitted_ms))
+        .text("By", escape(&task.by))
+        .text("Timeout", limit)
+        .text("Promise", if task.repeat { "at least once" } else { "at most once" });
+    for point in &task.points {
+        let name = point.point.word();
+        record = record.text(name, escape(&point.command));
+        let end = match &point.end {
+            None if task.state.is_over() => "it did not come to that".to_owned(),
+            None => "it has not come to that".to_owned(),
+            Some(end) => format!("{end} ({}.{:03} s)", point.elapsed_ms / 1000, point.elapsed_ms % 1000),
+        };
+        record = record.text(format!("{name} end"), end);
+        if !point.output.is_empty() {
+            record = record.list(format!("{name} output"), point.output.iter().cloned());
+        }
+    }
+    match &task.note {
+        Some(note) => record.text("Note", &**note),
+        None => record,
+    }
+}
+
+/// Names that were typed elsewhere may hold what would break a line.
+fn escape(text: &str) -> String {
+    if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.to_owned() }
 }

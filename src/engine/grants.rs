@@ -13,8 +13,9 @@ use super::lines::{ENDING, Taken};
 use super::link::far;
 use super::log::{escape, inherit};
 use super::random::random;
+use super::store::Store;
 pub use super::store::{Grant, GrantedPlace};
-use super::target::{self, Confined};
+use super::target::{self, Confined, TaskHost};
 use super::{Engine, lock};
 use crate::api::{ApiError, Code, GrantLine, GrantSpec, Granted, Introduction, MapSpec, Reply, RootKind};
 use crate::wire::control::{Admit, Present};
@@ -115,6 +116,8 @@ impl Engine {
             source: source.machine.clone(),
             repset: source.repset.clone(),
             made_ms: self.clock.wall_ms(),
+            // Whoever may change data here may not yet run programs.
+            tasks: false,
             places: places
                 .iter()
                 .map(|(mapping, tree, kind)| GrantedPlace {
@@ -183,6 +186,7 @@ impl Engine {
             key: grant.key.to_string(),
             repset: escape(grant.repset.as_bytes()),
             made_ms: grant.made_ms,
+            tasks: grant.tasks,
             from: from.iter().map(ToString::to_string).collect(),
             paths: grant.places.iter().map(|place| (shown(&place.source), shown(&place.target))).collect(),
         };
@@ -363,6 +367,8 @@ impl Engine {
         let line = Arc::new(Line::new(Side::Target, tls.into(), socket)?);
         taken.is_carried_by(&line);
         let spill = format!("target-{}-{:x}", grant.id, taken.number);
+        let (store, asked) = (Arc::clone(&self.kept.store), grant.id.clone());
+        let allows = |store: &Store, id: &str| matches!(store.grant(id), Ok(Some(grant)) if grant.tasks);
         let policy = target::Policy {
             confined: Some(
                 grant
@@ -376,6 +382,10 @@ impl Engine {
                     .collect(),
             ),
             source: Some(process),
+            tasks: Some(TaskHost {
+                power: Arc::clone(&self.tasks.power),
+                allowed: Some(Arc::new(move || allows(&store, &asked))),
+            }),
             ..target::Policy::of(&self.mirror_settings(), self.forbidden(), &spill)
         };
         let log = self.kept.log.enter();

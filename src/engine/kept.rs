@@ -54,7 +54,7 @@ impl Engine {
     }
 
     pub(super) fn mirror_settings(&self) -> MirrorSettings {
-        self.kept.settings.mirror()
+        MirrorSettings { power: Some(Arc::clone(&self.tasks.power)), ..self.kept.settings.mirror() }
     }
 
     pub(super) fn log_dir(&self) -> PathBuf {

@@ -29,6 +29,7 @@ pub mod store;
 mod survival;
 mod table;
 pub mod target;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
 pub mod transmission;
@@ -67,6 +68,7 @@ pub struct Engine {
     orphans: Arc<AtomicBool>,
     /// What looks at the schedules of targets.
     scheduler: scheduler::Scheduler,
+    tasks: tasks::board::Board,
 }
 
 impl Engine {
@@ -85,6 +87,7 @@ impl Engine {
         crate::sys::raise_open_files();
         let lock = home.lock()?;
         let kept = kept::Kept::open(&home)?;
+        let tasks = tasks::board::Board::open(&kept.settings.task_file(), Arc::clone(&kept.settings))?;
         let engine = Arc::new(Engine {
             home,
             lock: Mutex::new(Some(lock)),
@@ -99,8 +102,10 @@ impl Engine {
             lines: lines::Lines::default(),
             orphans: Arc::default(),
             scheduler: scheduler::Scheduler::default(),
+            tasks,
         });
         engine.begin_schedules();
+        engine.tasks.belongs_to(&engine);
         Ok(engine)
     }
 }

@@ -1,10 +1,11 @@
 //! What a connection and its real-time replication know of each other: the handle by which it is steered, and the numbers
 //! that everybody may read while it runs.
 
-use crate::api::{ApiError, ConnectionId, Watch};
+use super::tasks::Submitted;
+use crate::api::{ApiError, Code, ConnectionId, Watch};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// A running replication. Dropping the last handle without [`Replication::stop`] stops it, too.
@@ -17,6 +18,11 @@ pub trait Replication: Send + Sync + std::fmt::Debug {
     /// Returns true when everything that was changed on the source before the call is applied on the target, false when
     /// the time ran out first. An error when it can no longer happen.
     fn barrier(&self, timeout: Option<Duration>, watch: &mut dyn Watch) -> Result<bool, ApiError>;
+
+    /// Gives a task its place in the log; returns once it has it. An error when it can have none, or the caller gave up: it was not queued.
+    fn queue_task(&self, _task: &Arc<Submitted>, _watch: &mut dyn Watch) -> Result<(), ApiError> {
+        Err(ApiError::bare(Code::OperationOrCommandIsNotSupported))
+    }
 
     /// The job that sends over the stream shall end, and what it has sent cannot be answered now: it waits for no answers any more.
     fn let_job_go(&self) {}
@@ -151,6 +157,8 @@ pub struct ReplicationShared {
     pub errors: AtomicU64,
     /// The target has tried an operation again so often that people are told (`TGWriteFailureBeforeNotification`).
     pub retrying: AtomicBool,
+    /// A task runs on the target, which does nothing else meanwhile.
+    pub task_runs: AtomicBool,
     words: Mutex<Words>,
     /// Mirrors that were required so far.
     required: AtomicU64,
@@ -190,7 +198,8 @@ impl ReplicationShared {
             &self.target_ops,
             &self.target_memory,
         ];
-        let has_work = self.target_ops.load(Relaxed) > 0 && !self.retrying.load(Relaxed);
+        let stands = self.retrying.load(Relaxed) || self.task_runs.load(Relaxed);
+        let has_work = self.target_ops.load(Relaxed) > 0 && !stands;
         Progress { counts: counts.map(|count| count.load(Relaxed)), has_work }
     }
 
@@ -319,7 +328,6 @@ impl ReplicationShared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[test]
     fn the_listener_hears_changes_and_only_those() {

@@ -98,6 +98,7 @@ impl Engine {
         }
         // Nobody else can have called.
         let _ = self.survivors.set(keeper);
+        self.tasks.take_up(Some(&self.connections()));
         if !waiting.is_empty() {
             let engine = Arc::downgrade(self);
             let work = inherit(move || resume_all(&engine, waiting));

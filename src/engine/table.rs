@@ -119,12 +119,15 @@ impl Engine {
             table.closed = true;
             (std::mem::take(&mut table.open), table.runtime.take())
         };
+        self.tasks.leaves(self.survivors.get().is_some());
         let now = self.clock.now();
         let deadline = now.checked_add(drain).unwrap_or(now);
         let mut named = Vec::new();
         for connection in connections.into_values().filter(|connection| !connection.is_gone()) {
             named.push(self.end(&connection, deadline));
         }
+        // What sources have it run, and what does not hear its own end.
+        self.tasks.power.stop();
         self.lines.close();
         if let Some(runtime) = runtime {
             // A job that hangs in the kernel must not hold the process.

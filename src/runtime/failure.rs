@@ -53,6 +53,9 @@ impl Failure {
         let (message, status) = match name {
             "login" | "logon" if value == 0 => (format!("{upper} was given no access"), status::ACCESS),
             _ if value == 0 && is_wait(name) => (format!("{upper}: the time ran out"), status::TIMED_OUT),
+            "task status" if value == 0 => {
+                (format!("{upper}: the task has failed, or was ignored"), status::FAILED)
+            }
             _ => (format!("{upper} failed with {value}"), status::FAILED),
         };
         Failure { value, code: 0, message, help: None, beside: None, status, told: false }

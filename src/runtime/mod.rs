@@ -14,6 +14,7 @@ mod failure;
 mod fault;
 mod frame;
 mod functions;
+pub mod hook;
 mod inquiry;
 mod pattern;
 mod program;

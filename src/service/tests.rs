@@ -4,7 +4,8 @@ use super::caller::Caller;
 use super::{Listen, Service};
 use crate::api::{
     Access, ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, GrantSpec, Introduction,
-    MapSpec, MirrorSpec, Reply, Request, RootKind, Rule, Until, VerifySpec, Watch,
+    MapSpec, MirrorSpec, Reply, Request, RootKind, Rule, TaskLimit, TaskPoint, TaskSpec, Until, VerifySpec,
+    Watch,
 };
 use crate::commands::ui::Recorder;
 use crate::commands::{self, Mode, Session};
@@ -257,6 +258,18 @@ fn requests() -> Vec<Request> {
         Set { option: "MaxNumberofLogFiles".into(), value: "7".into() },
         SetDefault { option: "MaxNumberofLogFiles".into() },
         Options { pattern: None },
+        QueueTask(Box::new(TaskSpec {
+            job: "j".into(),
+            target: "localhost".into(),
+            commands: vec![(TaskPoint::Queue, "/bin/true".into())],
+            limit: TaskLimit::Forever,
+            repeat: false,
+            by: "anna".into(),
+        })),
+        TaskList,
+        TaskStatus { job: "j".into() },
+        TaskRunAs { user: "root".into() },
+        GrantTasks { grant: "none".into(), allowed: true },
         Shutdown,
     ]
 }

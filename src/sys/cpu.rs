@@ -82,6 +82,24 @@ pub fn boot_id() -> std::io::Result<[u8; BOOT_ID]> {
     id.ok_or_else(|| std::io::Error::other("the kernel's boot_id is not what it is to be"))
 }
 
+/// Takes back what [`hurry`] asked for, before the calling thread starts a program, which would have it, too. False: it had not hurried.
+pub fn calm() -> io::Result<bool> {
+    // SAFETY: all zeros is a value of this plain structure.
+    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+    let size = u32::try_from(std::mem::size_of::<libc::sched_attr>()).unwrap_or(0);
+    // SAFETY: `attributes` has room for as many bytes as it says and outlives the call; 0 is the calling thread.
+    check(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) })?;
+    let hurries = attributes.sched_nice == NICE || u128::from(attributes.sched_runtime) == SLICE.as_nanos();
+    let usual = attributes.sched_policy == libc::SCHED_OTHER.cast_unsigned();
+    if !usual || !hurries {
+        return Ok(false);
+    }
+    (attributes.sched_nice, attributes.sched_runtime) = (0, 0);
+    // SAFETY: as above; the kernel only reads it.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw mut attributes, 0) })?;
+    Ok(true)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +111,10 @@ mod tests {
             if crate::sys::is_root() {
                 // SAFETY: it takes and gives numbers only; 0 is the calling thread.
                 assert_eq!(unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }, NICE);
+                assert!(calm().unwrap());
+                // SAFETY: as above.
+                assert_eq!(unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }, 0);
+                assert!(!calm().unwrap());
             }
         })
         .join()

@@ -1,6 +1,7 @@
 //! Answers: what a target tells its source.
 
 use super::primitive::{put_bytes, put_meta, put_name, put_short};
+use super::task::TaskTold;
 use super::{NAME_MAX, OWNERS, PATH_MAX, Reader, SUM_LEN, SUMS_MAX, WireError};
 use crate::sys::{FileKind, Meta};
 
@@ -113,6 +114,8 @@ pub enum Answer<'a> {
     Reached {
         barrier: u64,
     },
+    /// A task has ended, or was not run.
+    Task(TaskTold<'a>),
 }
 
 const DIRECTORY: u8 = 1;
@@ -129,6 +132,7 @@ const APPLIED: u8 = 11;
 const HERE: u8 = 12;
 const HELD: u8 = 13;
 const QUEUE: u8 = 14;
+const TASK: u8 = 15;
 
 const HAS_SHARED: u8 = 0x10;
 const HAS_RDEV: u8 = 0x20;
@@ -222,6 +226,10 @@ impl<'a> Answer<'a> {
                 out.push(REACHED);
                 out.extend_from_slice(&barrier.to_le_bytes());
             }
+            Answer::Task(told) => {
+                out.push(TASK);
+                told.encode(out);
+            }
         }
     }
 
@@ -264,6 +272,7 @@ impl<'a> Answer<'a> {
             APPLIED => Answer::Applied { who: owner(reader)?, bytes: reader.u64()? },
             QUEUE => Answer::Queue { operations: reader.u64()?, memory: reader.u64()?, disk: reader.u64()? },
             REACHED => Answer::Reached { barrier: reader.u64()? },
+            TASK => Answer::Task(TaskTold::decode(reader)?),
             other => return Err(WireError::UnknownType(other)),
         })
     }
@@ -349,6 +358,7 @@ mod tests {
             Answer::Here { question: 4 },
             Answer::NoSums { question: 4, errno: 13 },
             Answer::Written { file: 5 },
+            Answer::Task(crate::wire::task::TOLD),
             Answer::Failed {
                 who: 0,
                 kind: FailureKind::Full,

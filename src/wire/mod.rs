@@ -10,11 +10,13 @@ pub mod data;
 mod op;
 pub mod packed;
 mod primitive;
+mod task;
 pub mod tls;
 
 pub use answer::{Answer, Described, FailureKind};
 pub use op::{FileMode, OWNERS, Op, Part, Patch};
 pub use primitive::Reader;
+pub use task::{COMMAND_MAX, JOB_MAX, OUTPUT_MAX, TaskOrder, TaskTold, is_plain};
 
 use std::io;
 

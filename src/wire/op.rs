@@ -8,6 +8,7 @@
 //! directory entered and the numbers of files, questions and barriers are the stream's, whoever sent them.
 
 use super::primitive::{put_bytes, put_meta, put_name, put_short, put_xattrs};
+use super::task::TaskOrder;
 use super::{BLOCK_MIN, CONTENT_MAX, PARTS_MAX, PATH_MAX, ROOTS_MAX, Reader, WireError};
 use crate::sys::{FileKind, Meta, Xattrs};
 
@@ -164,6 +165,9 @@ pub enum Op<'a> {
     Barrier {
         barrier: u64,
     },
+    /// A task's turn (replication's only): it runs, and nothing else is done until `Answer::Task` is given. At ONRECEIVE it runs as soon as
+    /// it is read, whatever waits.
+    Task(TaskOrder<'a>),
 }
 
 const BEGIN: u8 = 1;
@@ -189,6 +193,7 @@ const FILE_SET: u8 = 23;
 const BY: u8 = 20;
 const SCAN: u8 = 21;
 const RENAME: u8 = 22;
+const TASK: u8 = 24;
 
 /// The owners of operations.
 pub const OWNERS: usize = 2;
@@ -327,6 +332,10 @@ impl<'a> Op<'a> {
             Op::Barrier { barrier } => {
                 out.push(BARRIER);
                 out.extend_from_slice(&barrier.to_le_bytes());
+            }
+            Op::Task(order) => {
+                out.push(TASK);
+                order.encode(out);
             }
         }
     }
@@ -475,6 +484,7 @@ impl<'a> Op<'a> {
                 Op::Question { question, name, block, here: reader.bool()? }
             }
             BARRIER => Op::Barrier { barrier: reader.u64()? },
+            TASK => Op::Task(TaskOrder::decode(reader)?),
             other => return Err(WireError::UnknownType(other)),
         })
     }
@@ -518,6 +528,7 @@ mod tests {
             Op::FileWrite { file: 9, offset: 5, patch: Patch::Hole(1 << 41) },
             Op::FileWrite { file: 9, offset: 5, patch: Patch::Local(7) },
             Op::FileAsk { file: 9 },
+            Op::Task(crate::wire::task::ORDER),
             Op::FileEnd { file: 9, length: 1 << 42, meta, xattrs: Xattrs::default() },
             Op::FileSet { file: 9, length: 1 << 41, meta, xattrs: Xattrs::default() },
             Op::FileDrop { file: 10 },

@@ -148,6 +148,11 @@ pub(super) fn put_short(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// Texts one after another.
+pub(super) fn put_texts<const N: usize>(out: &mut Vec<u8>, texts: [&str; N]) {
+    texts.iter().for_each(|text| put_short(out, text.as_bytes()));
+}
+
 pub(super) fn put_name(out: &mut Vec<u8>, name: &[u8]) {
     out.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
     out.extend_from_slice(name);

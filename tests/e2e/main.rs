@@ -24,4 +24,5 @@ mod replication_quiet;
 mod replication_random;
 mod replication_rules;
 mod replication_silent;
+mod tasks;
 mod verify;

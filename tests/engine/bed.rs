@@ -165,6 +165,22 @@ impl Bed {
         }
     }
 
+    /// A target on another machine runs tasks of this source.
+    pub fn allow_tasks(&self) {
+        if self.is_far {
+            self.set_tasks(true, true);
+        }
+    }
+
+    /// Whether the grant of a target on another machine allows tasks, and that runs any.
+    pub fn set_tasks(&self, allowed: bool, enabled: bool) {
+        let far = self.far_target();
+        let client = Machines::new(self.machine().home.clone()).open("localhost").unwrap();
+        let value = if enabled { "1" } else { "0" }.to_owned();
+        client.call(Request::Set { option: "EnableTaskCmdProcessing".into(), value }, &mut ()).unwrap();
+        client.call(Request::GrantTasks { grant: far.grant().to_owned(), allowed }, &mut ()).unwrap();
+    }
+
     /// The same grant, presented by whoever has this key.
     pub fn same_grant(&self, far: &Far, key: &Arc<MachineKey>) -> Arc<Far> {
         self.grant_of_name(far.grant(), key)

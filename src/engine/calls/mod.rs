@@ -8,6 +8,7 @@ mod monitor;
 mod replication;
 mod schedule;
 mod sets;
+mod tasks;
 pub(super) mod transmission;
 
 use super::Engine;
@@ -100,6 +101,11 @@ impl Engine {
             Request::BandwidthSchedule { target } => self.bandwidth_schedule(&target),
             Request::Schedule { target, change } => self.schedule(&target, &change, watch),
             Request::ScheduleView { target } => self.schedule_view(&target),
+            Request::QueueTask(spec) => self.queue_task(&spec, watch),
+            Request::TaskList => self.task_list(),
+            Request::TaskStatus { job } => self.task_status(&job),
+            Request::TaskRunAs { user } => self.task_run_as(&user),
+            Request::GrantTasks { grant, allowed } => self.grant_tasks(&grant, allowed),
 
             Request::Get { option } => settings.get(&option).map(Reply::Setting),
             Request::GetDefault { option } => settings.default(&option).map(Reply::Setting),

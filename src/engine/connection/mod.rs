@@ -7,6 +7,7 @@ pub mod runner;
 pub mod state;
 pub mod status;
 mod task;
+mod tasks;
 pub mod wait;
 
 pub use replicate::{Automatic, Begun, Capture};

@@ -180,7 +180,7 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Reserved for future use";
     EnableSparseFileMirroring: Linux, Bool, "-", "-", "-", "0 = sparse files not mirrored; 1 = sparse files mirrored", "1", No, Acts,
         "Whether sparse files take part in a mirror";
-    EnableTaskCmdProcessing: Both, Bool, "-", "-", "-", "0 = off; 1 = on", "0", No, Later("task commands"),
+    EnableTaskCmdProcessing: Both, Bool, "-", "-", "-", "0 = off; 1 = on", "0", No, Acts,
         "Task commands are queued in line with the replication data";
     EnableVolumeLevelReplication: Linux, Unspecified, "-", "-", "-", "-", "-", Unspecified, None("internal to the product"),
         "Internal, for full server jobs";

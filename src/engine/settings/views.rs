@@ -1,9 +1,11 @@
 //! Typed views: what the engine's parts read. Taken when their work starts, so a later SET does not change it midway.
 
 use super::Settings;
+use crate::engine::tasks::Power;
 use crate::engine::transmission::extensions;
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What mirror and verify read. Taken once when a job starts.
@@ -41,6 +43,8 @@ pub struct MirrorSettings {
     /// Where the queue's files lie (QJournalDir).
     pub queue_dir: PathBuf,
     pub orphans: OrphanSettings,
+    /// What runs tasks that come to this machine as a target. None: none are run.
+    pub power: Option<Arc<Power>>,
 }
 
 /// MirrorOverwrite.
@@ -91,6 +95,7 @@ impl Default for MirrorSettings {
                 log_each: false,
                 guard_percent: 50,
             },
+            power: None,
         }
     }
 }
@@ -224,7 +229,18 @@ impl Settings {
                 log_each: self.on("LogAllOrphans"),
                 guard_percent: clamp(self.number("MassDeletionGuard"), 100),
             },
+            power: None,
         }
+    }
+
+    /// Are tasks run on this machine (SET-02)?
+    pub fn runs_tasks(&self) -> bool {
+        self.on("EnableTaskCmdProcessing")
+    }
+
+    /// Where tasks are kept.
+    pub fn task_file(&self) -> PathBuf {
+        self.data_path().join("tasks.sts")
     }
 
     pub fn log(&self) -> LogSettings {

@@ -49,6 +49,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (data_grant, place)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    -- Whether a source may run tasks here; it may not by itself.
+    ALTER TABLE data_grant ADD COLUMN tasks INTEGER NOT NULL DEFAULT 0 CHECK (tasks IN (0, 1));
+",
 ];
 
 /// A set as it was saved.

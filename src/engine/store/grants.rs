@@ -20,6 +20,8 @@ pub struct Grant {
     pub repset: String,
     /// Milliseconds since 1970.
     pub made_ms: i64,
+    /// Its source may run tasks here.
+    pub tasks: bool,
     pub places: Vec<GrantedPlace>,
 }
 
@@ -50,10 +52,10 @@ impl Store {
     pub fn keep_grant(&self, grant: &Grant, superseded: &[Grant]) -> Result<(), ApiError> {
         Ok(self.lock().database.write(|connection| {
             superseded.iter().try_for_each(|old| remove(connection, &old.id).map(drop))?;
-            let Grant { id, key, source, repset, made_ms, places } = grant;
+            let Grant { id, key, source, repset, made_ms, tasks, places } = grant;
             connection.execute(
-                "INSERT INTO data_grant (id, key, source, repset, made) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![id, key.to_string(), source, repset, made_ms],
+                "INSERT INTO data_grant (id, key, source, repset, made, tasks) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![id, key.to_string(), source, repset, made_ms, tasks],
             )?;
             let mut insert = connection.prepare_cached(
                 "INSERT INTO data_grant_place (data_grant, place, source, target, real, kind)
@@ -71,6 +73,15 @@ impl Store {
                 ])?;
             }
             Ok(())
+        })?)
+    }
+
+    /// Whether its source may run tasks here. False: there is none of that name.
+    pub fn set_grant_tasks(&self, id: &str, allowed: bool) -> Result<bool, ApiError> {
+        Ok(self.lock().database.write(|connection| {
+            let changed =
+                connection.execute("UPDATE data_grant SET tasks = ?2 WHERE id = ?1", params![id, allowed])?;
+            Ok(changed > 0)
         })?)
     }
 
@@ -93,7 +104,7 @@ fn number(kind: RootKind) -> usize {
 /// All, or the one of this name.
 fn read(connection: &Connection, id: Option<&str>) -> rusqlite::Result<Vec<Grant>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, key, source, repset, made FROM data_grant
+        "SELECT id, key, source, repset, made, tasks FROM data_grant
          WHERE ?1 IS NULL OR id = ?1 ORDER BY made, id",
     )?;
     let mut of_place = connection.prepare_cached(
@@ -121,6 +132,7 @@ fn read(connection: &Connection, id: Option<&str>) -> rusqlite::Result<Vec<Grant
             source: row.get(2)?,
             repset: row.get(3)?,
             made_ms: row.get(4)?,
+            tasks: row.get(5)?,
             places,
         });
     }
@@ -156,6 +168,7 @@ mod tests {
             source: "alpha".into(),
             repset: "s".into(),
             made_ms: 7,
+            tasks: false,
             places: vec![GrantedPlace {
                 source: "/a".into(),
                 target: "/b".into(),
@@ -173,6 +186,8 @@ mod tests {
         assert_eq!(store.grants().unwrap(), [grant("1"), grant("2")]);
         assert_eq!(store.grant("2").unwrap(), Some(grant("2")));
         assert_eq!(store.grant("0").unwrap(), None);
+        assert!(store.set_grant_tasks("1", true).unwrap() && !store.set_grant_tasks("0", true).unwrap());
+        assert_eq!(store.grant("1").unwrap(), Some(Grant { tasks: true, ..grant("1") }));
         assert!(store.remove_grant("1").unwrap());
         assert!(store.remove_grant("2").unwrap() && !store.remove_grant("2").unwrap());
         assert_eq!(store.grants().unwrap(), []);

@@ -14,6 +14,7 @@ mod membership;
 mod schedule;
 mod sqlite;
 mod surviving;
+mod tasks;
 mod text;
 
 pub use error::StoreError;
@@ -21,6 +22,7 @@ pub use grants::{Grant, GrantedPlace};
 pub(super) use membership::judge;
 pub use schedule::Schedules;
 pub use surviving::{Survivor, Survivors};
+pub use tasks::Tasks;
 
 use super::repset::{RuleSet, check_name, describe, normalise_rule_path};
 use crate::api::{ApiError, Belongs, ConnectionId, RepsetDetail, RepsetLine, Rule, Saved, SetSize};

@@ -342,7 +342,7 @@ fn foreign_and_newer_databases_are_refused_and_kept() {
     fs::remove_file(place.file()).unwrap();
     drop(place.open());
     change("PRAGMA user_version = 99");
-    assert!(place.refused().message.contains("newer version (format 99, this one knows 2)"));
+    assert!(place.refused().message.contains("newer version (format 99, this one knows 3)"));
     fs::write(place.file(), "").unwrap();
     assert!(place.open().list(nobody).unwrap().is_empty(), "a crash may leave an empty file");
 }

@@ -12,7 +12,7 @@ use super::{Broken, Policy, scan};
 use crate::engine::link::{Frame, TargetEnd};
 use crate::sys;
 use crate::wire::{Answer, FailureKind, OWNERS, Op, Part, Patch, Reader, WireError};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::sync::Arc;
@@ -67,6 +67,8 @@ pub(super) struct Applier {
     pub(super) told: (u32, bool),
     /// What was told last of the queue, and when.
     pub(super) told_queue: (Queued, Instant),
+    /// Tasks that were run when they came, before their turn.
+    pub(super) received: HashSet<u64>,
     /// The file to copy a range from, of an operation that was held back.
     pub(super) local: Option<Arc<File>>,
     /// Bytes of content that were dealt with and not answered yet, by owner.
@@ -144,6 +146,7 @@ impl Applier {
             next_try: Instant::now(),
             told: (0, false),
             told_queue: (Queued::default(), Instant::now()),
+            received: HashSet::new(),
             local: None,
             bytes: [0; OWNERS],
             questions: None,
@@ -249,6 +252,7 @@ impl Applier {
                 return self.begin(*attributes, *xattrs, *scan, roots);
             }
             Op::Scan { parts } => return self.scan(parts),
+            Op::Task(order) => return self.task(order),
             Op::Question { question, name, block, here } => {
                 let touched = if self.held.is_empty() { Touches::new() } else { self.touches(op) };
                 let waits = self.held.blocker(&touched, u64::MAX).is_some();
@@ -346,6 +350,7 @@ impl Applier {
             | Op::Begin { .. }
             | Op::By { .. }
             | Op::Scan { .. }
+            | Op::Task(_)
             | Op::Barrier { .. } => false,
         };
         if refused { Err(WireError::Invalid("name: it was not granted")) } else { Ok(()) }

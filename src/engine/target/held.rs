@@ -403,7 +403,7 @@ pub(super) fn touches(op: &Op<'_>, here: (u16, &[u8]), file: impl Fn(u64) -> Opt
         Op::Link { name, root, dir, from } | Op::Rename { name, root, dir, from } => {
             vec![entry(name), (Touch::Entry, Key::new(*root, dir, from))]
         }
-        Op::Begin { .. } | Op::By { .. } | Op::Scan { .. } | Op::Barrier { .. } => Vec::new(),
+        Op::Begin { .. } | Op::By { .. } | Op::Scan { .. } | Op::Barrier { .. } | Op::Task(_) => Vec::new(),
         op => match (name_of(op), file_of(op)) {
             (Some(name), _) => vec![entry(name)],
             (None, Some(number)) => file(number).map(|key| (Touch::Entry, key)).into_iter().collect(),

@@ -18,12 +18,14 @@ mod rename;
 mod retry;
 mod scan;
 mod sums;
+mod task;
 #[cfg(test)]
 mod tests;
 
 pub use apply::serve;
 pub use file::{incarnation, unfinished_name};
 pub use remove::remove_tree;
+pub use task::TaskHost;
 
 use super::queue::{Disk, SegmentFs};
 use super::settings::{MirrorSettings, QueueSettings};
@@ -60,6 +62,8 @@ pub struct Policy {
     pub queue: QueueSettings,
     /// Where what waits lies. None: nothing goes to disk, and nothing is read while the memory is taken.
     pub spill: Option<Spill>,
+    /// What runs tasks. None: none are run.
+    pub tasks: Option<TaskHost>,
 }
 
 /// A root that a source on another machine may name: as it was told, and where that lay, without links, when it was granted. A
@@ -85,6 +89,7 @@ impl Policy {
             close_delay: settings.close_delay,
             queue: settings.queue.clone(),
             spill: Some(Spill { directory: settings.queue_dir.join(spill), fs: Arc::new(Disk) }),
+            tasks: settings.power.clone().map(|power| TaskHost { power, allowed: None }),
             ..Policy::default()
         }
     }
@@ -122,6 +127,7 @@ impl Default for Policy {
             notify_after: 10,
             queue: QueueSettings::default(),
             spill: None,
+            tasks: None,
         }
     }
 }

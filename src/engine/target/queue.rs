@@ -211,7 +211,7 @@ pub(super) fn count(frame: &[u8], mut copied: impl FnMut(u64)) -> Result<u64, Wi
     while !reader.is_empty() {
         match Op::decode(&mut reader)? {
             Op::By { .. } | Op::Enter { .. } | Op::Scan { .. } | Op::Question { .. } => continue,
-            Op::Barrier { .. } | Op::FileAsk { .. } => continue,
+            Op::Barrier { .. } | Op::FileAsk { .. } | Op::Task(_) => continue,
             Op::FileWrite { file, patch: Patch::Local(_), .. } => copied(file),
             _ => {}
         }

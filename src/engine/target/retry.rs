@@ -139,14 +139,17 @@ impl Applier {
     }
 
     /// Reads a frame ahead, if there is room for it and one comes in this time. False: none was read.
-    fn put_aside(&mut self, wait: Duration) -> Result<bool, WireError> {
+    pub(super) fn put_aside(&mut self, wait: Duration) -> Result<bool, WireError> {
         self.backlog.try_again();
         if self.ended || !self.backlog.has_room() {
             std::thread::sleep(wait);
             return Ok(false);
         }
         match self.end.ops.recv_timeout(wait) {
-            Ok(frame) => self.backlog.push(frame).map(|()| true),
+            Ok(frame) => {
+                self.receive_tasks(&frame)?;
+                self.backlog.push(frame).map(|()| true)
+            }
             Err(RecvTimeoutError::Timeout) => Ok(false),
             Err(RecvTimeoutError::Disconnected) => {
                 self.ended = true;

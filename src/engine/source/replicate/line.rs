@@ -271,7 +271,7 @@ fn route_result(frame: &[u8], hears: &dyn Hears) -> Route {
         Answer::Failed { who, .. } | Answer::Applied { who, .. } => *who != super::super::emit::JOB,
         Answer::Written { file } => file & REPLICATIONS != 0,
         Answer::Reached { barrier } => barrier & REPLICATIONS != 0,
-        Answer::Held { .. } | Answer::Queue { .. } => true,
+        Answer::Held { .. } | Answer::Queue { .. } | Answer::Task(_) => true,
         _ => false,
     };
     if !replications {

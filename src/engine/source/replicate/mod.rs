@@ -24,6 +24,7 @@ mod record;
 mod run;
 mod share;
 mod start;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod transmit;

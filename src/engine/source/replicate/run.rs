@@ -6,6 +6,7 @@ use super::common::Common;
 use super::desk::Spent;
 use super::line::{Hears, JobEnd, Line, spawn, spawn_prompt};
 use super::look::Looker;
+use super::tasks;
 use super::transmit::Transmitter;
 use crate::api::{ApiError, Code, Event, Watch};
 use crate::engine::job::JobShared;
@@ -13,6 +14,7 @@ use crate::engine::log::escape;
 use crate::engine::replication::{Replication, ReplicationShared};
 use crate::engine::source::emit::REPLICATIONS;
 use crate::engine::source::walk::source_path;
+use crate::engine::tasks::Submitted;
 use crate::wire::{Answer, FailureKind};
 use std::any::Any;
 use std::collections::HashSet;
@@ -99,6 +101,7 @@ impl Hears for Ears {
                 self.held_back(*count, *retrying, &self.common.shown(*root, path, name), *errno, what);
             }
             Answer::Queue { operations, memory, disk } => self.queued(*operations, *memory, *disk),
+            Answer::Task(told) => self.common.task_told(told),
             Answer::Failed { kind, errno, root, path, name, what, .. } => {
                 self.common.failed(*kind, *errno, *root, path, name, &String::from_utf8_lossy(what));
             }
@@ -363,12 +366,21 @@ impl Replication for Follow {
                 self.common.forget_mark(number);
                 return Err(ApiError::new(Code::UnknownError, "interrupted; what was started goes on"));
             }
+            if told.elapsed() > 10 * BEAT && self.common.shared.task_runs.load(Relaxed) {
+                watch.event(Event::Notice("a task runs on the target: TASK LIST shows it".to_owned()));
+                told = Instant::now() + Duration::from_secs(30);
+            }
             if told.elapsed() > 10 * BEAT && self.common.shared.retrying.load(Relaxed) {
                 let why = self.common.shared.last_error().unwrap_or_default();
                 watch.event(Event::Notice(format!("the target tries again: {why}")));
                 told = Instant::now() + Duration::from_secs(30);
             }
         }
+    }
+
+    fn queue_task(&self, task: &Arc<Submitted>, watch: &mut dyn Watch) -> Result<(), ApiError> {
+        let number = tasks::mark(&self.marks, task);
+        self.common.queue_task(number, task, watch, || self.impossible())
     }
 
     fn let_job_go(&self) {
@@ -444,6 +456,7 @@ impl Replication for Follow {
         }
         live.line.join();
         self.common.ledger.close();
+        self.common.discard_tasks();
         true
     }
 }

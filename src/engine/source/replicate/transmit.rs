@@ -12,6 +12,7 @@ use super::common::{ByKey, Common, follow};
 use super::line::Line;
 use super::model::{Entry, Identity, NodeId, flag, stamps};
 use super::record::{At, Record, State};
+use super::tasks::TASK;
 use crate::engine::log::escape;
 use crate::engine::queue::Popped;
 use crate::engine::source::mirror::{device, remapped};
@@ -30,9 +31,11 @@ const QUESTION: u32 = 4096;
 
 /// The sending side's own state. Used by one thread.
 pub(super) struct Transmitter {
-    common: Arc<Common>,
-    line: Arc<Line>,
-    bulk: Arc<Bulk>,
+    pub(super) common: Arc<Common>,
+    pub(super) line: Arc<Line>,
+    pub(super) bulk: Arc<Bulk>,
+    /// How long what had moved was tried again in its place since the last task.
+    pub(super) patience: Duration,
     as_root: bool,
     /// The directory that was read last; held only while there is something to send.
     last: Option<(Identity, Arc<Dir>)>,
@@ -96,6 +99,7 @@ impl Transmitter {
             common,
             line,
             bulk,
+            patience: Duration::ZERO,
             as_root,
             last: None,
             moved: None,
@@ -117,7 +121,7 @@ impl Transmitter {
             match popped {
                 Ok(Popped::Record { position, .. }) => {
                     let record = std::mem::take(&mut self.record);
-                    let sent = self.wait_open(unsent).and_then(|()| self.send(&record));
+                    let sent = self.wait_open(unsent).and_then(|()| self.send_in_place(&record));
                     self.record = record;
                     if sent.is_err() && self.common.is_stopping() {
                         // It ends as it shall.
@@ -165,7 +169,7 @@ impl Transmitter {
     }
 
     /// Waits while nothing is to be sent; what was sent comes to its end meanwhile.
-    fn wait_open(&mut self, unsent: bool) -> Result<(), TargetGone> {
+    pub(super) fn wait_open(&mut self, unsent: bool) -> Result<(), TargetGone> {
         let common = Arc::clone(&self.common);
         let transmission = &common.plan.transmission;
         if !transmission.is_open() && unsent {
@@ -182,7 +186,7 @@ impl Transmitter {
     }
 
     /// There is nothing to wait for any more.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.common.is_stopping() || !self.common.is_line_alive()
     }
 
@@ -199,15 +203,16 @@ impl Transmitter {
         self.common.ask_applied(&mut emit, Some(self.position))
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Result<(), TargetGone> {
+    /// What has moved comes back when the looker has found it. `patient`: not while a task is in the log; then nothing has been done
+    /// about it (false).
+    pub(super) fn send(&mut self, bytes: &[u8], patient: bool) -> Result<bool, TargetGone> {
         let record = match Record::decode(bytes) {
             Ok(record) => record,
             Err(error) => {
                 self.common.degrade(&format!("the queue holds something that is no record: {error}"));
-                return Ok(());
+                return Ok(true);
             }
         };
-        self.common.shared.ops_transmitted.fetch_add(1, Relaxed);
         if self.moved.as_ref().is_some_and(|(root, path, _)| !record.is_in(*root, path)) {
             self.settle_time()?;
         }
@@ -246,45 +251,42 @@ impl Transmitter {
                 }
                 (sent, at)
             }
-            Record::Mark { number } if self.common.return_mark(number) => return Ok(()),
-            Record::Mark { number } => return self.bulk.mark(number),
+            Record::Mark { number } if number & TASK != 0 => return self.task(number).map(|()| true),
+            Record::Mark { number } if self.common.return_mark(number) => return Ok(true),
+            Record::Mark { number } => return self.bulk.mark(number).map(|()| true),
         };
         match result {
             Ok(()) => {
                 self.common.pay(&record);
-                Ok(())
+                Ok(true)
             }
             Err(Failed::Gone) => Err(TargetGone),
-            Err(Failed::Later) => Ok(()),
+            Err(Failed::Later) => Ok(true),
             Err(Failed::Absent) => {
                 self.common.pay(&record);
                 if let (true, Some((_, id))) = (record.is_fresh(), record.subject()) {
                     self.common.lacks(id);
                 }
-                Ok(())
+                Ok(true)
             }
-            Err(Failed::Missing) => {
-                self.common.miss(bytes, false);
-                Ok(())
-            }
+            Err(Failed::Missing) => Ok(self.common.miss(bytes, false, patient)),
             // It has moved or gone since it was looked up: its event tells, and then it is its turn again.
             Err(Failed::Io(error)) if is_missed(&error) => {
                 self.last = None;
-                self.common.miss(bytes, true);
-                Ok(())
+                Ok(self.common.miss(bytes, true, patient))
             }
             Err(Failed::Io(error)) => {
                 let shown = self.shown(&at);
                 tracing::warn!("{shown}: it cannot be read on the source: {error}");
                 self.common.shared.fail(&shown, &format!("it cannot be read on the source: {error}"));
                 self.common.gives_up(&record);
-                Ok(())
+                Ok(true)
             }
         }
     }
 
     /// Sets the time of a directory in which a file was replaced to what the source's is.
-    fn settle_time(&mut self) -> Result<(), TargetGone> {
+    pub(super) fn settle_time(&mut self) -> Result<(), TargetGone> {
         let Some((root, path, dir)) = self.moved.take() else { return Ok(()) };
         let Ok(stat) = Stat::of(&*dir) else { return Ok(()) };
         let included = {

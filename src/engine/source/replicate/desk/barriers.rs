@@ -9,6 +9,7 @@ use super::super::common::Common;
 use super::super::model::Identity;
 use super::super::moves::Place;
 use super::super::record::Record;
+use super::super::tasks::Placed;
 use super::Desk;
 use super::owing::Owed;
 use crate::engine::source::folder::split;
@@ -49,6 +50,8 @@ pub(super) struct Mark {
     told: u64,
     /// Something had failed by its last answer.
     failing: bool,
+    /// Its answer is waited for by who stands at it.
+    asked: bool,
     /// What was sent anew, because of failures that it waits for, and where they were, since an answer without these.
     anew: HashSet<Identity>,
     places: HashSet<Place>,
@@ -64,6 +67,18 @@ pub(in super::super) enum Spent {
     Failed(Place),
     /// Something that has moved was still being looked for.
     Sought,
+}
+
+/// Where a mark is for who stands at it.
+#[derive(Debug, PartialEq, Eq)]
+pub(in super::super) enum MarkAt {
+    /// Its answer is waited for.
+    Asked,
+    Reached(Option<Spent>),
+    /// It goes round once more.
+    Returned,
+    /// It was dropped with the log.
+    Nowhere,
 }
 
 impl Barriers {
@@ -145,10 +160,38 @@ impl Desk {
         again
     }
 
+    /// Who stands at a mark waits for its answer.
+    pub(in super::super) fn ask_turn(&mut self, number: u64) {
+        if let Some(mark) = self.barriers.marks.get_mut(&number) {
+            mark.asked = true;
+        }
+    }
+
+    /// What became of it since. One that is reached is told of once.
+    pub(in super::super) fn mark_at(&mut self, number: u64) -> MarkAt {
+        if let Some(spent) = self.barriers.reached.remove(&number) {
+            return MarkAt::Reached(spent);
+        }
+        match self.barriers.marks.get(&number) {
+            Some(mark) if mark.asked => MarkAt::Asked,
+            Some(_) => MarkAt::Returned,
+            None => MarkAt::Nowhere,
+        }
+    }
+
+    /// Why a mark goes round once more, as far as that can still be told.
+    pub(in super::super) fn why_again(&self, number: u64) -> Option<Spent> {
+        let mark = self.barriers.marks.get(&number)?;
+        let owed = mark.passed.and_then(|passed| self.owed(number, passed).next());
+        let failed = || self.failures.behind(mark.taken).next().map(|failure| failure.place.clone());
+        owed.map(|(id, _)| Spent::Owed(id)).or_else(|| failed().map(Spent::Failed))
+    }
+
     /// A mark's answer has come: it is reached, or (true) something has failed, and the looker, once it has sent that anew, tells
     /// whether the mark goes round once more ([`Desk::judge`]). One that nobody waits for, or that was dropped with the log, is none.
     pub(super) fn answer(&mut self, number: u64) -> bool {
         let Some(mark) = self.barriers.marks.get_mut(&number) else { return false };
+        mark.asked = false;
         mark.told = self.failures.count;
         mark.first.get_or_insert(mark.told);
         // What was sent anew may have failed again, there or below, so each answer counts and not only the first.
@@ -232,8 +275,12 @@ impl Common {
         }
     }
 
-    /// The barrier's place in the log.
-    pub(in super::super) fn log_mark(&self, number: u64) {
+    /// The barrier's place in the log. False: it is to get it a little later.
+    pub(in super::super) fn log_mark(&self, number: u64) -> bool {
+        // Known before, as its turn may come at once.
+        if !self.place_task(number, Placed::Begins) {
+            return false;
+        }
         {
             let mut desk = self.desk();
             let taken = desk.failures.taken;
@@ -243,7 +290,8 @@ impl Common {
         }
         let mut record = Vec::new();
         Record::Mark { number }.encode(&mut record);
-        self.log(&record, 0, &[]);
+        let placed = self.log(&record, 0, &[]).is_some();
+        self.place_task(number, if placed { Placed::Is } else { Placed::Lost })
     }
 
     /// Its turn has come. True: something before it is still owed, and it goes round once more.

@@ -9,13 +9,14 @@ mod sent;
 #[cfg(test)]
 mod tests;
 
-pub(super) use barriers::Spent;
+pub(super) use barriers::{MarkAt, Spent};
 pub(super) use jobs::Requests;
 pub(super) use sent::Lost;
 
 use super::common::Common;
 use super::model::Identity;
 use super::moves::Failing;
+use super::tasks::Tasks;
 use barriers::Barriers;
 use failures::Failures;
 use jobs::Jobs;
@@ -34,6 +35,7 @@ pub(super) struct Desk {
     sent: Sent,
     lost: LostNames,
     jobs: Jobs,
+    pub(super) tasks: Tasks,
 }
 
 /// What is to be done by the looker before it goes on.
@@ -54,6 +56,17 @@ impl Desk {
     /// The last question that was answered.
     pub(super) fn answered(&self) -> u64 {
         self.sent.applied
+    }
+
+    /// What is owed is looked for anew: who was to send it may have lost it, and then each mark goes round because of it.
+    pub(super) fn seek_owed(&mut self) {
+        let owed: Vec<_> = self.owing.of(|_, _| true).collect();
+        self.jobs.requests.owed.extend(owed);
+    }
+
+    /// Has the looker something to log anew?
+    pub(super) fn has_missed(&self) -> bool {
+        !self.owing.missed.is_empty()
     }
 
     fn has_debts(&self) -> bool {
@@ -99,7 +112,9 @@ impl Common {
         names.lose_places(places);
         barriers.clear();
         let owed: Vec<Identity> = owing.clear().chain(rewrites).collect();
+        let tasks = desk.tasks.lose();
         drop(desk);
+        tasks.iter().for_each(|task| task.is_lost("what was queued was lost"));
         let mut dirty = self.dirty();
         owed.into_iter().for_each(|id| dirty.inode(id));
         if too_many {

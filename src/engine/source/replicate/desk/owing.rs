@@ -124,11 +124,19 @@ fn owed(record: &Record<'_>) -> Option<Owed> {
 impl Common {
     /// A record whose file was not where it had been a moment before. `there`: else it is gone, and nothing waits for it, but
     /// what there is under its names is looked at.
-    pub(in super::super) fn miss(&self, bytes: &[u8], there: bool) {
+    /// `patient`: not while a task is in the log, behind which it would come. False: nothing has been done about it.
+    pub(in super::super) fn miss(&self, bytes: &[u8], there: bool, patient: bool) -> bool {
         if self.desk().owing.is_full() {
             self.make_owing_room();
         }
-        self.ask(|desk| desk.owing.miss(bytes, there, desk.barriers.passed));
+        let mut missed = false;
+        self.ask(|desk| {
+            missed = !(patient && desk.tasks.has_placed());
+            if missed {
+                desk.owing.miss(bytes, there, desk.barriers.passed);
+            }
+        });
+        missed
     }
 
     /// The target was to get something that the model has no more. It may come back: until it is sent whole, what stands under its

@@ -186,6 +186,7 @@ impl Common {
 
     /// Is nothing asked that was not answered yet?
     pub(in super::super) fn is_all_applied(&self) -> bool {
-        self.desk().sent.asks.is_empty()
+        let desk = self.desk();
+        desk.sent.asks.is_empty() && !desk.tasks.is_at_one()
     }
 }

@@ -3,10 +3,14 @@
 //! A barrier that comes while a batch is looked at does not wait for the next one: what is to be looked at before it is added to
 //! that batch. It has its place when nothing that was missed up to then waits for events any more.
 
+use super::super::tasks::TASK;
 use super::Looker;
 
 /// A barrier gets its place in the log when nothing of what it waits for is waiting for events any more, or after so many looks.
 const TURNS: u32 = 24;
+
+/// A task waits so many for what could not be logged anew yet.
+const TASK_TURNS: u32 = 10 * TURNS;
 
 /// A barrier that has no place in the log yet.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +53,11 @@ impl Looker {
         // What was missed just now counts with the next batch.
         let upto = self.batch + 1;
         if self.is_settled(upto) && !self.common.has_requests() {
-            again.into_iter().for_each(|number| self.common.log_mark(number));
+            for number in again {
+                if !self.common.log_mark(number) {
+                    self.marks.push(Waiting { number, upto, turns: 0 });
+                }
+            }
         } else {
             self.marks.extend(again.into_iter().map(|number| Waiting { number, upto, turns: 0 }));
         }
@@ -69,14 +77,18 @@ impl Looker {
         self.repay(true);
         for mark in std::mem::take(&mut self.marks) {
             let settled = mark.upto <= self.batch && self.is_settled(mark.upto);
-            if !settled && mark.turns < TURNS {
+            // What could not be logged anew yet would come behind a task.
+            let waits = mark.number & TASK != 0 && !self.unsent.is_empty() && mark.turns < TASK_TURNS;
+            if !settled && mark.turns < TURNS || waits {
                 self.marks.push(mark);
                 continue;
             }
             if !settled {
                 self.common.mark_unsettled(mark.number);
             }
-            self.common.log_mark(mark.number);
+            if !self.common.log_mark(mark.number) {
+                self.marks.push(mark);
+            }
         }
     }
 
