@@ -33,6 +33,8 @@ const TICK: Duration = Duration::from_secs(5);
 const TRIES: u32 = 4;
 /// How long the end of a service waits for the target to have all of the ledger.
 const LEDGER: Duration = Duration::from_secs(2);
+/// What was missed when the source was listed is looked for so long before a mirror begins.
+const LISTED: Duration = Duration::from_secs(2);
 /// Memory for what is known of the target's blocks.
 const INDEX: usize = 64 << 20;
 
@@ -479,10 +481,14 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
     if common.is_resumed() {
         looker.list_all();
     }
+    let listed = Instant::now();
     while !common.is_stopping() {
         if common.is_held() {
             common.wait_release();
             continue;
+        }
+        if listed.elapsed() > LISTED {
+            common.has_listed_all();
         }
         let released = common.is_released();
         let (now, began) = (Instant::now(), now_ns());
@@ -535,6 +541,7 @@ fn look(common: &Arc<Common>, above: HashSet<Key>) {
         }
         looker.forget_left();
         looker.end_batch();
+        common.has_listed_all();
         looker.account();
         if common.looked.swap(began, Relaxed) > began {
             common.plan.settled.rewind(began);

@@ -15,6 +15,9 @@ const STEP: NodeId = 512;
 /// A generation lasts at least so long.
 const GENERATION: Duration = Duration::from_millis(500);
 
+/// How often who waits for the source to be listed looks whether it is to go on waiting.
+const LISTED: Duration = Duration::from_millis(100);
+
 /// Where the ledger stands. The looker's own.
 #[derive(Debug, Default)]
 pub(in super::super) struct Accounts {
@@ -27,6 +30,7 @@ impl Common {
     /// Begins with what was kept. Where the target is known to have what the model has, what has changed since goes through the log as what changes from
     /// now on does, and no mirror is needed. Else it is dirty, and a mirror compares that.
     pub(in super::super) fn resume(&self, loaded: Loaded) {
+        self.lists_all.store(true, Relaxed);
         let known = loaded.sum(&self.model());
         self.whole.store(true, Relaxed);
         if known.is_all() {
@@ -56,6 +60,29 @@ impl Common {
     /// Files that the target may have as they were before their last change. None: the model is not one of before.
     pub(in super::super) fn take_doubtful(&self) -> Option<Vec<NodeId>> {
         lock(&self.resumed).as_mut().map(std::mem::take)
+    }
+
+    /// The source was compared with the model of before.
+    pub(in super::super) fn has_listed_all(&self) {
+        if self.lists_all.swap(false, Relaxed) {
+            drop(lock(&self.turns));
+            self.turned.notify_all();
+        }
+    }
+
+    /// A job waits until the source was compared with the model of before: until then everything moves.
+    pub(super) fn wait_listed(&self) {
+        let stops = Arc::clone(&lock(&self.job_stops));
+        let mut turns = lock(&self.turns);
+        while self.lists_all.load(Relaxed)
+            && !self.is_stopping()
+            && !self.is_held()
+            && self.is_line_alive()
+            && !stops.load(Relaxed)
+        {
+            let waited = self.turned.wait_timeout(turns, LISTED);
+            turns = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Was the model one of before?

@@ -230,6 +230,7 @@ impl Common {
     /// A mirror begins: it compares everything, or what is dirty, so what was dropped is made good by it. Names that left the
     /// source while the log was lost are removed first.
     pub(in super::super) fn mirror_begins(&self, removes: bool) -> Begun {
+        self.wait_listed();
         self.active.store(true, Relaxed);
         {
             let mut comparing = self.comparing();
@@ -351,6 +352,7 @@ impl Common {
         if repairs {
             self.ledger.note(&Entry::Everything);
         }
+        self.wait_listed();
         if let Some(mut model) = self.mirror_turn() {
             self.begin_job(&mut model);
         }

@@ -67,6 +67,8 @@ pub(in crate::engine::source) struct Common {
     pub(super) ledger: Arc<Ledger>,
     /// The model is one of before: the source is compared with it first. Files that the target may have as they were before.
     resumed: Mutex<Option<Vec<NodeId>>>,
+    /// That is not done yet.
+    lists_all: AtomicBool,
     /// A job uses the stream.
     job: AtomicBool,
     model: Mutex<Model>,
@@ -148,6 +150,7 @@ impl Common {
             ignore_deletes,
             ledger,
             resumed: Mutex::default(),
+            lists_all: AtomicBool::new(false),
             job: AtomicBool::new(false),
             model: Mutex::new(model),
             share,
