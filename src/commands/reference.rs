@@ -104,6 +104,9 @@ mod tests {
     /// What stands above this line in `docs/compatibility.md` is written by hand.
     const MARK: &str = "<!-- Generated from the catalogue from here on -->\n\n";
 
+    /// Words that the contract does not have: how often a task may run is chosen with it (docs/design/tasks.md).
+    const ADDED: [&str; 1] = [" [ONCE | REPEAT]"];
+
     fn docs(name: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
     }
@@ -166,7 +169,10 @@ mod tests {
         let mine: Vec<&Command> = all().iter().filter(|command| command.family != Family::Language).collect();
         assert_eq!(mine.len(), wanted.len());
         for (command, (line, access, tag)) in mine.into_iter().zip(wanted) {
-            assert_eq!(command.syntax, line);
+            assert_eq!(
+                ADDED.iter().fold(command.syntax.to_owned(), |syntax, words| syntax.replace(words, "")),
+                line
+            );
             let letter = match command.access {
                 Access::None => "-",
                 Access::Monitor => "M",

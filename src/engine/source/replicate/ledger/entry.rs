@@ -270,7 +270,7 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut reader = Reader::new(&bytes);
-            while let Ok(_) = Entry::decode(&mut reader) {}
+            while Entry::decode(&mut reader).is_ok() {}
         }
     }
 }
