@@ -392,6 +392,57 @@ fn machines_of_their_own_go_on_after_a_cut_and_a_kill() {
     three.same();
 }
 
+/// CNX-01: what the target has is known over a kill -9 and an orderly restart, so that what goes meanwhile goes there, too, and what only the
+/// target has stays.
+#[test]
+fn what_goes_while_its_source_is_down_goes_and_the_targets_own_stays() {
+    const NAME: &str = "what_goes_while_its_source_is_down_goes_and_the_targets_own_stays";
+    if !have("rsync") {
+        return skip(NAME, "rsync is not installed");
+    }
+    let three = Three::new();
+    tree::random(&three.source(), 23, 60);
+    for name in ["source/d/gone", "source/d/stays", "source/e/gone", "source/moved/f"] {
+        three.alpha.file(name, name);
+    }
+    let (mut alpha, mut beta) =
+        (Served::at(&three.alpha, "127.0.0.2:0"), Served::at(&three.beta, "127.0.0.3:0"));
+    let (a, b) = (alpha.address(), beta.address());
+    three.connects(three.gamma.dtcl(), &a, &b, "", WAIT).ok();
+    let here = |text: &str| three.alpha.dtcl().text(text).run();
+    here("set AutoRemirrorRetry = 1").ok();
+    let until = |so: &dyn Fn() -> bool| {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !so() {
+            assert!(std::time::Instant::now() < end, "{}", here("status con 1").report());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    until(&|| three.alpha.home().join("lib/ledger-1").exists());
+    let own = three.target().join("d/the target's own");
+    for round in 0..2 {
+        std::fs::write(&own, "own").unwrap();
+        let signal = if round == 0 { Signal::SIGKILL } else { Signal::SIGTERM };
+        alpha.signal(signal);
+        alpha.ended_after_address();
+        let at = |name: &str| three.source().join(name);
+        std::fs::remove_file(at(["d/gone", "d/stays"][round])).unwrap();
+        std::fs::rename(at(["moved", "e/moved"][round]), at(["e/moved", "back"][round])).unwrap();
+        three.alpha.file("source/d/new", format!("{round}"));
+        alpha = Served::at(&three.alpha, &a);
+        until(&|| here("barrier 1 timeout = 60").status == 0);
+        assert!(own.exists());
+        std::fs::remove_file(&own).unwrap();
+        // For the time of its directory.
+        three.alpha.file(&format!("source/d/again {round}"), "");
+        until(&|| here("barrier 1 timeout = 60").status == 0);
+        three.same();
+    }
+    here("disconnect 1").ok();
+    assert!(!three.alpha.home().join("lib/ledger-1").exists());
+    drop((alpha, beta));
+}
+
 /// TRN-19, -22, -27, -30: a limit and a schedule over a kill -9 of the source's service, as an administrator types them.
 #[test]
 fn limits_and_schedules_hold_over_a_kill() {
