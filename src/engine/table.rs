@@ -114,12 +114,13 @@ impl Engine {
     /// answer names each connection and how it ended.
     pub fn close(&self, drain: Duration) -> Vec<String> {
         let _entered = self.kept.log.enter();
+        // Before connections go: what waits for one is kept for the next start.
+        self.tasks.leaves(self.survivors.get().is_some());
         let (connections, runtime) = {
             let mut table = lock(&self.table);
             table.closed = true;
             (std::mem::take(&mut table.open), table.runtime.take())
         };
-        self.tasks.leaves(self.survivors.get().is_some());
         let now = self.clock.now();
         let deadline = now.checked_add(drain).unwrap_or(now);
         let mut named = Vec::new();

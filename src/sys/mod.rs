@@ -30,7 +30,7 @@ pub use copy::{
     advise_sequential, copy_range, nobody_writes, punch, read_exact_at, read_into, read_once, segments,
     write_all_at,
 };
-pub use cpu::{BOOT_ID, MachineTime, boot_id, calm, hurry, machine_time, thread_cpu};
+pub use cpu::{BOOT_ID, MachineTime, boot_id, calm, hurry, machine_time, starts_apart, thread_cpu};
 pub use dir::{Dir, Object};
 pub use handle::{
     Handle, file_system_id, handle_and_mount, handle_of, handle_of_entry, link_text_of, mount_of,

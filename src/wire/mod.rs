@@ -16,7 +16,7 @@ pub mod tls;
 pub use answer::{Answer, Described, FailureKind};
 pub use op::{FileMode, OWNERS, Op, Part, Patch};
 pub use primitive::Reader;
-pub use task::{COMMAND_MAX, JOB_MAX, OUTPUT_MAX, TaskOrder, TaskTold, is_plain};
+pub use task::{COMMAND_MAX, JOB_MAX, OUTPUT_MAX, SECONDS_MAX, TaskOrder, TaskTold, is_plain};
 
 use std::io;
 

@@ -13,7 +13,7 @@ const TEXT_MAX: usize = 255;
 pub const OUTPUT_MAX: usize = 4096;
 const WHY_MAX: usize = 512;
 /// The longest time that is counted.
-const SECONDS_MAX: u64 = 3_155_760_000;
+pub const SECONDS_MAX: u64 = 3_155_760_000;
 
 /// The order to run one point of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! QUEUETASK, TASK LIST, TASK STATUS, TASK RUN AS, and which grant may run tasks.
 
-use crate::api::{ApiError, Code, Event, Reply, TaskPoint, TaskSpec, Watch};
+use crate::api::{ApiError, Code, Event, Reply, TaskLimit, TaskPoint, TaskSpec, Watch};
 use crate::engine::connection::Connection;
 use crate::engine::tasks::words::{self, BadCommand};
 use crate::engine::{Engine, lock};
-use crate::wire::{COMMAND_MAX, JOB_MAX, is_plain};
+use crate::wire::{COMMAND_MAX, JOB_MAX, SECONDS_MAX, is_plain};
 use std::sync::Arc;
 
 impl Engine {
@@ -20,6 +20,13 @@ impl Engine {
         // Refused before anything is run or queued.
         for connection in &connections {
             connection.refuse_task()?;
+            let place = connection.task_place();
+            if [&place.repset, &place.source, &place.target].iter().any(|name| !is_plain(name, 255)) {
+                return Err(ApiError::new(
+                    Code::InvalidParameterWasSupplied,
+                    "a name of the connection is too long to be told to a task, or has control characters in it",
+                ));
+            }
         }
         for (point, _) in spec.commands.iter().filter(|(point, _)| point.is_on_source()) {
             if !self.tasks.power.is_enabled() {
@@ -34,12 +41,6 @@ impl Engine {
         for connection in connections {
             let row = connection.info.row.get().copied();
             let place = connection.task_place();
-            if [&place.repset, &place.source, &place.target].iter().any(|name| !is_plain(name, 255)) {
-                return Err(ApiError::new(
-                    Code::InvalidParameterWasSupplied,
-                    "a name of the connection is too long to be told to a task, or has control characters in it",
-                ));
-            }
             let task = self.tasks.submit(spec, place, submitted_ms, row)?;
             let cancelled = std::cell::Cell::new(false);
             task.run_here(TaskPoint::Queue, &|| {
@@ -139,6 +140,19 @@ fn refuse_bad(spec: &TaskSpec) -> Result<(), ApiError> {
     }
     if !is_plain(&spec.by, 255) {
         return Err(wrong(format!("{:?} is no name of a user", spec.by)));
+    }
+    if let TaskLimit::Seconds(seconds) = spec.limit
+        && !(1..=SECONDS_MAX).contains(&seconds)
+    {
+        return Err(wrong(format!("{seconds} seconds are no time-out"))
+            .help(format!("1 to {SECONDS_MAX} seconds, 0 (it is not waited for), or FOREVER")));
+    }
+    let mut points: Vec<TaskPoint> = spec.commands.iter().map(|(point, _)| *point).collect();
+    points.sort_unstable();
+    points.dedup();
+    if points.is_empty() || points.len() < spec.commands.len() {
+        return Err(wrong("a task has something to run at one point or more, once at each".to_owned())
+            .help("QUEUETASK <job> TO <target> ONEXECUTE = <program>"));
     }
     for (point, command) in &spec.commands {
         if !is_plain(command, COMMAND_MAX) {

@@ -39,7 +39,7 @@ impl Applier {
             TaskPoint::Receive => {}
             _ => {
                 self.wait_for_nothing_held()?;
-                if self.is_cut() {
+                if self.is_cut() || self.ended && !self.held.is_empty() {
                     return Ok(());
                 }
                 // What was changed in place is closed, so that whoever takes a snapshot finds nothing open.
@@ -54,7 +54,8 @@ impl Applier {
 
     /// All before it is to be applied. What comes meanwhile is put aside.
     fn wait_for_nothing_held(&mut self) -> Result<(), WireError> {
-        while !self.held.is_empty() && !self.is_cut() {
+        // Who has ended hears of no task: what is held is tried once more, and nothing runs.
+        while !self.held.is_empty() && !self.is_cut() && !self.ended {
             self.answer_bytes();
             self.settle_held();
             let left = self.next_try.saturating_duration_since(Instant::now());

@@ -4,7 +4,9 @@
 //! there are some.
 
 use super::{Counts, Keeper, KeptTask, Place, Power, Submitted, become_user, new_task};
-use crate::api::{ApiError, Code, ConnectionId, Event, TaskLine, TaskList, TaskSpec, Watch};
+use crate::api::{
+    ApiError, Code, ConnectionId, Event, TaskLine, TaskList, TaskPoint, TaskSpec, TaskState, Watch,
+};
 use crate::engine::connection::{Connection, interrupted};
 use crate::engine::log::inherit;
 use crate::engine::settings::Settings;
@@ -172,11 +174,20 @@ impl Board {
             kept.line.connection = found.map(|connection| connection.info.id);
             let point = kept.line.points.iter().rfind(|line| !line.point.is_on_source());
             let point = point.map(|line| line.point);
+            let began = match kept.line.state {
+                TaskState::Running(point) if point.is_on_source() => Some(point),
+                _ => None,
+            };
+            let once = !kept.line.repeat;
             // One that nobody can ask for any more counts nowhere.
             let counts = found.map_or_else(Arc::default, |connection| self.counts_of(connection.info.id));
             let task = self.list(kept, place, counts);
             match (found, point) {
                 (None, _) => task.discard("its connection has ended with its program"),
+                // Who has given it was not told that it was queued, or it has begun and may run but once.
+                (Some(_), _) if began == Some(TaskPoint::Queue) || began.is_some() && once => {
+                    task.ended_unheard(began);
+                }
                 (Some(_), Some(point)) if sent => task.is_unknown(point, "the source was ended"),
                 (Some(_), _) => {
                     task.note(
@@ -191,6 +202,8 @@ impl Board {
     /// TASK LIST.
     pub(in crate::engine) fn tasks(&self, connections: &[Connection]) -> Result<TaskList, ApiError> {
         let mut tasks: Vec<TaskLine> = lock(&self.list).iter().map(Listed::line).collect();
+        // That is TASK STATUS's: an answer has its bounds.
+        tasks.iter_mut().flat_map(|task| &mut task.points).for_each(|point| point.output.clear());
         tasks.sort_by_key(|task| task.number);
         let counts = lock(&self.counts);
         let counts = counts

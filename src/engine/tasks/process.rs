@@ -111,7 +111,6 @@ impl Program {
             .env("HOME", self.user.as_ref().map_or("/", |user| user.home.as_str()))
             .envs(self.variables.iter().map(|(name, value)| (*name, value)))
             .current_dir("/")
-            .process_group(0)
             .stdin(Stdio::null())
             .stdout(writer.try_clone()?)
             .stderr(writer);
@@ -119,6 +118,7 @@ impl Program {
             // What is root gives up its other groups with this.
             command.uid(user.uid).gid(user.gid);
         }
+        sys::starts_apart(&mut command);
         // The thread that starts it may be one that others must not wait for; this is none.
         let hurried = sys::calm().unwrap_or(false);
         let child = command.spawn();
@@ -164,8 +164,13 @@ impl Running {
     /// Its group is killed: it is not waited for yet, so the number is no one else's.
     fn kill(&mut self) {
         if let Ok(process) = i32::try_from(self.child.id()) {
-            // It may have ended just now.
-            let _ = killpg(Pid::from_raw(process), Signal::SIGKILL);
+            match killpg(Pid::from_raw(process), Signal::SIGKILL) {
+                // It may have ended just now.
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(error) => {
+                    tracing::error!("The process group {process} of a task cannot be killed: {error}")
+                }
+            }
         }
         let deadline = Instant::now() + DYING;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {

@@ -215,7 +215,12 @@ impl Submitted {
 
     /// It runs there from now on.
     pub fn begins(&self, point: TaskPoint) {
-        self.lock().line.state = TaskState::Running(point);
+        let mut kept = self.lock();
+        kept.line.state = TaskState::Running(point);
+        if point.is_on_source() {
+            // What it began is known after the death of the process.
+            self.keep(&kept);
+        }
     }
 
     /// So it ended there.
@@ -303,6 +308,10 @@ impl Submitted {
         if kept.line.state.is_over() || self.keeper.keeps_for_later() {
             return;
         }
+        if kept.sent {
+            drop(kept);
+            return self.fail(&format!("{why}; what was sent of it may have run, and is not repeated"));
+        }
         let TaskLine { job, by, submitted_ms, .. } = &kept.line;
         let time = self.errand_time(*submitted_ms);
         tracing::warn!(
@@ -334,6 +343,14 @@ impl Submitted {
         }
         self.ended(point, Done::not_run(TaskEnd::Unknown));
         self.fail(&format!("{why} before its end was told: it may have run, and is not repeated"));
+    }
+
+    /// Its source was ended while it ran a point there.
+    pub fn ended_unheard(&self, point: Option<TaskPoint>) {
+        if let Some(point) = point {
+            self.ended(point, Done::not_run(TaskEnd::Unknown));
+        }
+        self.fail("the source was ended while it ran there: it may have run, and is not repeated");
     }
 
     /// False: nobody queues it again.

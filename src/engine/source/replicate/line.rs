@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 /// Frames of a description that wait for the job.
 const LISTINGS: usize = 4;
 /// The question at the beginning of a job.
-const BEGINS: u64 = 1 << 61;
+const BEGINS: u64 = 1 << 60;
 
 /// What replication hears from the target.
 pub(super) trait Hears: Send + Sync {

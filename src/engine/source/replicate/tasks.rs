@@ -66,7 +66,7 @@ impl Tasks {
     /// The log is dropped: those that had a place in it, but for the one that the transmitter stands at.
     pub(super) fn lose(&mut self) -> Vec<Arc<Submitted>> {
         let at = self.at;
-        let is_lost = |number: &u64, queued: &Queued| queued.placed && Some(*number) != at;
+        let is_lost = |number: &u64, queued: &Queued| (queued.placed || queued.logged) && Some(*number) != at;
         let mut lost = Vec::new();
         self.queued.retain(|number, queued| {
             let goes = is_lost(number, queued);
@@ -237,6 +237,10 @@ impl super::desk::Desk {
             super::desk::MarkAt::Nowhere => Some(Turn::Dropped),
         }
     }
+
+    fn has_no_mark(&self, number: u64) -> bool {
+        !self.has_mark(number)
+    }
 }
 
 impl Transmitter {
@@ -270,10 +274,15 @@ impl Transmitter {
         let turn = self.turn(number, &task);
         let mut desk = common.desk();
         desk.tasks.at = None;
-        if !matches!(turn, Ok(false)) {
+        // One that is to go round once more may have lost its mark with a log that was dropped meanwhile.
+        let is_lost = turn == Ok(false) && desk.has_no_mark(number);
+        if turn != Ok(false) || is_lost {
             desk.tasks.queued.remove(&number);
         }
         drop(desk);
+        if is_lost {
+            task.is_lost("the queue was lost");
+        }
         if turn == Err(TargetGone) && !task.is_over() {
             if common.is_stopping() {
                 task.discard("the replication was ended before it could be sent");
@@ -350,6 +359,9 @@ impl Transmitter {
         let Some(errand) = task.errand(point) else { return Ok(true) };
         // Nothing is sent while the target is paused, or transmission.
         self.wait_open(false)?;
+        if self.is_over() {
+            return Err(TargetGone);
+        }
         if let Err(error) = task.sends() {
             task.fail(&format!("that it is sent could not be kept: {}", error.message));
             return Ok(false);

@@ -347,8 +347,7 @@ impl Common {
 
     /// False: it was dropped with the log.
     pub(in super::super) fn has_mark(&self, number: u64) -> bool {
-        let desk = self.desk();
-        desk.barriers.marks.contains_key(&number) || desk.barriers.reached.contains_key(&number)
+        self.desk().has_mark(number)
     }
 
     /// Nobody waits for the barrier any more.

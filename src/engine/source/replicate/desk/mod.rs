@@ -69,6 +69,11 @@ impl Desk {
         !self.owing.missed.is_empty()
     }
 
+    /// Is the mark on its way, or has it been reached?
+    pub(super) fn has_mark(&self, number: u64) -> bool {
+        self.barriers.marks.contains_key(&number) || self.barriers.reached.contains_key(&number)
+    }
+
     fn has_debts(&self) -> bool {
         !self.owing.missed.is_empty() || self.failures.has_any()
     }
