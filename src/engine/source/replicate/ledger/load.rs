@@ -14,6 +14,9 @@ use std::path::Path;
 /// More nodes than fit into memory.
 const NODES_MOST: NodeId = 1 << 28;
 
+/// Bytes of an entry without its name.
+const NODE: u64 = 68;
+
 /// An entry of the model of before.
 #[derive(Debug)]
 struct Node {
@@ -226,6 +229,11 @@ impl Loaded {
             Entry::Closed => self.closed = true,
         }
         Ok(())
+    }
+
+    /// Bytes of a ledger that has just been begun with what this one has, about.
+    pub(super) fn size(&self) -> u64 {
+        self.nodes.iter().flatten().map(|node| NODE + node.name.len() as u64).sum()
     }
 
     /// Number and inode of a root's directory.

@@ -145,7 +145,7 @@ impl Ledger {
             let file = OpenOptions::new().append(true).custom_flags(libc::O_NOFOLLOW).open(&path)?;
             // What was being written when the process died.
             file.set_len(loaded.bytes)?;
-            let mut book = Book { file, path: path.clone(), bytes: loaded.bytes, begun: loaded.bytes };
+            let mut book = Book { file, path: path.clone(), bytes: loaded.bytes, begun: loaded.size() };
             book.write(&head(&self.signature)?)?;
             // That it was closed counts no more, whatever becomes of the machine.
             book.file.sync_data()?;

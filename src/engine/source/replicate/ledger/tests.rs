@@ -202,6 +202,23 @@ fn one_that_was_not_begun_whole_is_not_there() {
     assert_eq!(tree(&read(&bed).0), tree(&model));
 }
 
+/// However often a service is started again, its ledger does not grow without end.
+#[test]
+fn one_that_has_grown_before_a_restart_is_begun_anew_after_it() {
+    let bed = Bed::new();
+    let mut model = model();
+    let ledger = bed.begun(&mut model);
+    let root = model.roots()[0];
+    for number in 0..30_000u32 {
+        let node = model.insert(root, &[b'n'; 200], &inode(u64::from(number), FileKind::File), flag::MADE);
+        model.remove(node, &mut |_, _| {});
+    }
+    ledger.write();
+    assert!(ledger.is_due());
+    let ledger = bed.ledger();
+    assert!(ledger.load().is_some() && ledger.is_due());
+}
+
 #[test]
 fn what_cannot_be_written_is_given_up_and_tried_again_later() {
     let dir = tempfile::tempdir().unwrap();
