@@ -2,6 +2,7 @@
 
 use super::support::*;
 use crate::api::*;
+use crate::wire::data::Gate;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -302,6 +303,10 @@ fn what_leaves_slowly_is_progress() {
     let before = progress();
     assert!(before.has_work && progress() == before);
     let transmission = std::sync::Arc::clone(&bench.engine.connection(ONE).unwrap().info.transmission);
-    crate::wire::data::Gate::went(&*transmission.gate(), 0, 100);
+    // Another connection's progress is not this one's.
+    Gate::went(&*transmission.gate_of(&Default::default()), 0, 100);
+    assert_eq!(progress(), before);
+    Gate::went(&*transmission.gate_of(&bench.engine.connection(ONE).unwrap().info.traffic), 0, 100);
     assert_ne!(progress(), before);
+    assert_eq!(transmission.gate().sent(), 200, "the limit is of all of them");
 }

@@ -1,10 +1,12 @@
 //! Where what leaves for a target waits for its limit, for all lines to it together (CNX-06): one after the other, a portion at
 //! a time. It shuts at once, in the midst of a frame, and counts what went over the wire.
 
+use super::Traffic;
 use super::limit::{Bucket, Limit};
 use crate::wire::data::{Gate, Leave};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Fewer bytes than this are no part of a frame.
@@ -160,11 +162,36 @@ impl Gate for Throttle {
     }
 }
 
+/// The gate as the lines of one connection pass it: what went for it is counted apart.
+#[derive(Debug)]
+pub struct Counted {
+    pub gate: Arc<Throttle>,
+    pub traffic: Arc<Traffic>,
+}
+
+impl Gate for Counted {
+    fn take(&self, want: usize, over: &dyn Fn() -> bool) -> Leave {
+        self.gate.take(want, over)
+    }
+
+    fn went(&self, took: usize, went: usize) {
+        self.traffic.left.fetch_add(went as u64, Relaxed);
+        self.gate.went(took, went);
+    }
+
+    fn wait_open(&self, time: Duration, over: &dyn Fn() -> bool) {
+        self.gate.wait_open(time, over);
+    }
+
+    fn wake(&self) {
+        self.gate.wake();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::api::BandwidthSpec;
-    use std::sync::Arc;
     use std::sync::mpsc::channel;
 
     fn never() -> bool {

@@ -16,7 +16,7 @@ mod times;
 
 pub use bandwidth::{Bandwidth, InForce};
 pub use compression::{Auto, Compression, Packing, Spent, Traffic, extensions};
-pub use gate::Throttle;
+pub use gate::{Counted, Throttle};
 pub use limit::Limit;
 pub use scheduled::{Held, Moment};
 
@@ -206,6 +206,11 @@ impl Transmission {
     /// What lines to the target pass.
     pub fn gate(&self) -> Arc<Throttle> {
         Arc::clone(&self.gate)
+    }
+
+    /// What those of one connection pass.
+    pub fn gate_of(&self, traffic: &Arc<Traffic>) -> Arc<Counted> {
+        Arc::new(Counted { gate: self.gate(), traffic: Arc::clone(traffic) })
     }
 
     /// Waits while nothing is to be sent; `over`: there is no reason to wait any more, which has to be told by [`nudge`](Self::nudge).
