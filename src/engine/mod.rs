@@ -77,11 +77,26 @@ impl Engine {
         Self::open_with(home, Arc::new(Source), Arc::new(SystemClock))
     }
 
+    /// For a service, which [resumes connections](Engine::resume_connections) next.
+    pub(crate) fn open_to_resume(home: Home) -> Result<Arc<Engine>, ApiError> {
+        Self::open_as(home, Arc::new(Source), Arc::new(SystemClock), true)
+    }
+
     /// With other means than the real ones, for tests.
     pub(crate) fn open_with(
         home: Home,
         runner: Arc<dyn JobRunner>,
         clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Engine>, ApiError> {
+        Self::open_as(home, runner, clock, false)
+    }
+
+    /// `resumes`: connections of before are still to be taken up.
+    pub(crate) fn open_as(
+        home: Home,
+        runner: Arc<dyn JobRunner>,
+        clock: Arc<dyn Clock>,
+        resumes: bool,
     ) -> Result<Arc<Engine>, ApiError> {
         home.create()?;
         crate::sys::raise_open_files();
@@ -101,7 +116,7 @@ impl Engine {
             key: OnceLock::new(),
             lines: lines::Lines::default(),
             orphans: Arc::default(),
-            scheduler: scheduler::Scheduler::default(),
+            scheduler: scheduler::Scheduler::new(resumes),
             tasks,
         });
         engine.begin_schedules();

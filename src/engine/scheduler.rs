@@ -8,6 +8,8 @@ use super::transmission::{Held, InForce, Moment, Transmission};
 use super::{Engine, lock};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread::JoinHandle;
@@ -22,6 +24,28 @@ pub(super) struct Scheduler {
     engine: OnceLock<Weak<Engine>>,
     /// Its thread runs.
     runs: Mutex<bool>,
+    /// Connections of before are still to be taken up: what waits is not known.
+    lacks: AtomicBool,
+}
+
+impl Scheduler {
+    pub(super) fn new(lacks: bool) -> Scheduler {
+        Scheduler { lacks: AtomicBool::new(lacks), ..Scheduler::default() }
+    }
+
+    /// All connections of before are there.
+    pub(super) fn has_all(&self) {
+        self.lacks.store(false, Relaxed);
+    }
+}
+
+/// Who does what is due for a target, until this is dropped.
+struct Acting(Arc<Transmission>);
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        self.0.acted();
+    }
 }
 
 impl Engine {
@@ -72,24 +96,23 @@ impl Engine {
             if !transmission.kept().schedule.governs() || !transmission.acts() {
                 continue;
             }
+            let acting_for = Acting(Arc::clone(&transmission));
             let held = self.held(&transmission);
             let due = transmission.due(&now, held);
-            let (engine, acts) = (Arc::clone(self), Arc::clone(&transmission));
+            let engine = Arc::clone(self);
             let act = move || {
-                if acts.take_up(due, &now, &target)
-                    && let Err(error) = engine.kept.targets.keep(&acts)
+                let acts = &acting_for.0;
+                let anew = || (engine.moment(acts), engine.held(acts));
+                if acts.take_up(due, &now, &target, &anew)
+                    && let Err(error) = engine.kept.targets.keep(acts)
                 {
                     tracing::error!("How {target} is sent to could not be kept: {error}");
                 }
-                acts.acted();
             };
             if matches!(due, Due::Begin(_) | Due::End(_)) {
                 match std::thread::Builder::new().name("schedule".to_owned()).spawn(inherit(act)) {
                     Ok(thread) => acting.push(thread),
-                    Err(error) => {
-                        transmission.acted();
-                        tracing::error!("No thread could be started for a schedule: {error}");
-                    }
+                    Err(error) => tracing::error!("No thread could be started for a schedule: {error}"),
                 }
             } else {
                 act();
@@ -115,7 +138,7 @@ impl Engine {
 
     /// What waits to be sent to that target: by replication, and by jobs that a person has not paused.
     pub(super) fn held(&self, transmission: &Arc<Transmission>) -> Held {
-        let mut held = Held { is_empty: true, ..Held::default() };
+        let mut held = Held { is_empty: !self.scheduler.lacks.load(Relaxed), ..Held::default() };
         for connection in self.sent_to(transmission) {
             let state = connection.view().state;
             let job = state.running.as_ref().is_some_and(|running| !running.shared.is_paused());
@@ -129,6 +152,8 @@ impl Engine {
                 held.percent =
                     held.percent.max(u8::try_from(shared.queue_percent.load(Relaxed)).unwrap_or(100));
             }
+            // What it captures from its first moment on is not counted yet.
+            waits |= matches!(state.stage, Stage::Starting);
             if let Stage::On(replication) | Stage::Stopping(replication) = &state.stage {
                 waits |= !replication.is_all_applied();
             }
@@ -161,7 +186,10 @@ fn watch(engine: &Weak<Engine>, interval: Duration) {
                 return;
             }
         }
-        drop(now.look_at_schedules());
+        // What ends one look does not end those that follow.
+        if catch_unwind(AssertUnwindSafe(|| drop(now.look_at_schedules()))).is_err() {
+            tracing::error!("A look at the schedules failed; the next one is made all the same");
+        }
         drop(now);
         let mut left = interval;
         while !left.is_zero() {

@@ -96,6 +96,7 @@ impl Engine {
                 }
             }
         }
+        self.scheduler.has_all();
         // Nobody else can have called.
         let _ = self.survivors.set(keeper);
         self.tasks.take_up(Some(&self.connections()));

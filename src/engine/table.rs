@@ -6,6 +6,7 @@ use super::{Engine, lock};
 use crate::api::{ApiError, Code, ConnectionId, Event, Watch};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -35,12 +36,12 @@ impl Engine {
     pub fn progress(&self) -> Vec<(ConnectionId, Progress)> {
         let progress = |connection: &Connection| {
             let view = connection.view();
-            let transmission = &connection.info.transmission;
-            let (open, sent) = (transmission.is_open(), transmission.gate().sent());
+            let open = connection.info.transmission.is_open();
+            let sent = connection.info.traffic.left.load(Relaxed);
             // While nothing is sent the target may not even be able to tell what it has done.
             let progress = |shared: &ReplicationShared| {
                 let mut progress = shared.progress();
-                // By a small limit one frame may take an hour, and is no standstill.
+                // By a small limit one frame may take an hour, and is no standstill; what goes for another connection is no progress.
                 progress.counts[0] = progress.counts[0].wrapping_add(sent);
                 Progress { has_work: progress.has_work && open, ..progress }
             };

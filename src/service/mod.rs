@@ -92,7 +92,7 @@ impl Service {
 
     fn start_in(runtime: Runtime, home: Home, levels: Levels, at: &Listen) -> Result<Service, ApiError> {
         // Its lock is what makes an old socket nobody's.
-        let engine = Engine::open(home.clone())?;
+        let engine = Engine::open_to_resume(home.clone())?;
         let key = engine.machine_key()?;
         let logins = Arc::new(Logins::new(engine.users()));
         let (ending, _) = watch::channel(false);

@@ -29,7 +29,7 @@ struct Liar {
 
 impl Liar {
     fn at(far: &Arc<Far>) -> Liar {
-        let dialled = far.dial(&Transmission::default()).unwrap();
+        let dialled = far.dial(&Transmission::default(), &Arc::default()).unwrap();
         let (end, carrier) = far::source(Arc::clone(&dialled.line), Arc::default(), far::Outlet::default());
         let carried = std::thread::spawn(move || {
             let carried = far::carry(carrier);
@@ -136,15 +136,19 @@ fn a_grant_opens_with_its_key_alone_and_until_it_is_taken_back() {
     drop(Liar::at(&ground.far));
     let thief = Arc::new(MachineKey::passing().unwrap());
     let stolen = ground.bed.same_grant(&ground.far, &thief);
-    let refused = stolen.dial(&Transmission::default()).err().unwrap();
+    let refused = stolen.dial(&Transmission::default(), &Arc::default()).err().unwrap();
     assert_eq!(refused.code, Code::InsufficientSecurityAccess, "{refused}");
     // One that never was is told the same.
     let made_up = ground.bed.grant_of_name("0123456789abcdef", &thief);
-    assert_eq!(made_up.dial(&Transmission::default()).err().unwrap(), refused);
+    assert_eq!(made_up.dial(&Transmission::default(), &Arc::default()).err().unwrap(), refused);
     stolen.withdraw().unwrap_err();
     drop(Liar::at(&ground.far));
     ground.far.withdraw().unwrap();
-    assert_eq!(ground.far.dial(&Transmission::default()).err().unwrap(), refused, "it is not taken twice");
+    assert_eq!(
+        ground.far.dial(&Transmission::default(), &Arc::default()).err().unwrap(),
+        refused,
+        "it is not taken twice"
+    );
     ground.beside_is_whole(&["beside"]);
 }
 
@@ -243,7 +247,7 @@ fn a_place_has_one_source_and_the_engines_own_has_none() {
     drop(liar.ended());
     assert_eq!(asks("granted"), Err(Code::ConnectionAlreadyEstablished));
     until(|| granting(&ground.bed, &ground.key, "granted", RootKind::Directory).is_ok());
-    assert!(ground.far.dial(&Transmission::default()).is_err(), "{:?}", ground.key);
+    assert!(ground.far.dial(&Transmission::default(), &Arc::default()).is_err(), "{:?}", ground.key);
     // A link that a source has put in its place hides nothing.
     let planted = Ground::of("granted", RootKind::Directory);
     symlink("nowhere/nowhere", planted.at("granted")).unwrap();
@@ -271,7 +275,10 @@ fn until(so: impl Fn() -> bool) {
 fn a_source_has_few_lines_and_the_dead_among_them_are_ended() {
     let ground = Ground::new();
     let lines: Vec<Liar> = (0..8).map(|_| Liar::at(&ground.far)).collect();
-    assert_eq!(ground.far.dial(&Transmission::default()).err().unwrap().code, Code::ServerIsNotResponding);
+    assert_eq!(
+        ground.far.dial(&Transmission::default(), &Arc::default()).err().unwrap().code,
+        Code::ServerIsNotResponding
+    );
     // A source that was killed knows of no line; what is left of its former ones has ended when it is let in.
     let anew = ground.bed.same_grant(&ground.far, &ground.key);
     drop(Liar::at(&anew));
@@ -340,7 +347,7 @@ fn a_name_belongs_to_the_key_that_came_with_it() {
 #[test]
 fn a_source_that_does_not_listen_is_cut_off() {
     let ground = Ground::new();
-    let dialled = ground.far.dial(&Transmission::default()).unwrap();
+    let dialled = ground.far.dial(&Transmission::default(), &Arc::default()).unwrap();
     let line = &*dialled.line;
     let mut frame = Frame::new();
     begin(&ground.at("granted"), None).encode(&mut frame);

@@ -519,7 +519,7 @@ fn a_session_sends_its_bytes_and_closes_its_socket() {
             break;
         }
         assert_eq!(due, Due::End(Why::BytesUsedUp));
-        transmission.take_up(due, &moment(), "beta");
+        transmission.take_up(due, &moment(), "beta", &|| (moment(), held));
         // The word that the line rests goes beside it.
         let sent = gate.sent() - began;
         assert!((bytes - 200..bytes + 200).contains(&sent), "{sent}");
@@ -528,7 +528,7 @@ fn a_session_sends_its_bytes_and_closes_its_socket() {
         until(|| bed.sockets() == 0);
         sessions += 1;
         began = gate.sent();
-        assert!(transmission.start_by_hand(&moment(), "beta").unwrap());
+        assert!(transmission.start_by_hand("beta", &moment).unwrap());
     }
     assert!(sessions >= 3, "{sessions}");
     limits(bed, None);

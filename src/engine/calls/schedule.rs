@@ -7,7 +7,7 @@ use crate::api::{
 use crate::engine::Engine;
 use crate::engine::scheduler::log_limit;
 use crate::engine::transmission::schedule::{End, Schedule, Start, Window};
-use crate::engine::transmission::{Bandwidth, Limit, Mode, Transmission};
+use crate::engine::transmission::{Bandwidth, Limit, Mode, Moment, Transmission};
 use std::sync::Arc;
 
 impl Engine {
@@ -111,6 +111,7 @@ impl Engine {
             }
             Ok(())
         };
+        let rested = transmission.is_resting();
         let set = transmission.set_schedule(&now, change);
         set.map_err(|error| match error.code {
             // The target would be sent to again.
@@ -119,21 +120,25 @@ impl Engine {
             )),
             _ => error,
         })?;
+        if rested && !transmission.is_resting() {
+            transmission.set_dialled(self.clock.wall_ms());
+        }
         self.kept.targets.keep(&transmission)?;
         self.watch_schedules();
         self.note_if_unused(&transmission, target, watch);
         let schedule = transmission.kept().schedule;
-        tracing::info!("The schedule of {target} was changed: {}", state(&transmission));
+        tracing::info!("The schedule of {target} was changed: {}", state(&transmission, &now));
         if schedule.disabled && schedule.is_defined() {
             notice(
                 watch,
                 format!("the schedule of {target} is disabled; SCHEDULE {target} ENABLE turns it on"),
             );
-        } else if schedule.waits() && schedule.has_no_start() {
+        } else if let Some(why) = schedule.has_no_start(now.wall, &now.zone).filter(|_| schedule.waits()) {
+            let why = if schedule.start == Start::default() { "a window alone does not" } else { why };
             notice(
                 watch,
                 format!(
-                    "nothing starts sending to {target} (a window alone does not): SCHEDULE {target} START says when, \
+                    "nothing starts sending to {target} ({why}): SCHEDULE {target} START says when, \
                      TRANSMISSION START {target} sends now, inside the window"
                 ),
             );
@@ -146,14 +151,14 @@ impl Engine {
         let transmission = self.kept.targets.named(target)?;
         let now = self.moment(&transmission);
         let schedule = transmission.kept().schedule;
-        let next = schedule.start.next(now.wall, &now.zone).filter(|_| schedule.governs());
+        let next = schedule.next_start(now.wall, &now.zone).filter(|_| schedule.governs());
         Ok(Reply::Schedule(Box::new(ScheduleView {
             target: target.to_owned(),
             enabled: !schedule.disabled,
             start: schedule.start.spec(),
             end: schedule.end.spec(),
             window: schedule.window.map(|window| (window.open.to_string(), window.close.to_string())),
-            state: state(&transmission),
+            state: state(&transmission, &now),
             next_ms: next.map(|next| next.as_millisecond()),
         })))
     }
@@ -180,7 +185,7 @@ fn changed(bandwidth: &mut Bandwidth, change: &BandwidthChange, target: &str) ->
 }
 
 /// What a target's schedule does at the moment.
-fn state(transmission: &Transmission) -> String {
+fn state(transmission: &Transmission, now: &Moment) -> String {
     let kept = transmission.kept();
     let schedule = &kept.schedule;
     match kept.mode {
@@ -188,7 +193,14 @@ fn state(transmission: &Transmission) -> String {
         _ if schedule.disabled => "disabled: it is sent at any time".to_owned(),
         Mode::Paused => "held: transmission is paused".to_owned(),
         Mode::Stopped => "held: transmission is stopped".to_owned(),
-        Mode::Started if schedule.waits() => format!("waiting: {}", schedule.words()),
+        Mode::Started if schedule.waits() => {
+            let by_hand = schedule.has_no_start(now.wall, &now.zone).is_some();
+            format!(
+                "waiting: {}{}",
+                schedule.words(now.wall, &now.zone),
+                if by_hand { "; TRANSMISSION START sends now" } else { "" }
+            )
+        }
         Mode::Started => "sending".to_owned(),
     }
 }

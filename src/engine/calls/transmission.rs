@@ -32,11 +32,10 @@ impl Engine {
     ) -> Result<Reply, ApiError> {
         let transmission = self.kept.targets.named(target)?;
         self.note_if_unused(&transmission, target, watch);
-        let now = self.moment(&transmission);
         let rested = transmission.is_resting();
         let starts = matches!(step, TransmissionStep::Start | TransmissionStep::Resume);
         // TRN-21: by hand, what the schedule has wait is sent.
-        if !(starts && transmission.start_by_hand(&now, target)?) {
+        if !(starts && transmission.start_by_hand(target, &|| self.moment(&transmission))?) {
             transmission.step(step, target)?;
             if rested && !transmission.is_resting() {
                 transmission.set_dialled(self.clock.wall_ms());

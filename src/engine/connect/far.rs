@@ -5,7 +5,7 @@ use crate::api::{ApiError, Code, Granted};
 use crate::engine::job::Mapping;
 use crate::engine::random::random;
 use crate::engine::target::incarnation;
-use crate::engine::transmission::{Called, Transmission};
+use crate::engine::transmission::{Called, Traffic, Transmission};
 use crate::sys;
 use crate::wire::control::{Admit, ControlError, Incoming, Present, Purpose, STRANGER_MAX, frame, greet};
 use crate::wire::data::{Line, Side};
@@ -190,10 +190,14 @@ impl Far {
 
     /// A line to the target, which has shown its key and admitted it; one at rest, which is dialled later, while transmission is
     /// stopped. Blocks. -110 when nothing answers, -138 when the target has granted nothing, or no more.
-    pub fn dial(self: &Arc<Self>, transmission: &Transmission) -> Result<Arc<Dialled>, ApiError> {
+    pub fn dial(
+        self: &Arc<Self>,
+        transmission: &Transmission,
+        traffic: &Arc<Traffic>,
+    ) -> Result<Arc<Dialled>, ApiError> {
         transmission.dials(|with_socket| {
             let line = Arc::new(Line::at_rest(Side::Source));
-            line.pass(transmission.gate());
+            line.pass(transmission.gate_of(traffic));
             let dialled =
                 Arc::new(Dialled { line, stands: self.take_number()?, begun: AtomicBool::new(false) });
             if with_socket && let Some(refused) = dialled.call()? {

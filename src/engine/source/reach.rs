@@ -15,7 +15,7 @@ pub(super) fn reach(plan: &JobPlan, cut: Arc<Cut>) -> Result<(SourceEnd, Serve),
     if let Sink::Far(machine) = &plan.sink {
         let outlet =
             far::Outlet { transmission: Arc::clone(&plan.transmission), traffic: Arc::clone(&plan.traffic) };
-        let dialled = machine.dial(&plan.transmission)?;
+        let dialled = machine.dial(&plan.transmission, &plan.traffic)?;
         let (end, carrier) = far::source(Arc::clone(&dialled.line), cut, outlet);
         return Ok((
             end,

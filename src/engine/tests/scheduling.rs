@@ -2,6 +2,7 @@
 
 use super::support::*;
 use crate::api::*;
+use crate::wire::data::Gate;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -218,6 +219,25 @@ fn a_schedule_is_kept_and_holds_for_all_connections_of_its_target() {
     );
 }
 
+/// A service looks before its connections are there: what they have queued is not known then, and no start is void for it.
+#[test]
+fn nothing_is_empty_before_the_connections_of_before_are_there() {
+    let bench = Bench::new();
+    let time = local(&bench, HOUR);
+    bench.ask(start(StartSpec { time: Some(time.to_string()), ..StartSpec::default() })).unwrap();
+    bench.engine.close(Duration::ZERO);
+    bench.clock.pass(2 * HOUR);
+    let home = crate::engine::home::Home::at(bench.path("home"));
+    let engine = crate::engine::Engine::open_as(home, bench.runner.clone(), bench.clock.clone(), true);
+    let bench = Bench { engine: engine.unwrap(), ..bench };
+    look(&bench);
+    assert_eq!(view(&bench).state, "sending", "the start that was missed");
+    bench.engine.resume_connections().unwrap();
+    look(&bench);
+    assert!(view(&bench).state.starts_with("waiting: its start time is past"), "{}", view(&bench).state);
+    assert!(!bench.log().contains("and nothing is queued\n"), "{}", bench.log());
+}
+
 /// TRN-30 to -33: STATUS shows what is in force, by the week's schedule, and over a restart.
 #[test]
 fn status_shows_the_bandwidth_limit_in_force() {
@@ -283,6 +303,10 @@ fn what_leaves_slowly_is_progress() {
     let before = progress();
     assert!(before.has_work && progress() == before);
     let transmission = std::sync::Arc::clone(&bench.engine.connection(ONE).unwrap().info.transmission);
-    crate::wire::data::Gate::went(&*transmission.gate(), 0, 100);
+    // Another connection's progress is not this one's.
+    Gate::went(&*transmission.gate_of(&Default::default()), 0, 100);
+    assert_eq!(progress(), before);
+    Gate::went(&*transmission.gate_of(&bench.engine.connection(ONE).unwrap().info.traffic), 0, 100);
     assert_ne!(progress(), before);
+    assert_eq!(transmission.gate().sent(), 200, "the limit is of all of them");
 }

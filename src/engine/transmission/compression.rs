@@ -41,11 +41,13 @@ pub fn extensions(list: &str) -> HashSet<String> {
     list.split('.').filter(|one| !one.is_empty()).map(str::to_lowercase).collect()
 }
 
-/// What compression has spared a connection.
+/// What went for a connection, and what compression has spared it.
 #[derive(Debug, Default)]
 pub struct Traffic {
     /// Bytes of content that were not sent, as they were compressed: of mirrors and verifications, and of replication.
     pub spared: [AtomicU64; 2],
+    /// Bytes that went over the wire, to the target.
+    pub left: AtomicU64,
 }
 
 /// How often AUTO chooses.

@@ -1,10 +1,12 @@
 //! Where what leaves for a target waits for its limit, for all lines to it together (CNX-06): one after the other, a portion at
 //! a time. It shuts at once, in the midst of a frame, and counts what went over the wire.
 
+use super::Traffic;
 use super::limit::{Bucket, Limit};
 use crate::wire::data::{Gate, Leave};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Fewer bytes than this are no part of a frame.
@@ -118,8 +120,12 @@ impl Gate for Throttle {
             }
             state = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
         };
+        // Whoever was behind another has nobody's turn come by leaving.
+        let was_first = state.waiting.front() == Some(&turn);
         state.waiting.retain(|other| *other != turn);
-        self.changed.notify_all();
+        if was_first && !state.waiting.is_empty() {
+            self.changed.notify_all();
+        }
         leave
     }
 
@@ -129,7 +135,7 @@ impl Gate for Throttle {
         state.bucket.went(took, went, Instant::now());
         state.sent += went;
         if let Some(budget) = &mut state.budget {
-            *budget = (*budget + took).saturating_sub(went);
+            *budget = budget.saturating_add(took).saturating_sub(went);
         }
         if !state.waiting.is_empty() {
             self.changed.notify_all();
@@ -137,9 +143,14 @@ impl Gate for Throttle {
     }
 
     fn wait_open(&self, time: Duration, over: &dyn Fn() -> bool) {
-        let state = self.lock();
-        if state.is_shut() && !over() {
-            drop(self.changed.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner));
+        let until = Instant::now() + time;
+        let mut state = self.lock();
+        while state.is_shut() && !over() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -151,11 +162,36 @@ impl Gate for Throttle {
     }
 }
 
+/// The gate as the lines of one connection pass it: what went for it is counted apart.
+#[derive(Debug)]
+pub struct Counted {
+    pub gate: Arc<Throttle>,
+    pub traffic: Arc<Traffic>,
+}
+
+impl Gate for Counted {
+    fn take(&self, want: usize, over: &dyn Fn() -> bool) -> Leave {
+        self.gate.take(want, over)
+    }
+
+    fn went(&self, took: usize, went: usize) {
+        self.traffic.left.fetch_add(went as u64, Relaxed);
+        self.gate.went(took, went);
+    }
+
+    fn wait_open(&self, time: Duration, over: &dyn Fn() -> bool) {
+        self.gate.wait_open(time, over);
+    }
+
+    fn wake(&self) {
+        self.gate.wake();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::api::BandwidthSpec;
-    use std::sync::Arc;
     use std::sync::mpsc::channel;
 
     fn never() -> bool {
@@ -207,6 +243,33 @@ mod tests {
         gate.wake();
         assert_eq!(waiting.join().unwrap(), Leave::Over);
         assert!(began.elapsed() < Duration::from_secs(5), "nobody slept through it");
+    }
+
+    /// Who asks at a shut gate, and is refused, is no news for those who wait for it to open.
+    #[test]
+    fn who_waits_at_a_shut_gate_sleeps() {
+        let gate = Arc::new(Throttle::default());
+        gate.shut(true);
+        let looks = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let began = Instant::now();
+        let waiting = {
+            let (gate, looks) = (Arc::clone(&gate), Arc::clone(&looks));
+            std::thread::spawn(move || {
+                gate.wait_open(Duration::from_millis(300), &|| {
+                    looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    false
+                });
+                began.elapsed()
+            })
+        };
+        while began.elapsed() < Duration::from_millis(150) {
+            assert_eq!(gate.take(1000, &never), Leave::Shut);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(waiting.join().unwrap() >= Duration::from_millis(300), "it waits on though others ask");
+        assert!(looks.load(std::sync::atomic::Ordering::Relaxed) < 10, "and nobody wakes it");
+        gate.allow(Some(u64::MAX));
+        gate.went(100, 1);
     }
 
     /// TRN-21: no byte more, and what was let out and did not go is given back.

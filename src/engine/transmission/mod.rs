@@ -16,11 +16,12 @@ mod times;
 
 pub use bandwidth::{Bandwidth, InForce};
 pub use compression::{Auto, Compression, Packing, Spent, Traffic, extensions};
-pub use gate::Throttle;
+pub use gate::{Counted, Throttle};
 pub use limit::Limit;
 pub use scheduled::{Held, Moment};
 
 use crate::api::{ApiError, Code, TransmissionStep};
+use jiff::tz::TimeZone;
 use schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -101,6 +102,8 @@ pub struct Transmission {
     scheduled: Mutex<scheduled::Scheduled>,
     /// Somebody does what is due.
     acting: AtomicBool,
+    /// A session is about to end.
+    ending: AtomicBool,
     /// None: every file is compressed.
     rules: OnceLock<Rules>,
     /// The level that AUTO has chosen last; 0: none yet.
@@ -188,7 +191,7 @@ impl Transmission {
     }
 
     fn is_muted(&self, kept: &Kept) -> bool {
-        kept.rests() || kept.mode == Mode::Paused && self.in_force().0.is_some()
+        kept.rests() || self.ending.load(Relaxed) || kept.mode == Mode::Paused && self.in_force().0.is_some()
     }
 
     /// Somebody begins to do what is due; false: somebody does already, until [`acted`](Self::acted).
@@ -203,6 +206,11 @@ impl Transmission {
     /// What lines to the target pass.
     pub fn gate(&self) -> Arc<Throttle> {
         Arc::clone(&self.gate)
+    }
+
+    /// What those of one connection pass.
+    pub fn gate_of(&self, traffic: &Arc<Traffic>) -> Arc<Counted> {
+        Arc::new(Counted { gate: self.gate(), traffic: Arc::clone(traffic) })
     }
 
     /// Waits while nothing is to be sent; `over`: there is no reason to wait any more, which has to be told by [`nudge`](Self::nudge).
@@ -233,7 +241,7 @@ impl Transmission {
             }
             Mode::Started if schedule.waits() => Some(format!(
                 "transmission to {target} waits for its schedule ({}); TRANSMISSION START {target} sends now{}",
-                schedule.words(),
+                schedule.words(self.looked(), &TimeZone::system()),
                 if schedule.window.is_some() { ", inside the window" } else { "" }
             )),
             Mode::Started => None,
@@ -308,11 +316,21 @@ impl Transmission {
     /// Makes a change, at the caller's turn, and has lines rest or go on as it says; -110 if the target is to be dialled and cannot be
     /// reached: then all stays as it was.
     fn turn(&self, change: impl Fn(&mut Kept)) -> Result<(), ApiError> {
+        self.turn_if(change, || Ok(()))
+    }
+
+    /// The same, unless it is too late for it once the lines are there.
+    fn turn_if(
+        &self,
+        change: impl Fn(&mut Kept),
+        still: impl FnOnce() -> Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
         let before = self.kept();
         let mut after = before.clone();
         change(&mut after);
         if before.rests() && !after.rests() {
             self.call_all()?;
+            still().inspect_err(|_| self.rest_all())?;
         }
         self.change(change);
         if !before.rests() && after.rests() {
@@ -329,7 +347,8 @@ impl Transmission {
     }
 
     fn settle(&self, kept: &Kept) {
-        let closed = kept.target_paused || kept.mode != Mode::Started || kept.schedule.waits();
+        let waits = kept.schedule.waits() || self.ending.load(Relaxed);
+        let closed = kept.target_paused || kept.mode != Mode::Started || waits;
         self.closed.store(closed, Relaxed);
         self.gate.limit(self.in_force().0);
         self.gate.shut(self.is_muted(kept));

@@ -1,5 +1,7 @@
+use super::schedule::{Due, Session, Why, Window};
 use super::*;
 use crate::api::TransmissionStep::{Pause, Resume, Start, Stop};
+use std::cell::Cell;
 use std::sync::mpsc::channel;
 
 /// A line that writes down what becomes of it.
@@ -138,4 +140,94 @@ fn who_waits_goes_on_when_it_is_started_or_has_no_reason_any_more() {
     assert!(told.try_recv().is_err());
     transmission.step(Start, "beta").unwrap();
     goes_on.join().unwrap();
+}
+
+fn at(time: &str) -> Moment {
+    Moment {
+        wall: format!("2026-11-30T{time}Z").parse().unwrap(),
+        steady: std::time::Instant::now(),
+        zone: TimeZone::UTC,
+        sent_here: 0,
+    }
+}
+
+/// Sent to from five bytes on, in the day; a session runs, or none.
+fn by_day(session: Option<Session>) -> Transmission {
+    let start = schedule::Start { queue_size: Some(5), ..schedule::Start::default() };
+    let window = Some(Window::of("09:00", "18:00").unwrap());
+    let schedule = Schedule { start, window, session, ..Schedule::default() };
+    Transmission::of(Kept { schedule, ..Kept::default() }, None)
+}
+
+const QUEUED: Held = Held { is_empty: false, bytes: 5, percent: 0 };
+
+/// A session that was due begins as it stands by the time that nothing else is under way, and not if that lasts too long.
+#[test]
+fn a_session_begins_only_if_it_is_due_still() {
+    let transmission = by_day(None);
+    let (line, with_socket) = dialled(&transmission);
+    assert!(!with_socket);
+    let due = Due::Begin(Why::Bytes(5));
+    let now = at("17:59:59");
+    assert_eq!(transmission.due(&now, QUEUED), due);
+    let empty = Held { is_empty: true, ..Held::default() };
+    assert!(!transmission.take_up(due, &now, "beta", &|| (at("17:59:59"), empty)));
+    assert_eq!(line.told(), [""; 0]);
+    // The window closes while the line is dialled.
+    let asked = Cell::new(0);
+    let then = || {
+        asked.set(asked.get() + 1);
+        (at(if asked.get() == 1 { "17:59:59" } else { "18:00:00" }), QUEUED)
+    };
+    assert!(!transmission.take_up(due, &now, "beta", &then));
+    assert_eq!((line.told(), transmission.is_open()), (vec!["go on", "rest"], false));
+    asked.set(0);
+    let refused = transmission.start_by_hand("beta", &|| then().0).unwrap_err();
+    assert_eq!((refused.code, line.told()), (Code::TransmissionIsPaused, vec!["go on", "rest"]));
+    assert!(transmission.take_up(due, &now, "beta", &|| (at("17:59:59"), QUEUED)));
+    assert_eq!((line.told(), transmission.is_open()), (vec!["go on"], true));
+}
+
+/// While an end waits for a line that is being dialled, nothing leaves by the others.
+#[test]
+fn nothing_leaves_while_an_end_waits_for_a_dialling() {
+    let began_ms = at("17:00:00").wall.as_millisecond();
+    let transmission = Arc::new(by_day(Some(Session { began_ms, bytes: 0 })));
+    let (line, with_socket) = dialled(&transmission);
+    assert!(with_socket && !transmission.is_mute());
+    let ((dials, dialling), (goes_on, waits)) = (channel(), channel());
+    let slow = {
+        let transmission = Arc::clone(&transmission);
+        std::thread::spawn(move || {
+            let dial = |_| {
+                dials.send(()).unwrap();
+                waits.recv().unwrap();
+                Ok(((), Arc::new(Recorded::default())))
+            };
+            transmission.dials(dial).unwrap();
+        })
+    };
+    dialling.recv().unwrap();
+    let due = Due::End(Why::WindowCloses);
+    let ends = {
+        let transmission = Arc::clone(&transmission);
+        std::thread::spawn(move || {
+            transmission.take_up(due, &at("18:00:00"), "beta", &|| (at("18:00:00"), QUEUED))
+        })
+    };
+    let began = std::time::Instant::now();
+    while transmission.is_open() || !transmission.is_mute() {
+        assert!(began.elapsed() < Duration::from_secs(10));
+        std::thread::yield_now();
+    }
+    assert!(!ends.is_finished() && line.told().is_empty());
+    goes_on.send(()).unwrap();
+    slow.join().unwrap();
+    assert!(ends.join().unwrap());
+    assert!(transmission.is_mute() && transmission.kept().schedule.session.is_none());
+    assert_eq!(line.told(), ["rest"]);
+    // One that is none any more leaves all as it was.
+    let transmission = by_day(Some(Session { began_ms, bytes: 0 }));
+    assert!(!transmission.take_up(due, &at("18:00:00"), "beta", &|| (at("17:00:00"), QUEUED)));
+    assert!(transmission.is_open() && !transmission.is_mute());
 }

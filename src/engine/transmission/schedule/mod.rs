@@ -17,8 +17,9 @@ mod moments;
 
 use super::times::{LocalTime, TimeOfDay};
 use crate::api::{ApiError, Code, EndSpec, SchedulePart, StartSpec, TimeUnit};
-use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -98,6 +99,8 @@ pub enum Due {
     End(Why),
     /// A start found nothing to send: it has been.
     Void,
+    /// A start came outside the window: it has been.
+    Outside,
     /// The clock was set far back: starts count from now on.
     Recount,
 }
@@ -210,6 +213,10 @@ impl End {
                 Err(invalid(format!("a session of {bytes} bytes cannot send anything"))
                     .help(format!("{BYTES_LEAST} bytes or more; TRANSMISSION PAUSE <target> sends nothing")))
             }
+            Some(bytes) if bytes > BYTES_MOST => {
+                Err(invalid(format!("{bytes} bytes are no end of a session"))
+                    .help(format!("{BYTES_MOST} bytes at most")))
+            }
             _ => Ok(End { seconds: spec.seconds, bytes: spec.bytes }),
         }
     }
@@ -219,7 +226,11 @@ impl End {
     }
 }
 
-/// The fewest bytes of a session: less would be used up by what goes beside the data.
+/// So many openings of a window are looked at for a start.
+const OPENINGS: u32 = 400;
+/// The most bytes of a session: more than any disk holds, and sums of it are numbers still.
+const BYTES_MOST: u64 = 1 << 60;
+/// The fewest: less would be used up by what goes beside the data.
 const BYTES_LEAST: u64 = 1000;
 
 /// None: more than a hundred years.
@@ -251,6 +262,13 @@ impl Window {
         let time = zone.to_datetime(now).time();
         let (open, close) = (self.open.0, self.close.0);
         if open < close { (open..close).contains(&time) } else { time >= open || time < close }
+    }
+
+    /// When it opens next after that moment.
+    fn opens(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        let today = zone.to_datetime(after).date();
+        let on = |date: Date| zone.to_timestamp(date.to_datetime(self.open.0)).ok();
+        on(today).filter(|opens| *opens > after).or_else(|| on(today.tomorrow().ok()?))
     }
 }
 
@@ -286,17 +304,21 @@ impl Schedule {
         if self.handled_ms > seen.now.as_millisecond().saturating_add(SET_BACK_MS) {
             return Due::Recount;
         }
-        if self.session.is_some() || !open {
+        if self.session.is_some() {
+            return Due::Nothing;
+        }
+        let start = self.unhandled(seen.now, zone);
+        if start.is_some_and(|start| !self.is_window_open(start, zone)) {
+            return Due::Outside;
+        }
+        if !open {
             return Due::Nothing;
         }
         let has_come = |time: LocalTime| zone.to_timestamp(time.0).is_ok_and(|time| time <= seen.now);
         if self.start.time.is_some_and(|time| !has_come(time)) {
             return Due::Nothing;
         }
-        if let Some(start) = self.start.latest(seen.now, zone)
-            && start.as_millisecond() > self.handled_ms
-            && self.is_window_open(start, zone)
-        {
+        if start.is_some() {
             return if seen.is_empty { Due::Void } else { Due::Begin(Why::StartTime) };
         }
         match (self.start.mem_limit, self.start.queue_size) {
@@ -365,9 +387,39 @@ impl Schedule {
         }
     }
 
-    /// Nothing but a person starts a session.
-    pub fn has_no_start(&self) -> bool {
-        !self.start.is_set()
+    /// The last start, unless it has been.
+    fn unhandled(&self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        self.start.latest(now, zone).filter(|start| start.as_millisecond() > self.handled_ms)
+    }
+
+    /// The first start after that moment that is not void. None: there is none, within a year and more of openings of the window.
+    pub fn next_start(&self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        let mut after = now;
+        for _ in 0..OPENINGS {
+            let next = self.start.next(after, zone)?;
+            let Some(window) = self.window.filter(|window| !window.is_open(next, zone)) else {
+                return Some(next);
+            };
+            // A start at the very moment at which it opens is inside it.
+            after = window.opens(next, zone)?.checked_sub(SignedDuration::from_millis(1)).ok()?;
+        }
+        None
+    }
+
+    /// Nothing but a person starts a session: why.
+    pub fn has_no_start(&self, now: Timestamp, zone: &TimeZone) -> Option<&'static str> {
+        if !self.start.is_set() {
+            return Some("nothing starts it");
+        }
+        let starts = self.start.mem_limit.is_some()
+            || self.start.queue_size.is_some()
+            || self.unhandled(now, zone).is_some_and(|start| self.is_window_open(start, zone))
+            || self.next_start(now, zone).is_some();
+        match self.start.next(now, zone) {
+            _ if starts => None,
+            None => Some("its start time is past"),
+            Some(_) => Some("its start time is outside its window"),
+        }
     }
 
     /// -187 or -188 when it is so already, -128 if nothing is set.
@@ -418,7 +470,7 @@ impl Schedule {
     }
 
     /// What it waits for, as a sentence's part.
-    pub fn words(&self) -> String {
+    pub fn words(&self, now: Timestamp, zone: &TimeZone) -> String {
         let mut words = Vec::new();
         match (self.start.time, self.start.every) {
             (Some(time), Some((n, unit))) => words.push(format!("from {time} every {n} {unit}")),
@@ -429,9 +481,9 @@ impl Schedule {
             self.start.mem_limit.map(|percent| format!("when {percent} percent of the queue are in use")),
         );
         words.extend(self.start.queue_size.map(|bytes| format!("when {bytes} bytes are queued")));
-        let starts = match &words[..] {
-            [] => "nothing starts it".to_owned(),
-            _ => format!("it starts {}", words.join(", or ")),
+        let starts = match self.has_no_start(now, zone) {
+            Some(why) => why.to_owned(),
+            None => format!("it starts {}", words.join(", or ")),
         };
         match self.window {
             Some(window) => format!("{starts}, between {} and {} only", window.open, window.close),
@@ -452,7 +504,7 @@ impl Schedule {
             return Err("the schedule's percentage is none".into());
         }
         if end.seconds.is_some_and(|seconds| !(1..=SECONDS_MOST).contains(&seconds))
-            || end.bytes.is_some_and(|bytes| bytes < BYTES_LEAST)
+            || end.bytes.is_some_and(|bytes| !(BYTES_LEAST..=BYTES_MOST).contains(&bytes))
         {
             return Err("the end of the schedule's sessions is none".into());
         }

@@ -77,10 +77,10 @@ impl World {
                 (self.elapsed, self.sent) = (Duration::ZERO, 0);
             }
             Due::End(_) => self.schedule.end(self.now),
-            Due::Void | Due::Recount => self.schedule.recount(self.now),
+            Due::Void | Due::Outside | Due::Recount => self.schedule.recount(self.now),
             Due::Nothing => {}
         }
-        if due != Due::Nothing {
+        if due != Due::Nothing && due != Due::Outside {
             self.told.push((zone().to_datetime(self.now), due));
         }
         let seconds = u64::try_from(by.as_secs()).unwrap();
@@ -234,16 +234,54 @@ fn a_start_outside_the_window_is_void() {
     assert_eq!(world.ended(), [(hm(4, 0), Why::WindowCloses), (hm(1, 0), Why::Empty)]);
 }
 
+/// What will not start is said to be so; what will, not.
+#[test]
+fn a_start_that_does_not_come_is_told_of() {
+    let mut world = World::new(evening(20, 0));
+    world.start(time(date(2026, 11, 30).at(22, 0, 0, 0)));
+    let stands = |world: &World| world.schedule.has_no_start(world.now, &zone());
+    assert_eq!(stands(&world), None);
+    world.window("23:00", "04:00");
+    assert_eq!(stands(&world), Some("its start time is outside its window"));
+    let due = |world: &World| world.schedule.due(&world.seen(), &zone());
+    world.now = evening(22, 0);
+    assert_eq!(due(&world), Due::Outside);
+    world.until(evening(22, 1));
+    assert_eq!(due(&world), Due::Nothing, "once");
+    assert_eq!(stands(&world), Some("its start time is past"));
+    assert_eq!(
+        world.schedule.words(world.now, &zone()),
+        "its start time is past, between 23:00 and 04:00 only"
+    );
+    // A threshold starts it still.
+    world.schedule.start.queue_size = Some(5);
+    assert_eq!(stands(&world), None);
+    // Some of many starts lie inside: the first of these is the next.
+    world.now = at(date(2026, 12, 1).at(12, 0, 0, 0));
+    world.schedule.start = Start { every: Some((5, TimeUnit::Hours)), ..world.schedule.start.clone() };
+    world.schedule.start.queue_size = None;
+    let next = world.schedule.next_start(world.now, &zone()).map(|next| zone().to_datetime(next));
+    assert_eq!(next, Some(date(2026, 12, 1).at(23, 0, 0, 0)), "25 hours after the first, as it opens");
+    assert_eq!(stands(&world), None);
+    world.schedule.start.every = Some((1, TimeUnit::Days));
+    assert_eq!(world.schedule.next_start(world.now, &zone()), None);
+    // Missed inside the window, it is made good.
+    let mut world = World::new(evening(20, 0));
+    world.start(time(date(2026, 11, 30).at(22, 0, 0, 0)));
+    world.now = evening(23, 0);
+    assert_eq!(stands(&world), None);
+}
+
 /// TRN-25.
 #[test]
 fn a_window_alone_starts_nothing() {
     let mut world = World::new(evening(10, 0));
     world.window("09:00", "18:00");
     world.queue = u64::MAX / 2;
-    assert!(world.schedule.waits() && world.schedule.has_no_start());
+    assert!(world.schedule.waits() && world.schedule.has_no_start(world.now, &zone()).is_some());
     world.until(evening(19, 0));
     assert_eq!(world.told, []);
-    assert!(world.schedule.words().contains("nothing starts it"));
+    assert!(world.schedule.words(world.now, &zone()).contains("nothing starts it"));
 }
 
 /// With an end alone it is sent from then on, an empty queue or not; the rest waits for a person (TRN-21).
@@ -423,8 +461,14 @@ fn what_starts_or_ends_nothing_is_refused_with_what_to_type() {
     let code = |seconds, bytes| End::of(EndSpec { seconds, bytes }).unwrap_err().code.number();
     assert_eq!(code(None, None), 139);
     assert_eq!(
-        [code(Some(0), None), code(Some(u64::MAX), None), code(None, Some(0)), code(None, Some(999))],
-        [101; 4]
+        [
+            code(Some(0), None),
+            code(Some(u64::MAX), None),
+            code(None, Some(0)),
+            code(None, Some(999)),
+            code(None, Some(u64::MAX))
+        ],
+        [101; 5]
     );
     assert_eq!(Window::of("22:00", "22:00").unwrap_err().code.number(), 139);
     assert_eq!(Window::of("24:00", "22:00").unwrap_err().code.number(), 115);
