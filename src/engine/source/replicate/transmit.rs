@@ -131,7 +131,9 @@ impl Transmitter {
                         // It may not even have come to telling what leaves.
                         self.common
                             .lose(Record::decode(&self.record).ok().and_then(|record| record.leaves()));
-                        return self.common.degrade("the target has ended");
+                        self.common.degrade("the target has ended");
+                        // It is dirty: a mirror that waits for the log to have gone out does not wait for it.
+                        return self.common.queue.done(position);
                     }
                     unsent = true;
                     self.common.queue.done(position);
