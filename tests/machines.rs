@@ -600,7 +600,7 @@ fn tasks_outlive_the_death_of_their_source() {
     let alpha = Served::at(&three.alpha, "127.0.0.2:0");
     until_task(&three.alpha, "once", "failed").prints("its end is not known").prints("is not repeated");
     std::fs::write(three.beta.path("go"), "").unwrap();
-    three.alpha.dtcl().text("waitonmirror 1 timeout = 60; barrier 1 timeout = 60").run().ok();
+    three.alpha.dtcl().text("barrier 1 timeout = 60").run().ok();
     assert_eq!(lines(), "early\nunsent\nonce\n");
     std::fs::remove_file(three.beta.path("go")).unwrap();
     queue("again", "\"waits\" repeat");
