@@ -3,7 +3,6 @@
 
 use super::check;
 use std::io;
-use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
 /// Processor time that this thread has used.
@@ -71,37 +70,6 @@ pub fn hurry() -> io::Result<()> {
     };
     // Without CAP_SYS_NICE only the slices.
     set(NICE).or_else(|_| set(0))
-}
-
-/// Characters of [`boot_id`].
-pub const BOOT_ID: usize = 36;
-
-/// What tells this boot of the machine from every other (`/proc/sys/kernel/random/boot_id`, proc(5)).
-pub fn boot_id() -> std::io::Result<[u8; BOOT_ID]> {
-    let text = std::fs::read("/proc/sys/kernel/random/boot_id")?;
-    let id = text.get(..BOOT_ID).and_then(|id| id.try_into().ok());
-    id.ok_or_else(|| std::io::Error::other("the kernel's boot_id is not what it is to be"))
-}
-
-/// The program that a command starts is in a session of its own, without a terminal, makes files as is usual, and may open as many as is usual.
-pub fn starts_apart(command: &mut std::process::Command) {
-    const FILES: libc::rlim_t = 1024;
-    let apart = || {
-        // SAFETY: these calls are async-signal-safe and touch nothing of this process but its own attributes; the structure is plain and outlives
-        // the calls.
-        unsafe {
-            libc::setsid();
-            libc::umask(0o022);
-            let mut limit: libc::rlimit = std::mem::zeroed();
-            if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
-                limit.rlim_cur = limit.rlim_cur.min(FILES);
-                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-            }
-        }
-        Ok(())
-    };
-    // SAFETY: between fork and exec only async-signal-safe calls are made, and nothing is allocated.
-    unsafe { command.pre_exec(apart) };
 }
 
 /// Takes back what [`hurry`] asked for, before the calling thread starts a program, which would have it, too. False: it had not hurried.

@@ -3,6 +3,7 @@
 //! Names are bytes without `/` and NUL, held as `CStr`; nothing here takes a path of several names except
 //! [`Dir::open_root`], [`Dir::descend`] (under `RESOLVE_BENEATH`).
 
+mod boot;
 mod copy;
 mod cpu;
 mod dir;
@@ -14,6 +15,7 @@ mod list;
 mod lock;
 mod memory;
 pub mod pam;
+mod process;
 pub mod signal;
 pub mod socket;
 pub mod stack;
@@ -26,11 +28,12 @@ mod writeback;
 mod writers;
 mod xattr;
 
+pub use boot::{BOOT_ID, boot_id};
 pub use copy::{
     advise_sequential, copy_range, nobody_writes, punch, read_exact_at, read_into, read_once, segments,
     write_all_at,
 };
-pub use cpu::{BOOT_ID, MachineTime, boot_id, calm, hurry, machine_time, starts_apart, thread_cpu};
+pub use cpu::{MachineTime, calm, hurry, machine_time, thread_cpu};
 pub use dir::{Dir, Object};
 pub use handle::{
     Handle, file_system_id, handle_and_mount, handle_of, handle_of_entry, link_text_of, mount_of,
@@ -39,6 +42,7 @@ pub use handle::{
 pub use holes::{next_data, next_hole};
 pub use list::{Entry, Names, list_dir};
 pub use lock::{HeldBy, ProcessLock};
+pub use process::starts_apart;
 pub use stat::{FileKind, Meta, Stamp, Stat, file_system_magic, set_times};
 pub use sums::{SUM_LEN, block_sums};
 pub use writeback::{is_tmpfs, stores_move_ctime, write_back};

@@ -397,10 +397,8 @@ impl Model {
 
     /// The target's file has so many bytes.
     pub(super) fn set_size(&mut self, node: NodeId, size: u64) {
-        let it = &mut self.nodes[node as usize];
-        it.size = size;
-        let (ctime, mtime) = (it.ctime, it.mtime);
-        self.note(&Step::Stamps { node, size, ctime, mtime });
+        let Entry { ctime, mtime, .. } = self.entry(node);
+        self.set_stamps(node, size, (ctime, mtime));
     }
 
     /// The names that share an inode on the target with this one: itself alone if it has one of its own.
@@ -517,10 +515,7 @@ impl Model {
     /// Gives an entry another place. The name must be free there, and not below the entry itself.
     pub(super) fn relocate(&mut self, node: NodeId, parent: NodeId, name: &[u8]) {
         debug_assert!(self.child(parent, name).is_none() && !self.is_below(parent, node));
-        let old = std::mem::take(&mut self.nodes[node as usize].name);
-        let from = self.own_place(node, &old);
-        self.note(&Step::Moved { node, from, parent, name });
-        self.nodes[node as usize].name = old;
+        self.note(&Step::Moved { node, from: self.own_place(node), parent, name });
         self.unhang(node);
         self.moves += 1;
         let it = &mut self.nodes[node as usize];
@@ -540,8 +535,7 @@ impl Model {
         }
         for node in order.iter().rev() {
             gone(self, *node);
-            let name = self.nodes[*node as usize].name.clone();
-            self.note(&Step::Gone { node: *node, from: self.own_place(*node, &name) });
+            self.note(&Step::Gone { node: *node, from: self.own_place(*node) });
             self.unhang(*node);
             self.unlink_inode(*node);
             if let Some(key) = self.key(*node).cloned()
@@ -594,10 +588,10 @@ impl Model {
     }
 
     /// No place for what the target was never given.
-    fn own_place<'a>(&self, node: NodeId, name: &'a [u8]) -> StepPlace<'a> {
+    fn own_place(&self, node: NodeId) -> StepPlace<'_> {
         let parent = if self.has(node, flag::MADE) { self.parent(node) } else { NONE };
         let ino = self.nodes.get(parent as usize).map_or(0, |parent| parent.ino);
-        StepPlace { parent, ino, name }
+        StepPlace { parent, ino, name: self.name(node) }
     }
 
     /// Numbers up to this one are used.

@@ -225,13 +225,13 @@ impl<'a> Record<'a> {
     }
 }
 
-fn put_id(out: &mut Vec<u8>, id: &Identity) {
+pub(super) fn put_id(out: &mut Vec<u8>, id: &Identity) {
     out.extend_from_slice(&id.dev.to_le_bytes());
     out.extend_from_slice(&id.ino.to_le_bytes());
     out.extend_from_slice(&id.born.to_le_bytes());
 }
 
-fn get_id(reader: &mut Reader<'_>) -> Result<Identity, WireError> {
+pub(super) fn get_id(reader: &mut Reader<'_>) -> Result<Identity, WireError> {
     Ok(Identity { dev: reader.u64()?, ino: reader.u64()?, born: reader.u64()?.cast_signed() })
 }
 

@@ -1,6 +1,7 @@
 //! What stands in a ledger: steps of the model, marks of what is dirty, and how far the target is known to be.
 
 use super::super::model::{Entry as Inode, Identity, NodeId};
+use super::super::record::{get_id, put_id};
 use crate::sys::FileKind;
 use crate::wire::{NAME_MAX, Reader, WireError};
 
@@ -178,16 +179,6 @@ impl<'a> Entry<'a> {
 fn begin(out: &mut Vec<u8>, kind: u8, node: NodeId) {
     out.push(kind);
     out.extend_from_slice(&node.to_le_bytes());
-}
-
-fn put_id(out: &mut Vec<u8>, id: &Identity) {
-    out.extend_from_slice(&id.dev.to_le_bytes());
-    out.extend_from_slice(&id.ino.to_le_bytes());
-    out.extend_from_slice(&id.born.to_le_bytes());
-}
-
-fn get_id(reader: &mut Reader<'_>) -> Result<Identity, WireError> {
-    Ok(Identity { dev: reader.u64()?, ino: reader.u64()?, born: reader.u64()?.cast_signed() })
 }
 
 fn put_inode(out: &mut Vec<u8>, inode: &Inode) {
