@@ -445,7 +445,6 @@ fn what_goes_while_its_source_is_down_goes_and_the_targets_own_stays() {
 
 /// TRN-19, -22, -27, -30: a limit and a schedule over a kill -9 of the source's service, as an administrator types them.
 #[test]
-#[ignore = "fails about every second time: what starts by queued bytes waits though much is to be sent"]
 fn limits_and_schedules_hold_over_a_kill() {
     const NAME: &str = "limits_and_schedules_hold_over_a_kill";
     if !have("rsync") {

@@ -32,7 +32,12 @@ pub trait Replication: Send + Sync + std::fmt::Debug {
         true
     }
 
-    /// Is all that was sent applied, as far as the target has told?
+    /// Is all that was sent applied, as far as the target has told? Of what is held back nothing was. Does not wait.
+    fn is_all_answered(&self) -> bool {
+        true
+    }
+
+    /// The same, and nothing that was logged is still to be sent. Does not wait.
     fn is_all_applied(&self) -> bool {
         true
     }

@@ -3,7 +3,6 @@
 
 use super::connection::{Connection, Stage, status};
 use super::log::inherit;
-use super::replication::Activity;
 use super::transmission::schedule::Due;
 use super::transmission::{Held, InForce, Moment, Transmission};
 use super::{Engine, lock};
@@ -149,8 +148,6 @@ impl Engine {
             }
             if let Some(shared) = state.stage.shared() {
                 waits |= shared.ops_queued.load(Relaxed) > 0 || shared.auto_remirror_due();
-                // A large file is sent after its place in the queue has passed.
-                waits |= shared.activity() == Activity::Replicating;
                 held.bytes += shared.bytes_queued.load(Relaxed);
                 held.percent =
                     held.percent.max(u8::try_from(shared.queue_percent.load(Relaxed)).unwrap_or(100));

@@ -15,6 +15,7 @@ use dtcl::engine::transmission::{Held, Limit, Mode, Moment};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,65 @@ fn what_changes_while_a_line_is_paused_waits_and_arrives() {
 #[test]
 fn what_changes_while_a_line_is_stopped_waits_and_arrives() {
     waits_and_arrives(Bed::far(), Stop, Resume);
+}
+
+/// Once nothing is under way, nothing more arrives: whatever was being sent when the pause came (CNX-03).
+fn a_pause_is_a_pause(bed: Bed) {
+    let followed = Followed::with_queue(bed, |bed| {
+        fs::create_dir(bed.source().join("load")).unwrap();
+        fs::write(bed.source().join("large"), vec![1; 8 << 20]).unwrap();
+    });
+    let (replication, transmission) = (&followed.replication, &followed.bed.transmission);
+    let shared = replication.shared();
+    let looks = || -> Vec<_> {
+        let of = |path: std::path::PathBuf| {
+            let stat = fs::symlink_metadata(&path).unwrap();
+            (path, stat.ino(), stat.size(), stat.ctime(), stat.ctime_nsec())
+        };
+        tree::all(&followed.bed.target()).into_iter().map(of).collect()
+    };
+    let mut random = Random::new(seed());
+    let over = AtomicBool::new(false);
+    let (load, outside) = (followed.at("load"), followed.outside(""));
+    std::thread::scope(|scope| {
+        let operations = Operations::new(load, outside);
+        let (over, mut others, large) = (&over, Random::new(random.next()), followed.at("large"));
+        scope.spawn(move || {
+            let file = fs::OpenOptions::new().write(true).open(large).unwrap();
+            while !over.load(Relaxed) {
+                operations.one(&mut others);
+                file.write_all_at(&[others.below(250) as u8; 5000], others.below(8 << 20) as u64).unwrap();
+            }
+        });
+        for round in 0..rounds(30) {
+            (0..random.below(2000)).for_each(|_| std::thread::yield_now());
+            step(&followed.bed, Pause);
+            let rests = || !transmission.is_sending() && replication.is_all_answered();
+            until(|| rests() && shared.target_ops.load(Relaxed) == 0);
+            let before = looks();
+            // Whatever was on its way would have come by then.
+            let queued = shared.ops_queued.load(Relaxed);
+            until(|| shared.ops_queued.load(Relaxed) > queued);
+            (0..200).for_each(|_| std::thread::yield_now());
+            if looks() != before {
+                over.store(true, Relaxed);
+                panic!("round {round}: something came while nothing was under way");
+            }
+            step(&followed.bed, Resume);
+        }
+        over.store(true, Relaxed);
+    });
+    followed.same();
+}
+
+#[test]
+fn nothing_comes_once_nothing_is_under_way() {
+    a_pause_is_a_pause(Bed::new());
+}
+
+#[test]
+fn nothing_comes_over_a_line_once_nothing_is_under_way() {
+    a_pause_is_a_pause(Bed::far());
 }
 
 /// CNX-02: linked, with no network connection; a pause keeps it.

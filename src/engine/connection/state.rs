@@ -93,6 +93,8 @@ pub struct Running {
     pub over_stream: bool,
     /// The connection began it by itself (MIR-20).
     pub automatic: bool,
+    /// It leaves out what is known to be the same: nothing else than what replication missed is wrong.
+    pub dirty_only: bool,
     /// Why a mirror was required when it began.
     required: Option<String>,
 }
@@ -196,7 +198,8 @@ impl State {
         let over_stream = matches!(self.stage, Stage::On(_));
         // What was missed up to now is this job's to bring.
         let required = if repairs(&kind) { self.required.take() } else { None };
-        self.running = Some(Running { kind, shared, over_stream, automatic, required });
+        let dirty_only = automatic && self.whole && self.mirrored;
+        self.running = Some(Running { kind, shared, over_stream, automatic, dirty_only, required });
         self.settle();
         Ok(())
     }
@@ -204,11 +207,6 @@ impl State {
     /// The running job is to bring what replication missed.
     pub fn takes_over(&self) -> bool {
         self.running.as_ref().is_some_and(|running| running.over_stream && repairs(&running.kind))
-    }
-
-    /// True when a mirror may leave out what is known to be the same: nothing else than what replication missed is wrong.
-    pub fn whole_but_for_what_was_missed(&self) -> bool {
-        self.whole && self.mirrored
     }
 
     /// Has the last job that said something about the copy found or left it whole?
@@ -270,7 +268,8 @@ impl State {
         let counts = running.over_stream || matches!(self.stage, Stage::Off);
         self.whole = match (&running.kind, &end) {
             (JobKind::Mirror(_), Ended::Complete) => counts,
-            (JobKind::Mirror(_), _) => false,
+            // What it was to compare is still missed, and nothing else.
+            (JobKind::Mirror(_), _) => self.whole && running.dirty_only,
             (JobKind::Verify(_), Ended::Complete) if repairs(&running.kind) => counts,
             (JobKind::Verify(_), Ended::Differs(_)) => false,
             (JobKind::Verify(spec), Ended::Failed(_)) if spec.remirror => false,

@@ -105,9 +105,13 @@ pub fn has_under_way(info: &Info, state: &State) -> bool {
         // Nothing is told, and nothing can be waited for.
         return false;
     }
+    // First those who send: what they leave behind is asked for by then.
+    if info.transmission.is_sending() {
+        return true;
+    }
     let replicated = match &state.stage {
         Stage::On(replication) | Stage::Stopping(replication) => {
-            !replication.is_all_applied() || replication.shared().target_ops.load(Relaxed) > 0
+            !replication.is_all_answered() || replication.shared().target_ops.load(Relaxed) > 0
         }
         Stage::Off | Stage::Starting => false,
     };

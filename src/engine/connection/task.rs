@@ -213,13 +213,13 @@ impl Task {
             return Err(super::no_connection(self.info.id));
         }
         let Order { kind, plan, route, calculate, shared } = order;
-        let dirty_only = automatic && self.state().whole_but_for_what_was_missed();
         let mut next = self.view.state.clone();
         next.start(kind, Arc::clone(&shared), automatic)?;
         let replication = match &next.stage {
             Stage::On(replication) => Some(Arc::clone(replication)),
             _ => None,
         };
+        let dirty_only = next.running.as_ref().is_some_and(|running| running.dirty_only);
         let takes_over = if next.takes_over() { replication.clone() } else { None };
         let missed = takes_over.as_ref().map(|replication| {
             let shared = replication.shared();

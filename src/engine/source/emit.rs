@@ -32,8 +32,17 @@ pub(super) struct Emitter {
 impl Emitter {
     pub(super) fn new(ops: SyncSender<Frame>, frames: FramePool, local: Option<LocalFiles>) -> Self {
         let frame = frames.take();
-        let emit =
-            Emit { ops: Some(ops), frames, frame, owner: JOB, place: None, at: None, next: 1, before: None };
+        let emit = Emit {
+            ops: Some(ops),
+            frames,
+            frame,
+            owner: JOB,
+            place: None,
+            at: None,
+            next: 1,
+            before: None,
+            asks: Asks::default(),
+        };
         Self { inner: Mutex::new(emit), descriptions: AtomicU64::new(0), local }
     }
 
@@ -52,6 +61,11 @@ impl Emitter {
         let mut emit = self.inner.lock();
         emit.belong_to(who);
         emit
+    }
+
+    /// Does a question follow all that replication has sent? Without waiting: false while somebody sends.
+    pub(super) fn is_asked(&self) -> bool {
+        self.inner.try_lock().is_some_and(|emit| emit.is_asked())
     }
 
     /// Closes the stream, without waiting: false while somebody else sends, or the target reads nothing.
@@ -98,6 +112,18 @@ pub(super) struct Emit {
     at: Option<(u16, Vec<u8>, bool)>,
     next: u64,
     before: Option<Box<dyn Fn() + Send>>,
+    asks: Asks,
+}
+
+/// Which of replication's operations are followed by a question for when they are applied.
+#[derive(Debug, Default)]
+struct Asks {
+    /// Bytes of the frames that are gone.
+    gone: u64,
+    /// Where the part begins that nobody has asked for, while replication's operations are appended.
+    from: u64,
+    /// There are others before that.
+    unasked: bool,
 }
 
 impl Emit {
@@ -109,10 +135,34 @@ impl Emit {
 
     fn belong_to(&mut self, who: u8) {
         if self.owner != who {
+            self.asks.unasked = !self.is_asked();
             self.owner = who;
             Op::By { who }.encode(&mut self.frame);
             (self.place, self.at) = (None, None);
+            self.asks.from = self.position();
         }
+    }
+
+    fn position(&self) -> u64 {
+        self.asks.gone + self.frame.len() as u64
+    }
+
+    /// Does a question follow all that replication has appended?
+    pub(super) fn is_asked(&self) -> bool {
+        let follows = self.owner == REPLICATION && self.position() != self.asks.from;
+        self.ops.is_none() || !self.asks.unasked && !follows
+    }
+
+    /// Appends a question for when all of replication's operations before it are applied.
+    pub(super) fn ask(&mut self, op: &Op<'_>) -> Result<(), TargetGone> {
+        self.push(op)?;
+        (self.asks.unasked, self.asks.from) = (false, self.position());
+        Ok(())
+    }
+
+    /// Appends an operation that changes nothing, and so needs no question.
+    pub(super) fn push_harmless(&mut self, op: &Op<'_>) -> Result<(), TargetGone> {
+        if self.is_asked() { self.ask(op) } else { self.push(op) }
     }
 
     /// Goes to a directory by root and path; `make`: missing ones on the way are made.
@@ -168,6 +218,7 @@ impl Emit {
         if self.frame.is_empty() {
             return if self.ops.is_some() { Ok(()) } else { Err(TargetGone) };
         }
+        self.asks.gone += self.frame.len() as u64;
         let frame = std::mem::replace(&mut self.frame, self.frames.take());
         if let Some(before) = &self.before {
             before();
@@ -202,5 +253,74 @@ impl Emit {
     pub(super) fn close(&mut self) {
         let _ = self.flush();
         self.ops = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::sync_channel;
+
+    const ASK: Op<'_> = Op::Barrier { barrier: REPLICATIONS };
+    const OTHER: Op<'_> = Op::FileDrop { file: 1 };
+
+    fn emitter() -> (Emitter, std::sync::mpsc::Receiver<Frame>) {
+        let (ops, sent) = sync_channel(16);
+        (Emitter::new(ops, FramePool::default(), None), sent)
+    }
+
+    #[test]
+    fn what_replication_sends_is_asked_for_by_the_question_behind_it() {
+        let (emitter, _sent) = emitter();
+        assert!(emitter.is_asked());
+        // A lock that sends nothing leaves nothing to be asked for.
+        emitter.lock_as(REPLICATION).flush().unwrap();
+        assert!(emitter.is_asked());
+        emitter.lock_as(REPLICATION).push(&OTHER).unwrap();
+        assert!(!emitter.is_asked());
+        emitter.lock_as(REPLICATION).flush().unwrap();
+        assert!(!emitter.is_asked(), "a frame that has gone is not answered for that");
+        emitter.lock_as(REPLICATION).ask(&ASK).unwrap();
+        assert!(emitter.is_asked());
+        emitter.lock_as(REPLICATION).flush().unwrap();
+        assert!(emitter.is_asked());
+    }
+
+    #[test]
+    fn a_job_between_makes_no_difference() {
+        let (emitter, _sent) = emitter();
+        emitter.lock().push(&OTHER).unwrap();
+        assert!(emitter.is_asked(), "a job asks for itself");
+        emitter.lock_as(REPLICATION).push(&OTHER).unwrap();
+        emitter.lock().push(&OTHER).unwrap();
+        assert!(!emitter.is_asked());
+        emitter.lock_as(REPLICATION).flush().unwrap();
+        assert!(!emitter.is_asked());
+        emitter.lock_as(REPLICATION).ask(&ASK).unwrap();
+        emitter.lock().push(&OTHER).unwrap();
+        assert!(emitter.is_asked());
+    }
+
+    #[test]
+    fn a_mark_needs_no_question_and_is_none() {
+        let (emitter, _sent) = emitter();
+        emitter.lock_as(REPLICATION).push_harmless(&ASK).unwrap();
+        assert!(emitter.is_asked());
+        let mut emit = emitter.lock_as(REPLICATION);
+        emit.push(&OTHER).unwrap();
+        emit.push_harmless(&ASK).unwrap();
+        drop(emit);
+        assert!(!emitter.is_asked());
+    }
+
+    #[test]
+    fn who_sends_at_this_moment_has_not_asked_yet() {
+        let (emitter, _sent) = emitter();
+        let emit = emitter.lock_as(REPLICATION);
+        assert!(!emitter.is_asked());
+        drop(emit);
+        emitter.lock_as(REPLICATION).push(&OTHER).unwrap();
+        emitter.lock().close();
+        assert!(emitter.is_asked(), "nothing is answered over a stream that is over");
     }
 }

@@ -11,6 +11,7 @@ mod gate;
 mod limit;
 pub mod schedule;
 mod scheduled;
+mod sending;
 pub mod targets;
 mod times;
 
@@ -19,13 +20,14 @@ pub use compression::{Auto, Compression, Packing, Spent, Traffic, extensions};
 pub use gate::{Counted, Throttle};
 pub use limit::Limit;
 pub use scheduled::{Held, Moment};
+pub use sending::Sending;
 
 use crate::api::{ApiError, Code, TransmissionStep};
 use jiff::tz::TimeZone;
 use schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -96,6 +98,8 @@ pub struct Transmission {
     changed: Condvar,
     /// Nothing is to be sent.
     closed: AtomicBool,
+    /// Who is about to send, or does.
+    senders: AtomicUsize,
     lines: Mutex<Vec<Weak<dyn Called>>>,
     /// What leaves for the target passes it.
     gate: Arc<Throttle>,
@@ -349,7 +353,7 @@ impl Transmission {
     fn settle(&self, kept: &Kept) {
         let waits = kept.schedule.waits() || self.ending.load(Relaxed);
         let closed = kept.target_paused || kept.mode != Mode::Started || waits;
-        self.closed.store(closed, Relaxed);
+        self.closed.store(closed, SeqCst);
         self.gate.limit(self.in_force().0);
         self.gate.shut(self.is_muted(kept));
     }

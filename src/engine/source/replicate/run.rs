@@ -398,6 +398,10 @@ impl Replication for Follow {
         self.common.is_line_alive()
     }
 
+    fn is_all_answered(&self) -> bool {
+        self.common.is_all_answered()
+    }
+
     fn is_all_applied(&self) -> bool {
         self.common.is_all_applied()
     }

@@ -16,6 +16,7 @@ use super::tasks::TASK;
 use crate::engine::log::escape;
 use crate::engine::queue::Popped;
 use crate::engine::source::mirror::{device, remapped};
+use crate::engine::transmission::Sending;
 use crate::sys::{self, Dir, FileKind, Stat, Xattrs};
 use crate::wire::{CONTENT_MAX, FileMode, Op, Patch};
 use std::ffi::CString;
@@ -36,6 +37,8 @@ pub(super) struct Transmitter {
     pub(super) bulk: Arc<Bulk>,
     /// How long what had moved was tried again in its place since the last task.
     pub(super) patience: Duration,
+    /// While it is there something is being sent, or was and no question follows it yet.
+    pub(super) sending: Option<Sending>,
     as_root: bool,
     /// The directory that was read last; held only while there is something to send.
     last: Option<(Identity, Arc<Dir>)>,
@@ -100,6 +103,7 @@ impl Transmitter {
             line,
             bulk,
             patience: Duration::ZERO,
+            sending: None,
             as_root,
             last: None,
             moved: None,
@@ -148,6 +152,7 @@ impl Transmitter {
                     if self.pause().is_err() {
                         return self.common.degrade("the target has ended");
                     }
+                    self.sending = None;
                 }
                 Ok(Popped::Closed) => {
                     // A target that has ended needs no word.
@@ -172,19 +177,24 @@ impl Transmitter {
 
     /// Waits while nothing is to be sent; what was sent comes to its end meanwhile.
     pub(super) fn wait_open(&mut self, unsent: bool) -> Result<(), TargetGone> {
-        let common = Arc::clone(&self.common);
-        let transmission = &common.plan.transmission;
+        let transmission = Arc::clone(&self.common.plan.transmission);
+        if self.sending.is_some() && transmission.is_open() {
+            return Ok(());
+        }
         if !transmission.is_open() && unsent {
             self.pause()?;
         }
-        // It may be held again at once.
-        while !transmission.is_open() {
+        self.sending = None;
+        loop {
+            self.sending = transmission.sends();
+            if self.sending.is_some() {
+                return Ok(());
+            }
             transmission.wait(|| self.is_over());
             if self.is_over() {
                 return Err(TargetGone);
             }
         }
-        Ok(())
     }
 
     /// There is nothing to wait for any more.

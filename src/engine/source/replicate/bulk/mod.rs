@@ -19,6 +19,7 @@ use crate::sys::{self, Stat, Xattrs};
 use crate::wire::{FileMode, Op, SUM_LEN};
 use std::collections::HashMap;
 use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Files that may be under way at a time; the target opens no more than 256.
@@ -51,6 +52,8 @@ struct Job {
     /// Its bytes are copied by the target.
     offered: bool,
     failed: bool,
+    /// Bytes that the file has grown by and that are not sent.
+    left: u64,
     /// It is no longer among those under way.
     finished: bool,
 }
@@ -104,6 +107,8 @@ pub(super) struct Bulk {
     line: Arc<Line>,
     state: Mutex<State>,
     changed: Condvar,
+    /// Bytes that files have grown by and that are not sent.
+    left: AtomicU64,
     as_root: bool,
     budget: usize,
 }
@@ -123,6 +128,7 @@ impl Bulk {
             line,
             state: Mutex::new(state),
             changed: Condvar::new(),
+            left: AtomicU64::new(0),
             as_root: sys::is_root(),
             budget,
         }
@@ -151,6 +157,21 @@ impl Bulk {
     /// The number of files under way.
     pub(super) fn len(&self) -> usize {
         self.lock().jobs.len()
+    }
+
+    /// Does a question follow all that replication has sent over this stream? Without waiting: false while somebody sends.
+    pub(super) fn is_asked(&self) -> bool {
+        self.line.emitter.is_asked()
+    }
+
+    /// Bytes that files under way have grown by and that are not sent, as far as they were looked at.
+    pub(super) fn left(&self) -> u64 {
+        self.left.load(Relaxed)
+    }
+
+    fn set_left(&self, job: &mut Job, left: u64) {
+        self.left.fetch_add(left.wrapping_sub(job.left), Relaxed);
+        job.left = left;
     }
 
     /// Takes a file over, at its turn in the log: the target opens it now.
@@ -186,6 +207,7 @@ impl Bulk {
             if fresh {
                 // The target lost the file that it had opened: what is sent from now on goes to another.
                 job.finished = true;
+                self.set_left(&mut job, 0);
                 left.append(&mut job.marks);
                 left.extend(job.pass.take().into_iter().flat_map(Pass::into_marks));
                 {
@@ -231,7 +253,7 @@ impl Bulk {
             emit.push(&Op::FileBegin { file: number, name, mode })?;
             number
         };
-        let job = Job {
+        let mut job = Job {
             key,
             number,
             file: Arc::new(file),
@@ -246,8 +268,10 @@ impl Bulk {
             marks: left,
             offered: false,
             failed: false,
+            left: 0,
             finished: false,
         };
+        self.set_left(&mut job, stat.size.saturating_sub(length));
         let job = Arc::new(Mutex::new(job));
         let mut held = job.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
@@ -370,7 +394,7 @@ impl Bulk {
             let Some((number, 0)) = state.marks.first().copied() else { return Ok(()) };
             state.marks.remove(0);
             drop(state);
-            emit.push(&Op::Barrier { barrier: number | super::super::emit::REPLICATIONS })?;
+            emit.push_harmless(&Op::Barrier { barrier: number | super::super::emit::REPLICATIONS })?;
             emit.flush()?;
         }
     }

@@ -48,7 +48,16 @@ impl Bulk {
         let mut buffers = Buffers::default();
         let mut seen = 0;
         let mut pace = Pace::new(Instant::now());
+        let mut sending = None;
+        let mut more = false;
         loop {
+            if !more {
+                // It may be long until there is something to do again.
+                if sending.take().is_some() && self.ask_rest().is_err() {
+                    return;
+                }
+                self.common.show_queue();
+            }
             let (jobs, hurry) = {
                 let mut state = self.lock();
                 while state.news == seen && !state.closed {
@@ -63,14 +72,20 @@ impl Bulk {
             let transmission = &self.common.plan.transmission;
             if !transmission.is_open() {
                 // What was sent comes to its end meanwhile, and it is told when.
-                let mut emit = self.line.emitter.lock_as(REPLICATION);
-                if self.common.ask_applied(&mut emit, None).and_then(|()| emit.flush()).is_err() {
+                if self.ask_rest().is_err() {
                     return;
                 }
-                drop(emit);
-                transmission.wait(|| self.lock().closed);
+                sending = None;
+                self.common.show_queue();
             }
-            let mut more = false;
+            while sending.is_none() {
+                transmission.wait(|| self.lock().closed);
+                if self.lock().closed {
+                    return;
+                }
+                sending = transmission.sends();
+            }
+            more = false;
             let began = Instant::now();
             let mut compared = false;
             for job in jobs {
@@ -112,6 +127,15 @@ impl Bulk {
         }
     }
 
+    /// Asks when all is applied that nobody has asked for, and sends what there is.
+    fn ask_rest(&self) -> Result<(), TargetGone> {
+        let mut emit = self.line.emitter.lock_as(REPLICATION);
+        if !emit.is_asked() {
+            self.common.ask_applied(&mut emit, None)?;
+        }
+        emit.flush()
+    }
+
     /// The next bit of work on one file.
     fn step(&self, job: &mut Job, buffers: &mut Buffers) -> Result<Step, TargetGone> {
         match self.try_step(job, buffers) {
@@ -131,6 +155,7 @@ impl Bulk {
 
     fn try_step(&self, job: &mut Job, buffers: &mut Buffers) -> Result<Step, StepError> {
         let stat = Stat::of(&*job.file)?;
+        self.set_left(job, stat.size.saturating_sub(job.length));
         if stat.size < job.length {
             job.length = stat.size;
             job.index.truncated(stat.size);
@@ -385,6 +410,7 @@ impl Bulk {
         }
         state.jobs.remove(&key);
         job.finished = true;
+        self.set_left(&mut job, 0);
         // It is under way no more, and its end may be lost with the stream.
         self.common.dirty().inode(key.0);
         let mut marks = std::mem::take(&mut job.marks);

@@ -145,8 +145,7 @@ impl Common {
 
     /// The target has all of the generation. What it is getting beside the log is of the next one.
     fn ends_generation(&self, held: impl Iterator<Item = (u64, u64)>) {
-        let bulk = lock(&self.bulk).upgrade();
-        let mut under_way: Vec<Identity> = bulk.map(|bulk| bulk.under_way()).unwrap_or_default();
+        let mut under_way: Vec<Identity> = self.bulk().map(|bulk| bulk.under_way()).unwrap_or_default();
         let model = self.model();
         for (dev, ino) in held {
             under_way.extend(model.names_of_number(dev, ino).map(|node| model.entry(node).id));

@@ -171,14 +171,9 @@ impl Common {
         }
         let (marks, unseen) = (if complete { None } else { comparing.marks.take() }, comparing.unseen);
         drop(comparing);
-        if let Some(mut marks) = marks {
-            let lost = self.is_degraded() || !self.is_line_alive();
-            if lost {
-                // What it had sent and what replication sent between cannot be told apart any more.
-                marks.everything();
-            }
+        if let Some(marks) = marks {
             self.dirty().keep(&marks);
-            if unseen || lost {
+            if unseen {
                 self.lose_all();
             }
         }
@@ -186,6 +181,20 @@ impl Common {
         self.whole.store(true, Relaxed);
         self.mirrored.store(self.is_mirroring(), Relaxed);
         self.capture.looks().wake();
+    }
+
+    /// Entries have moved, or a file got another name, while a mirror is on its way, which may have sent a part of them: if it does not come to
+    /// its end they are compared where they are then, whatever replication has been told of its own record.
+    pub(in super::super) fn moves_in_mirror(&self, record: &Record<'_>, nodes: &[(NodeId, bool)]) {
+        if !self.is_mirroring() {
+            return;
+        }
+        if let Some(marks) = &mut self.comparing().marks {
+            nodes.iter().for_each(|(node, deep)| marks.node(*node, *deep));
+            if let Record::Link { id, .. } | Record::Rename { id, directory: false, .. } = record {
+                marks.inode(*id);
+            }
+        }
     }
 
     /// The mirror has ended; what it did not find in its place is compared when it is found, which may be only now.
@@ -361,7 +370,7 @@ impl Common {
     fn begin_job(&self, model: &mut Model) {
         model.clear_all(flag::FOLLOWED | flag::TIMED | flag::PASSED);
         self.clear_requests();
-        let Some(bulk) = self.bulk.lock().unwrap_or_else(PoisonError::into_inner).upgrade() else { return };
+        let Some(bulk) = self.bulk() else { return };
         // What is under way goes on, into the file that the target has now. One that ends meanwhile leaves sums, which are of
         // no use once the job has sent the file.
         for id in bulk.under_way() {

@@ -347,6 +347,11 @@ impl Common {
         *self.bulk.lock().unwrap_or_else(PoisonError::into_inner) = bulk;
     }
 
+    /// None: there is no stream.
+    pub(super) fn bulk(&self) -> Option<Arc<Bulk>> {
+        self.bulk.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
     /// Ends all threads' waiting.
     pub(super) fn begin_stop(&self) {
         self.stopping.store(true, Relaxed);
@@ -444,15 +449,17 @@ impl Common {
         }
     }
 
-    fn show_queue(&self) {
+    /// What waits, and what is under way: large files are until they have come to their end.
+    pub(super) fn show_queue(&self) {
         // Who looks first tells first.
         let _turn = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
         let usage = self.queue.usage();
         let shared = &self.shared;
+        let (files, left) = self.bulk().map_or((0, 0), |bulk| (bulk.len() as u64, bulk.left()));
         let under_way =
             shared.bytes_transmitted.load(Relaxed).saturating_sub(shared.bytes_applied.load(Relaxed));
-        shared.ops_queued.store(usage.records + usage.under_way, Relaxed);
-        shared.bytes_queued.store(usage.bytes + under_way, Relaxed);
+        shared.ops_queued.store(usage.records + usage.under_way + files, Relaxed);
+        shared.bytes_queued.store(usage.bytes + under_way + left, Relaxed);
         shared.disk_queue.store(usage.disk_bytes, Relaxed);
         let memory =
             usage.memory_bytes.saturating_mul(100) / self.plan.settings.queue.memory_max_bytes.max(1);

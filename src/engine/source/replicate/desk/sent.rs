@@ -157,7 +157,7 @@ impl Common {
         }
         let bytes = self.shared.bytes_transmitted.load(Relaxed);
         self.desk().sent.ask(number, bytes, sent);
-        emit.push(&Op::Barrier { barrier: number | ASK | REPLICATIONS })
+        emit.ask(&Op::Barrier { barrier: number | ASK | REPLICATIONS })
     }
 
     /// The target has applied everything before a barrier or question. `idle`: no large file is under way.
@@ -184,9 +184,21 @@ impl Common {
         self.is_applied(all && idle);
     }
 
-    /// Is nothing asked that was not answered yet?
-    pub(in super::super) fn is_all_applied(&self) -> bool {
+    /// Is all that was sent applied, as far as the target has told? What was taken up and not sent yet is not waited for.
+    pub(in super::super) fn is_all_answered(&self) -> bool {
+        if !self.is_line_alive() {
+            return true;
+        }
+        // In the order in which an operation passes them, so that none is missed.
+        if self.bulk().is_some_and(|bulk| !bulk.is_asked()) {
+            return false;
+        }
         let desk = self.desk();
         desk.sent.asks.is_empty() && !desk.tasks.is_at_one()
+    }
+
+    /// Is all that was logged sent and applied, large files to their end?
+    pub(in super::super) fn is_all_applied(&self) -> bool {
+        self.queue.is_idle() && self.bulk().is_none_or(|bulk| bulk.len() == 0) && self.is_all_answered()
     }
 }

@@ -406,6 +406,9 @@ impl Looker {
     fn log_of(&mut self, record: &Record<'_>, bytes: u64, nodes: &[(NodeId, bool)]) {
         self.record.clear();
         record.encode(&mut self.record);
+        if matches!(record, Record::Rename { .. } | Record::Link { .. }) {
+            self.common.moves_in_mirror(record, nodes);
+        }
         let position = self.common.log(&self.record, bytes, nodes);
         if let Record::Rename { id, at, from, .. } = record {
             let place = |at: &At<'_>| (at.root, join(at.path, at.name));
