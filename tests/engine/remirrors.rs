@@ -320,6 +320,75 @@ fn a_remirror_that_is_cut_is_made_good_by_the_next_one() {
     }
 }
 
+/// One that is cut is made again for its part, and what the target alone has stays: nobody has asked for its removal.
+#[test]
+fn a_remirror_that_is_cut_is_made_again_for_its_part_and_leaves_what_the_target_has_of_its_own() {
+    let followed = Followed::new(twenty);
+    let own = ["own", "d1/own", "d19/below/own"].map(|name| followed.bed.target().join(name));
+    for own in &own {
+        fs::write(own, "own").unwrap();
+    }
+    let mut cut = 0;
+    for round in 0..40 {
+        let change = || {
+            for number in 0..2 {
+                fs::write(followed.at(&format!("d{number}/a")), vec![round; 3 << 20]).unwrap();
+            }
+        };
+        followed.barrier();
+        followed.replication.cut();
+        lost(&followed);
+        change();
+        followed.replication.barrier(Some(Duration::from_secs(1)), &mut ()).unwrap_err();
+        let complete = std::thread::scope(|scope| {
+            let mirror = scope.spawn(|| once(&followed, CHECKSUM).0);
+            let begun = || followed.replication.shared().mirror_required().is_none();
+            until_so(begun);
+            (0..round as usize * 5).for_each(|_| std::thread::yield_now());
+            followed.replication.cut();
+            mirror.join().unwrap()
+        });
+        if !complete {
+            lost(&followed);
+            let looked = remirror(&followed, CHECKSUM);
+            // The root, and two directories with one below each.
+            assert!(looked.directories <= 5, "round {round}: {looked:?}");
+            cut += 1;
+        }
+        let required = || followed.replication.shared().mirror_required().is_some();
+        while required() || followed.replication.barrier(Some(PATIENCE), &mut ()).is_err() {
+            // The cut may be told only now.
+            lost(&followed);
+            remirror(&followed, CHECKSUM);
+        }
+        for number in 0..2 {
+            let there = fs::read(followed.bed.target().join(format!("d{number}/a"))).unwrap();
+            assert!(there == vec![round; 3 << 20], "round {round}");
+        }
+        assert!(own.iter().all(|own| own.exists()), "round {round}");
+        if cut == 3 {
+            break;
+        }
+    }
+    assert!(cut > 0, "none was cut");
+    own.iter().for_each(|own| fs::remove_file(own).unwrap());
+    mend_times(&followed);
+}
+
+/// What was removed by hand has moved the times of directories.
+fn mend_times(followed: &Followed) {
+    followed.bed.mirror(CHECKSUM);
+    followed.bed.same();
+}
+
+fn until_so(what: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !what() {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+}
+
 /// Random operations while the stream is cut; the remirror begins when they are over, with what of them was not looked at yet.
 #[test]
 fn random_operations_arrive_over_a_stream_that_is_cut() {
