@@ -28,6 +28,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod transmit;
+mod waiting;
 
 pub(super) use common::{Begun, Stirred};
 pub(super) use gate::Gate;

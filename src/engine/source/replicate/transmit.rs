@@ -336,6 +336,9 @@ impl Transmitter {
             model.names_of(id).next()?
         };
         model.clear(node, flags);
+        if flags & flag::CONTENT != 0 {
+            self.common.waiting().taken(node);
+        }
         let separate = model.has(node, flag::SEPARATE);
         let (root, path, name) = model.place(node);
         let itself = model.is_root(node) || model.entry(node).kind == FileKind::Directory;

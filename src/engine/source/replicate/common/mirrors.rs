@@ -324,6 +324,7 @@ impl Common {
         let degraded = self.degraded.swap(self.has_given_up(), Relaxed);
         if degraded {
             model.clear_all(flag::CONTENT | flag::META);
+            self.waiting().clear();
         }
         let mut marks = self.dirty().take();
         for place in self.take_unhealed() {

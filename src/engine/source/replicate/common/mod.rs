@@ -21,6 +21,7 @@ use super::ledger::{Entry, Ledger};
 use super::model::{Identity, Model, NodeId, Stamps, flag};
 use super::record::Record;
 use super::share::Share;
+use super::waiting::Waiting;
 use crate::engine::job::JobPlan;
 use crate::engine::queue::{Popped, Queue};
 use crate::engine::replication::{Activity, ReplicationShared};
@@ -116,6 +117,8 @@ pub(in crate::engine::source) struct Common {
     /// The job that sends over the stream shall end.
     job_stops: Mutex<Arc<AtomicBool>>,
     showing: Mutex<()>,
+    /// What files have grown by while their records wait.
+    waiting: Mutex<Waiting>,
 }
 
 impl std::fmt::Debug for Common {
@@ -181,6 +184,7 @@ impl Common {
             bulk: Mutex::default(),
             job_stops: Mutex::default(),
             showing: Mutex::default(),
+            waiting: Mutex::default(),
         }
     }
 
@@ -378,6 +382,7 @@ impl Common {
                 Err(_) => self.lose_all(),
             }
         }
+        self.waiting().clear();
         self.drop_debts(lost);
         self.told.notify_all();
     }
@@ -449,17 +454,22 @@ impl Common {
         }
     }
 
+    pub(super) fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What waits, and what is under way: large files are until they have come to their end.
     pub(super) fn show_queue(&self) {
         // Who looks first tells first.
         let _turn = self.showing.lock().unwrap_or_else(PoisonError::into_inner);
         let usage = self.queue.usage();
+        let waits = usage.bytes + self.waiting().grown();
         let shared = &self.shared;
         let (files, left) = self.bulk().map_or((0, 0), |bulk| (bulk.len() as u64, bulk.left()));
         let under_way =
             shared.bytes_transmitted.load(Relaxed).saturating_sub(shared.bytes_applied.load(Relaxed));
         shared.ops_queued.store(usage.records + usage.under_way + files, Relaxed);
-        shared.bytes_queued.store(usage.bytes + under_way + left, Relaxed);
+        shared.bytes_queued.store(waits + under_way + left, Relaxed);
         shared.disk_queue.store(usage.disk_bytes, Relaxed);
         let memory =
             usage.memory_bytes.saturating_mul(100) / self.plan.settings.queue.memory_max_bytes.max(1);

@@ -89,11 +89,15 @@ impl Looker {
             if !model.has(node, flag::SEPARATE) && std::mem::replace(&mut shared, true) {
                 continue;
             }
-            if model.has(node, flag::CONTENT) || !model.has(node, flag::MADE) {
+            let grown = size.saturating_sub(model.entry(node).size);
+            if model.has(node, flag::CONTENT) {
+                self.common.waiting().grows(node, grown);
+                continue;
+            }
+            if !model.has(node, flag::MADE) {
                 continue;
             }
             model.set(node, flag::CONTENT);
-            let grown = size.saturating_sub(model.entry(node).size);
             let (root, path, name) = model.place(node);
             let at = At { root, path: &path, name: &name };
             self.log(&Record::Content { node, id: *id, at, state: State::of(model, node) }, grown.max(1));

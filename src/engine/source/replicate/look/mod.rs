@@ -409,6 +409,9 @@ impl Looker {
         if matches!(record, Record::Rename { .. } | Record::Link { .. }) {
             self.common.moves_in_mirror(record, nodes);
         }
+        if let Record::Content { node, .. } = record {
+            self.common.waiting().logged(*node, bytes);
+        }
         let position = self.common.log(&self.record, bytes, nodes);
         if let Record::Rename { id, at, from, .. } = record {
             let place = |at: &At<'_>| (at.root, join(at.path, at.name));
