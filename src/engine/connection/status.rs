@@ -94,7 +94,8 @@ fn transmit_word(info: &Info, state: &State) -> &'static str {
     };
     match (state.remirror, &state.running) {
         (Remirror::Disconnected, None) => "Stopped",
-        (_, None) if gone => "Error",
+        // Also while a mirror that makes good what was lost tries to reach it.
+        _ if gone => "Error",
         _ => "Started",
     }
 }

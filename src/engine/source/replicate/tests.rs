@@ -624,6 +624,9 @@ fn what_cannot_be_read_is_owed_no_more() {
         (node, model.entry(node).id)
     };
     common.lacks(id);
+    common.model().set(node, flag::CONTENT);
+    assert!(common.waits_for_whole(&id) && !common.is_owing(), "a record further back sends it");
+    common.model().clear(node, flag::CONTENT);
     assert!(common.waits_for_whole(&id) && common.is_owing());
     let at = At { root: 0, path: b"", name: b"f" };
     common.gives_up(&Record::Content { node, id, at, state: State::Single });

@@ -219,11 +219,17 @@ impl Common {
         self.desk().owing.lacking.contains(id)
     }
 
-    /// The same, and a record of it comes to nothing for that reason: it is owed until it is sent whole.
+    /// The same, and a record of it comes to nothing for that reason: it is owed until it is sent whole. Not where a record of its content
+    /// stands further back in the log: that sends it, or comes to nothing itself. What was there before it has come back was gone.
     pub(in super::super) fn waits_for_whole(&self, id: &Identity) -> bool {
+        if !self.is_lacking(id) {
+            return false;
+        }
+        let model = self.model();
+        let comes = model.names_of(id).any(|node| model.has(node, flag::CONTENT));
         let mut desk = self.desk();
         let lacking = desk.owing.lacking.contains(id);
-        if lacking {
+        if lacking && !comes {
             let passed = desk.barriers.passed;
             desk.owing.owe(*id, passed);
         }
