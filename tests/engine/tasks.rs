@@ -224,14 +224,20 @@ fn sees_what_was_before_and_never_what_came_after(tasks: &Tasks, rounds: u64) {
         wrong.len(),
         &wrong[..wrong.len().min(3)]
     );
-    // Few have to go round with what came behind them: none on a machine that is not overloaded, where events carry handles. Without these
-    // what has moved is not found at once, and one place may send many of them round; they say so.
+    // Few have to go round with what came behind them: none on a machine that is not overloaded, where events carry handles. One thing that
+    // does not fit on the target sends all round that stand in the log by then, which are many where they are queued faster than they run; so
+    // what counts is how many things there were.
     let notes: Vec<&str> = passed.iter().filter_map(|line| line.note.as_deref()).collect();
     println!("{} of {rounds} went round: {notes:?}", passed.len());
     let backends = tasks.followed.replication.shared().backends();
     let handles = backends.iter().all(|backend| backend.name == "fanotify");
-    let most = if handles { rounds.div_ceil(10) } else { rounds - 1 };
-    assert!(notes.len() as u64 <= most, "{} of {rounds}: {notes:#?}", notes.len());
+    let causes: std::collections::HashSet<&str> = notes.iter().copied().collect();
+    assert!(!handles || causes.len() as u64 <= rounds.div_ceil(10), "{causes:#?}");
+    assert!(
+        rounds < 1000 || notes.len() as u64 <= rounds.div_ceil(10),
+        "{} of {rounds}: {notes:#?}",
+        notes.len()
+    );
     tasks.followed.same();
     let counts = tasks.counts.read();
     assert_eq!((counts.submitted, counts.queued, counts.ignored), (rounds, 0, 0));

@@ -260,20 +260,20 @@ impl Task {
 
     fn ended(&mut self, outcome: JobOutcome) {
         let automatic = self.state().running.as_ref().is_some_and(|running| running.automatic);
-        let fatal = outcome.fatal.is_some();
+        let stopped = outcome.stopped;
         let mut next = self.view.state.clone();
         next.ended(outcome, &self.info.log_dir);
         if let Some(why) = next.required()
             && let Stage::On(replication) = &next.stage
             && replication.shared().mirror_required().is_none()
         {
-            // What it was to bring it did not bring. One that could not begin by itself is tried again.
-            give_back(replication.shared(), why.to_owned(), automatic && fatal);
+            // What it was to bring it did not bring, or not all of it. One that began by itself does so again.
+            give_back(replication.shared(), why.to_owned(), automatic && !stopped);
         }
         if let (Stage::On(replication), false) = (&next.stage, next.is_whole()) {
             replication.distrust();
         }
-        if automatic && fatal {
+        if automatic && !stopped && next.required().is_some() {
             self.retry_later();
         }
         self.move_to(next);

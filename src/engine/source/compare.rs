@@ -5,6 +5,7 @@ use super::beside::differing_blocks;
 use super::content::{Before, Settled, settle};
 use super::emit::{Emitter, TargetGone};
 use super::folder::Folder;
+use super::mirror::is_replaced;
 use super::replicate::Gate;
 use super::report::{Report, Spot};
 use super::sums::{Piece, Sums};
@@ -175,6 +176,9 @@ impl Comparer<'_> {
                 Err(Failed::Source(error)) if error.kind() == io::ErrorKind::NotFound => {
                     self.gate.vanished(&item.folder, item.name.to_bytes());
                 }
+                // Something else has its name by now, and replication sends that.
+                Err(Failed::Source(error))
+                    if is_replaced(&error) && self.gate.hand_over(&item.folder, &item.name, (0, 0)) => {}
                 Err(Failed::Source(error)) => {
                     let errno = error.raw_os_error().unwrap_or(libc::EIO);
                     self.report.errno(counters, spot(), errno, "read the file", false);

@@ -102,6 +102,27 @@ fn a_remirror_that_could_not_begin_is_tried_again() {
     assert_eq!(bench.replication(ONE), words("OK", "Ready"));
 }
 
+/// What failed may succeed later: nobody has to be there for that. It stays a mirror of what is dirty.
+#[test]
+fn a_remirror_in_which_a_file_failed_is_tried_again() {
+    let bench = Bench::new();
+    let follower = bench.following();
+    follower.shared.require_remirror("the queue was full".into());
+    bench.until_jobs(2);
+    let failure = JobFailure { path: b"/srv/x".to_vec(), reason: "Permission denied".into() };
+    bench.runner.end(JobOutcome { failures: vec![failure], ..JobOutcome::default() });
+    bench.until(ONE, |status| status.target_data_state == "Mirror Required");
+    assert!(bench.status(ONE).last_error.unwrap().contains("begins by itself"));
+    assert_eq!(bench.runner.plans.lock().unwrap().len(), 2, "not at once");
+    bench.clock.forward(Duration::from_secs(30));
+    bench.code(START);
+    bench.until_jobs(3);
+    assert!(follower.shared.mirrors_dirty_only());
+    bench.runner.complete();
+    bench.wait(Until::Mirror).unwrap();
+    assert_eq!(bench.replication(ONE), words("OK", "Ready"));
+}
+
 #[test]
 fn a_remirror_that_a_person_stopped_is_not_begun_again() {
     let bench = Bench::new();

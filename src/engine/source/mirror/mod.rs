@@ -166,7 +166,7 @@ impl Visitor for Mirror<'_> {
 }
 
 /// The name is there, and what was to be opened is not what has it.
-fn is_replaced(error: &io::Error) -> bool {
+pub(super) fn is_replaced(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::ELOOP | libc::ESTALE | libc::ENXIO | libc::ENOTDIR | libc::EISDIR)

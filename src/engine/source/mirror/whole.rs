@@ -4,7 +4,7 @@ use super::super::content::{Before, Settled, settle};
 use super::super::decide::Facts;
 use super::super::folder::Folder;
 use super::Failed;
-use super::Mirror;
+use super::{Mirror, is_replaced};
 use crate::engine::job::JobShared;
 use crate::sys::{self, Dir, FileKind, Xattrs};
 use crate::wire::{CONTENT_MAX, FileMode, Op, Patch};
@@ -350,6 +350,8 @@ impl Mirror<'_> {
                     Err(Failed::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
                         self.gate.vanished(&folder, name.to_bytes());
                     }
+                    Err(Failed::Io(error))
+                        if is_replaced(&error) && self.gate.hand_over(&folder, &name, (0, 0)) => {}
                     Err(Failed::Io(error)) => self.failed(&folder, &name, &error),
                     other => other?,
                 }
