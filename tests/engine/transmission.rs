@@ -611,8 +611,8 @@ fn a_mirror_ends_while_a_limited_line_is_paused() {
         step(&bed, Pause);
         assert!(bed.transmission.is_mute());
         // As a connection does for a job that shall end while nothing leaves.
-        shared.discard();
         shared.stop();
+        shared.discard();
         until(|| mirror.is_finished());
         let outcome = mirror.join().unwrap();
         assert!(outcome.stopped || outcome.fatal.is_some(), "{outcome:?}");

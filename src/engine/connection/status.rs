@@ -86,10 +86,12 @@ fn transmit_word(info: &Info, state: &State) -> &'static str {
         Mode::Started if kept.schedule.waits() => return "Scheduled",
         Mode::Started => {}
     }
+    // A job may have a stream of its own.
+    let over_stream = state.running.as_ref().is_none_or(|running| running.over_stream);
     let gone = match &state.stage {
-        Stage::On(replication) => !replication.is_connected(),
+        Stage::On(replication) => over_stream && !replication.is_connected(),
         // It is to go on, and its target was not reached yet.
-        Stage::Off => state.resumes.is_some(),
+        Stage::Off => state.running.is_none() && state.resumes.is_some(),
         Stage::Starting | Stage::Stopping(_) => false,
     };
     match (state.remirror, &state.running) {

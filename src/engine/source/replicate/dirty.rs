@@ -57,7 +57,7 @@ impl Nodes {
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word |= other);
     }
 
-    fn iter(&self) -> impl Iterator<Item = NodeId> + '_ {
+    pub(super) fn iter(&self) -> impl Iterator<Item = NodeId> + '_ {
         let set = |(at, word): (usize, &u64)| {
             let (at, word) = (at as NodeId * 64, *word);
             (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at + bit)
@@ -101,6 +101,12 @@ impl Marks {
     /// What is dirty cannot be told.
     pub(super) fn everything(&mut self) {
         self.everything = true;
+    }
+
+    /// These have moved, or got another name.
+    pub(super) fn moved(&mut self, nodes: &[(NodeId, bool)], inode: Option<Identity>) {
+        nodes.iter().for_each(|(node, deep)| self.node(*node, *deep));
+        inode.into_iter().for_each(|id| self.inode(id));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -233,6 +239,13 @@ impl Dirty {
             (self.upto, self.question, self.dropped) = (self.last, None, self.last);
         }
         marks
+    }
+
+    /// These have moved, or got another name: with them what a mirror that did not come to its end was to compare.
+    pub(super) fn moves(&mut self, nodes: &[(NodeId, bool)], inode: Option<Identity>) {
+        if !self.kept.is_empty() {
+            self.kept.moved(nodes, inode);
+        }
     }
 
     /// The mirror did not come to its end.
@@ -419,6 +432,22 @@ mod tests {
         // The mirror was cut.
         dirty.keep(&marks);
         assert!(dirty.take().deep.has(1));
+    }
+
+    /// What moves between two mirrors takes along what the first one did not bring.
+    #[test]
+    fn what_moves_after_a_mirror_that_was_cut_is_compared_by_the_next_one() {
+        let mut dirty = Dirty::default();
+        dirty.moves(&[(1, false)], None);
+        assert!(dirty.take().is_empty(), "nothing is wrong");
+        let mut marks = Marks::default();
+        marks.node(7, true);
+        dirty.keep(&marks);
+        let id = Identity { dev: 1, ino: 2, born: 3 };
+        dirty.moves(&[(8, true), (9, false)], Some(id));
+        let marks = dirty.take();
+        assert_eq!(ids(&marks), [7, 8, 9]);
+        assert!(marks.deep.has(8) && !marks.deep.has(9) && marks.inodes.contains(&id));
     }
 
     #[test]

@@ -264,8 +264,6 @@ impl Transmitter {
     pub(super) fn task(&mut self, number: u64) -> Result<(), TargetGone> {
         let common = Arc::clone(&self.common);
         self.patience = Duration::ZERO;
-        // It may stand here for long, and what is sent for it waits in its place.
-        self.sending = None;
         let task = {
             let mut desk = common.desk();
             let Some(queued) = desk.tasks.queued.get(&number) else { return Ok(()) };
@@ -273,6 +271,8 @@ impl Transmitter {
             desk.tasks.at = Some(number);
             task
         };
+        // It may stand here for long, and what is sent for it waits in its place.
+        self.sending = None;
         let turn = self.turn(number, &task);
         let mut desk = common.desk();
         desk.tasks.at = None;

@@ -181,15 +181,17 @@ impl Transmitter {
         if self.sending.is_some() && transmission.is_open() {
             return Ok(());
         }
-        if !transmission.is_open() && unsent {
-            self.pause()?;
-        }
-        self.sending = None;
+        let mut unsent = unsent;
         loop {
-            self.sending = transmission.sends();
-            if self.sending.is_some() {
+            if let Some(sending) = transmission.sends() {
+                self.sending = Some(sending);
                 return Ok(());
             }
+            if std::mem::take(&mut unsent) {
+                self.pause()?;
+            }
+            // A question follows all that was sent.
+            self.sending = None;
             transmission.wait(|| self.is_over());
             if self.is_over() {
                 return Err(TargetGone);
@@ -336,9 +338,6 @@ impl Transmitter {
             model.names_of(id).next()?
         };
         model.clear(node, flags);
-        if flags & flag::CONTENT != 0 {
-            self.common.waiting().taken(node);
-        }
         let separate = model.has(node, flag::SEPARATE);
         let (root, path, name) = model.place(node);
         let itself = model.is_root(node) || model.entry(node).kind == FileKind::Directory;
@@ -425,6 +424,7 @@ impl Transmitter {
     }
 
     fn content(&mut self, node: NodeId, id: &Identity, at: &At<'_>, state: State) -> Result<(), Failed> {
+        self.common.waiting().taken(node, id);
         // Its flag goes first: when the mirror is through with it, it is logged anew only if it stands in the log no more.
         let Some(now) = self.now(node, id, flag::CONTENT | flag::META) else { return Err(Failed::Absent) };
         if self.common.is_busy(id) && state != State::Nothing {

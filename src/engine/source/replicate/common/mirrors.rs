@@ -163,19 +163,26 @@ impl Common {
     /// A job has ended. What a mirror that did not come to its end was to compare is dirty still.
     pub(in super::super) fn job_ends(&self, complete: bool) {
         self.job_runs(false);
+        let model = self.model();
         let mut comparing = self.comparing();
         comparing.complete = complete && comparing.marks.is_some();
         if comparing.complete {
             self.covered.store(comparing.required, Relaxed);
             self.dirty().is_mirrored();
         }
-        let (marks, unseen) = (if complete { None } else { comparing.marks.take() }, comparing.unseen);
-        drop(comparing);
-        if let Some(marks) = marks {
-            self.dirty().keep(&marks);
-            if unseen {
-                self.lose_all();
+        let mut unseen = false;
+        if let Some(mut marks) = comparing.marks.take_if(|_| !complete) {
+            if comparing.removes {
+                // What only the target has there may not be removed yet.
+                model.flagged(flag::STIRRED).into_iter().for_each(|node| marks.node(node, false));
             }
+            self.dirty().keep(&marks);
+            unseen = comparing.unseen;
+        }
+        drop(comparing);
+        drop(model);
+        if unseen {
+            self.lose_all();
         }
         self.end_all_busy();
         self.whole.store(true, Relaxed);
@@ -183,17 +190,18 @@ impl Common {
         self.capture.looks().wake();
     }
 
-    /// Entries have moved, or a file got another name, while a mirror is on its way, which may have sent a part of them: if it does not come to
-    /// its end they are compared where they are then, whatever replication has been told of its own record.
+    /// Entries have moved, or a file got another name, while a mirror is on its way or after one that did not come to its end: it may have sent a
+    /// part of them, or nothing. The next one compares them where they are then, whatever replication has been told of its own record.
     pub(in super::super) fn moves_in_mirror(&self, record: &Record<'_>, nodes: &[(NodeId, bool)]) {
-        if !self.is_mirroring() {
-            return;
-        }
-        if let Some(marks) = &mut self.comparing().marks {
-            nodes.iter().for_each(|(node, deep)| marks.node(*node, *deep));
-            if let Record::Link { id, .. } | Record::Rename { id, directory: false, .. } = record {
-                marks.inode(*id);
-            }
+        let inode = match record {
+            Record::Link { id, .. } | Record::Rename { id, directory: false, .. } => Some(*id),
+            _ => None,
+        };
+        // Locked while a mirror's marks go from one place to the other.
+        let mut comparing = self.comparing();
+        match &mut comparing.marks {
+            Some(marks) => marks.moved(nodes, inode),
+            None => self.dirty().moves(nodes, inode),
         }
     }
 
@@ -280,6 +288,8 @@ impl Common {
             marks.everything();
         }
         if let Some(area) = &area {
+            // If it does not come to its end, the next one compares no less.
+            area.directories.iter().for_each(|node| marks.node(node, false));
             // What is not compared is as it should be.
             for root in model.roots().to_vec() {
                 for node in model.all_below(root).into_iter().filter(|node| !area.directories.has(*node)) {

@@ -390,6 +390,7 @@ impl Common {
     /// A new stream; the flag says whether it is up.
     pub(super) fn new_line(&self) -> Arc<AtomicBool> {
         let alive = Arc::new(AtomicBool::new(true));
+        self.desk().new_stream();
         *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&alive);
         alive
     }
@@ -454,6 +455,11 @@ impl Common {
         }
     }
 
+    /// The same while the stream is up: what was under way is not, once it has ended.
+    pub(super) fn bulk_alive(&self) -> Option<Arc<Bulk>> {
+        self.bulk().filter(|_| self.is_line_alive())
+    }
+
     pub(super) fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -465,7 +471,7 @@ impl Common {
         let usage = self.queue.usage();
         let waits = usage.bytes + self.waiting().grown();
         let shared = &self.shared;
-        let (files, left) = self.bulk().map_or((0, 0), |bulk| (bulk.len() as u64, bulk.left()));
+        let (files, left) = self.bulk_alive().map_or((0, 0), |bulk| (bulk.len() as u64, bulk.left()));
         let under_way =
             shared.bytes_transmitted.load(Relaxed).saturating_sub(shared.bytes_applied.load(Relaxed));
         shared.ops_queued.store(usage.records + usage.under_way + files, Relaxed);

@@ -48,6 +48,11 @@ pub(super) struct Debts {
 }
 
 impl Desk {
+    /// The stream is another: what was asked over the last one is not answered.
+    pub(super) fn new_stream(&mut self) {
+        self.sent.forget_questions();
+    }
+
     /// Is the answer there that says that all records up to this one are applied, or have failed?
     pub(super) fn has_applied(&self, position: Option<u64>) -> bool {
         position.is_none_or(|position| self.sent.upto >= position)

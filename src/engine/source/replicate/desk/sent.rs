@@ -64,14 +64,17 @@ impl Sent {
         bytes
     }
 
+    pub(super) fn forget_questions(&mut self) {
+        self.asks.clear();
+    }
+
     /// The file whose content went to a place last, and is not applied yet.
     pub(super) fn written_to(&self, place: &Place) -> Option<Identity> {
         self.written.iter().rev().find(|(_, (written, _))| written == place).map(|(_, (_, id))| *id)
     }
 
-    /// The log is dropped. The names that were leaving.
+    /// The log is dropped. The names that were leaving. What was asked is answered still, while the stream lasts.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Lost> {
-        self.asks.clear();
         self.written.clear();
         std::mem::take(&mut self.leaving).into_iter().map(|(_, lost)| lost)
     }
@@ -199,6 +202,6 @@ impl Common {
 
     /// Is all that was logged sent and applied, large files to their end?
     pub(in super::super) fn is_all_applied(&self) -> bool {
-        self.queue.is_idle() && self.bulk().is_none_or(|bulk| bulk.len() == 0) && self.is_all_answered()
+        self.queue.is_idle() && self.bulk_alive().is_none_or(|bulk| bulk.len() == 0) && self.is_all_answered()
     }
 }

@@ -20,7 +20,7 @@ use super::super::walk::source_path;
 use super::super::writers::Silent;
 use super::common::{Accounts, Common};
 use super::model::{Identity, Model, NONE, NodeId};
-use super::record::{At, Record};
+use super::record::{At, Record, State};
 use crate::engine::log::escape;
 use crate::sys::{Dir, FileKind, Names};
 use barriers::Waiting;
@@ -409,10 +409,15 @@ impl Looker {
         if matches!(record, Record::Rename { .. } | Record::Link { .. }) {
             self.common.moves_in_mirror(record, nodes);
         }
-        if let Record::Content { node, .. } = record {
-            self.common.waiting().logged(*node, bytes);
+        if let Record::Content { node, id, state, .. } = record {
+            // The model has a new one as it is.
+            let more = if *state == State::Nothing { 0 } else { bytes };
+            self.common.waiting().logs(*node, *id, more);
         }
         let position = self.common.log(&self.record, bytes, nodes);
+        if let (Record::Content { node, id, .. }, None) = (record, position) {
+            self.common.waiting().taken(*node, id);
+        }
         if let Record::Rename { id, at, from, .. } = record {
             let place = |at: &At<'_>| (at.root, join(at.path, at.name));
             self.common.note_move(position, *id, place(from), place(at));
