@@ -149,6 +149,11 @@ impl Case {
                     wrong.push(format!("expected status {}, actual status {}", section.name(), ran.status));
                 }
                 "silent" if !ran.err.is_empty() => wrong.push("standard error is not empty".to_string()),
+                "says" => {
+                    for line in section.lines.iter().filter(|line| !ran.err.contains(&line.replace("@DIR@", &here))) {
+                        wrong.push(format!("standard error does not say {line}"));
+                    }
+                }
                 "holds" => {
                     let held = std::fs::read_to_string(section.path(&home));
                     if held.as_ref().ok() != Some(&section.text(&here)) {
