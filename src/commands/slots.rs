@@ -24,8 +24,13 @@ enum Kind {
     /// An id or a range `4000-4010`.
     Ids,
     Ip,
+    /// A user name, password or domain: FIELD characters at most.
+    Field,
     Text,
 }
+
+/// Longest user name, password and domain (LOG-05).
+pub(crate) const FIELD: usize = 100;
 
 fn kind(slot: &str) -> Kind {
     match slot {
@@ -44,6 +49,7 @@ fn kind(slot: &str) -> Kind {
         "address" => Kind::Address,
         "id" => Kind::Ids,
         "ip" | "mask" => Kind::Ip,
+        "user" | "password" | "domain" => Kind::Field,
         _ => Kind::Text,
     }
 }
@@ -60,7 +66,11 @@ pub(crate) fn check(slot: &str, text: &str) -> Result<(), ApiError> {
         Kind::Ip => text.parse::<std::net::IpAddr>().map(drop).map_err(|_| {
             invalid(format!("`{text}` is not an IP address")).help("write it as 192.0.2.7 or 2001:db8::7")
         }),
-        Kind::Text => Ok(()),
+        // Never shown: it may be a password.
+        Kind::Field if text.chars().count() > FIELD => {
+            Err(invalid(format!("this <{slot}> is too long")).help(format!("at most {FIELD} characters")))
+        }
+        Kind::Field | Kind::Text => Ok(()),
     }
 }
 

@@ -130,16 +130,17 @@ impl Flow {
     /// The end of a loop.
     pub(super) fn close_loop(&mut self, mut block: Branches) {
         let own = self.take_back(block.start);
-        let ends = self.dead.is_none();
+        let inside = self.dead;
         self.dead = block.dead;
         if block.taken {
-            if ends {
+            if inside.is_none() {
                 block.meet(own);
             }
         } else if !block.endless {
             block.meet(Vec::new());
         }
-        self.go_on(block, Some("an endless loop"));
+        let why = if block.endless { Some("an endless loop") } else { inside };
+        self.go_on(block, why);
     }
 
     /// The end of a block that runs at some later time, or never.

@@ -102,7 +102,8 @@ fn at_place(text: &str, piece: &Range<usize>, scan: &Scan, at: usize, expected: 
         )
         .help(format!("join them in one text: $\"{{{name}}}{word}\""));
     }
-    if glued && matches!(next, '"' | '\'' | '(' | '$') {
+    let follows_value = !in_expression && starts_glued(text, piece, at) && !matches!(next, ')' | '<' | '>');
+    if glued && (matches!(next, '"' | '\'' | '(' | '$') || follows_value) {
         return inside_word(text, at, piece);
     }
     if let Some(form) = head_form(word).filter(|_| text[piece.start..at].trim().is_empty()) {

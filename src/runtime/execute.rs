@@ -118,6 +118,7 @@ impl Interpreter {
                     self.stack.truncate(frame.base);
                 }
                 self.result = 1;
+                self.error = Arc::default();
                 if assigned {
                     self.stack.push(Value::Integer(1));
                 }

@@ -57,6 +57,17 @@ fn optional_groups_come_in_any_order_each_once() {
 }
 
 #[test]
+fn names_of_users_and_passwords_are_short_and_not_shown() {
+    let (fits, long) = ("x".repeat(100), "x".repeat(101));
+    assert_eq!(items(&format!("login a {fits} {fits} {fits}")).1.len(), 5);
+    for text in [format!("login a {long}"), format!("login a u {long}"), format!("login a u p {long}")] {
+        let error = error(&text);
+        assert_eq!((error.code, error.span), (101, Span::new(text.len() - 101, text.len())));
+        assert!(!error.message.contains("xxx"), "{}", error.message);
+    }
+}
+
+#[test]
 fn each_point_of_a_task_once_and_at_least_one() {
     let task = "queuetask j to b onexec = /bin/a \"x y\" onqueue = /bin/b timeout = forever";
     assert_eq!(items(task).1.len(), 11);

@@ -386,13 +386,9 @@ fn login_prints_and_returns_the_access() {
 }
 
 #[test]
-fn login_fields_have_100_characters_and_passwords_stay_out_of_sight() {
+fn passwords_stay_out_of_sight() {
     let mut stage = login(Access::Full);
-    let long = "x".repeat(101);
-    assert_eq!(stage.code(&format!("login localhost {long} p")), 101);
-    assert_eq!(stage.code(&format!("login localhost u {long}")), 101);
-    assert_eq!(stage.code(&format!("login localhost u p {long}")), 101);
-    assert_eq!(stage.run(&format!("login localhost u p {}", &long[1..])), Ok(2));
+    assert_eq!(stage.run(&format!("login localhost u p {}", "x".repeat(100))), Ok(2));
     stage.session.set_exposed(true);
     let error = stage.run("login localhost u p").unwrap_err();
     assert!(error.help.unwrap().contains("DTCL_PASSWORD_FILE"));

@@ -5,6 +5,7 @@ use crate::api::{Access, ApiError, Code, Reply, Request};
 use crate::commands::Family::Session as Here;
 use crate::commands::output::{number, text};
 use crate::commands::session::{join, own_user, unexpected};
+use crate::commands::slots::FIELD;
 use crate::commands::{Args, Column, Mode, Outcome, Output, Record, Session, Table, files, help, show};
 use std::path::Path;
 
@@ -121,9 +122,6 @@ pub(super) const COMMANDS: &[Command] = &[
         .examples(&["spool \"/tmp/session.log\"", "spool off"])
     .run(spool),
 ];
-
-/// Longest user name, password and domain (LOG-05).
-const FIELD: usize = 100;
 
 fn login(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
     let name = args.text("machine")?;

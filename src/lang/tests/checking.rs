@@ -91,6 +91,8 @@ fn code_that_is_never_reached() {
         ("WHILE $argc > 0 DO BREAK; write 1 END\nwrite 2", never("BREAK")),
         ("WHILE $argc > 0 DO CONTINUE; write 1 END", never("CONTINUE")),
         ("WHILE TRUE DO write 1 END\nwrite 2", never("an endless loop")),
+        ("FOR $i = 1 TO 2 DO RETURN END\nwrite 2", never("RETURN")),
+        ("FOR $i = 1 TO $argc DO RETURN END\nwrite 2", vec![]),
         ("IF $argc = 0 THEN EXIT 1 ELSE EXIT 2 END\nwrite 1", never("EXIT")),
         ("EXIT 1\nIF TRUE THEN write 1 ELSE write 2 END", never("EXIT")),
         ("WHILE TRUE DO IF $argc = 0 THEN BREAK END END\nwrite 2", vec![]),

@@ -8,6 +8,9 @@ fn two_values_need_something_between_them() {
     assert_eq!(message, "between two values stands a blank, a comma or =");
     assert_eq!(place, "$");
     assert!(help.contains("blank"), "{help}");
+    let (message, help, place) = problem("write \"a\"b");
+    assert_eq!((message.as_str(), place.as_str()), ("between two values stands a blank, a comma or =", "b"));
+    assert!(help.contains("blank"), "{help}");
     let (message, help, _) = problem("write it's");
     assert_eq!(
         (message.as_str(), help.as_str()),

@@ -71,6 +71,9 @@ fn a_bare_right_side_is_a_command() {
     assert_eq!(one("notify($con, 1)"), "call $con 1 notify/2");
     assert_eq!(one("write (\"x\")"), "write (<x>)");
     assert_eq!(one("$l = [1, [2], []]"), "$l = 1 2 list/1 list/0 list/3");
+    // A bracket is a character of words elsewhere.
+    assert_eq!(one("$l = [1, TRUE]"), "$l = 1 true list/2");
+    assert_eq!(one("$l = truely]"), "$l <- truely]");
 }
 
 #[test]

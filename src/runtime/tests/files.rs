@@ -70,6 +70,8 @@ fn include_shares_scope_and_on_error() {
     let ran = run(&[("a", "include b\nwrite no"), ("b", "EXIT 3")]);
     assert_eq!((ran.status, ran.output.as_str()), (3, ""));
     assert_eq!(ok(&[("a", "$r = include b\nwrite $r"), ("b", "write b")]), "b\n1\n");
+    // It ended well, whatever failed in it.
+    assert_eq!(ok(&[("a", "include b\nwrite $result (len($error))"), ("b", "$r = mirror stop 3")]), "10\n");
 }
 
 #[test]
