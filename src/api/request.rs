@@ -159,6 +159,20 @@ pub enum Request {
     VerifyResume {
         connection: ConnectionId,
     },
+    /// `ORPHANS START`, or `PREVIEW`.
+    Orphans {
+        connection: ConnectionId,
+        orphans: OrphanSpec,
+    },
+    OrphansStop {
+        connection: ConnectionId,
+    },
+    OrphansPause {
+        connection: ConnectionId,
+    },
+    OrphansResume {
+        connection: ConnectionId,
+    },
     /// -> `Reply::Verify`
     VerifyReport {
         connection: ConnectionId,
@@ -326,6 +340,10 @@ impl Request {
             | VerifyStop { .. }
             | VerifyPause { .. }
             | VerifyResume { .. }
+            | Orphans { .. }
+            | OrphansStop { .. }
+            | OrphansPause { .. }
+            | OrphansResume { .. }
             | ReplicationStart { .. }
             | ReplicationStop { .. }
             | Transmission { .. }
@@ -362,6 +380,10 @@ impl Request {
             | VerifyStop { connection }
             | VerifyPause { connection }
             | VerifyResume { connection }
+            | Orphans { connection, .. }
+            | OrphansStop { connection }
+            | OrphansPause { connection }
+            | OrphansResume { connection }
             | VerifyReport { connection }
             | Wait { connection, .. }
             | ReplicationStart { connection }
@@ -475,6 +497,13 @@ pub struct VerifySpec {
     pub newer: bool,
     pub checksum: bool,
     pub orphans: bool,
+}
+
+/// What a search for orphans does with what it finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrphanSpec {
+    /// Lists them in the target's log, and removes nothing (ORP-04).
+    pub preview: bool,
 }
 
 /// What a wait waits for.

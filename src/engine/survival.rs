@@ -169,7 +169,7 @@ impl Engine {
         let around = Circumstances { ground, forbidden: &forbidden, own: &own, to: info.to() };
         let route = Arc::new(Route::dormant(rules, &spec.map, around));
         tracing::info!("Connection {id} of {repset} to {} is there again", info.target);
-        let connection = Connection::open(info, route, self.means(far), &handle);
+        let connection = Connection::open(info, route, self.means(), &handle);
         if replicates {
             connection.resumes(Some("it begins".to_owned()));
         }
@@ -220,7 +220,7 @@ impl Engine {
         if !matches!(connection.view().state.stage, Stage::Off) {
             return Ok(());
         }
-        let automatic = (self.automatic(connection.info.far.clone()))();
+        let automatic = (self.automatic())();
         if !automatic.reconnect {
             connection.resumes(None);
             tracing::warn!("Connection {id} does not go on by itself: AutoReconnect is 0");

@@ -645,9 +645,9 @@ fn what_a_session_loses_is_named_once() {
 #[test]
 fn later_commands_say_so() {
     let mut stage = Stage::obedient();
-    let error = stage.run("orphans start 1").unwrap_err();
+    let error = stage.run("script list 1").unwrap_err();
     assert_eq!(error.code, Code::OperationOrCommandIsNotSupported);
-    assert_eq!(error.message, "ORPHANS START is not yet available in this version");
+    assert_eq!(error.message, "SCRIPT LIST is not yet available in this version");
     assert!(stage.asked().is_empty());
 }
 

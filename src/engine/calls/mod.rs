@@ -77,6 +77,12 @@ impl Engine {
             Request::VerifyStop { connection } => self.steer(connection, Work::Verify, Step::Stop, watch),
             Request::VerifyPause { connection } => self.steer(connection, Work::Verify, Step::Pause, watch),
             Request::VerifyResume { connection } => self.steer(connection, Work::Verify, Step::Resume, watch),
+            Request::Orphans { connection, orphans } => self.sweep(connection, orphans),
+            Request::OrphansStop { connection } => self.steer(connection, Work::Orphans, Step::Stop, watch),
+            Request::OrphansPause { connection } => self.steer(connection, Work::Orphans, Step::Pause, watch),
+            Request::OrphansResume { connection } => {
+                self.steer(connection, Work::Orphans, Step::Resume, watch)
+            }
             Request::VerifyReport { connection } => self.verify_report(connection),
             Request::Wait { connection, until, timeout_ms } => {
                 let timeout = timeout_ms.map(Duration::from_millis);

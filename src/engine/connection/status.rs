@@ -19,6 +19,7 @@ pub fn phase(state: &State) -> Phase {
     running.shared.phase().filter(|phase| *phase != Phase::Idle).unwrap_or(match Work::of(&running.kind) {
         Work::Mirror => Phase::Mirroring,
         Work::Verify => Phase::Verifying,
+        Work::Orphans => Phase::RemovingOrphans,
     })
 }
 

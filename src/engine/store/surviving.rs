@@ -131,8 +131,6 @@ mod tests {
             id: "7".into(),
             key: "SHA256:ab".into(),
             paths: vec![("/a".into(), "/b".into())],
-            orphans: true,
-            aside: false,
             notices: Vec::new(),
         };
         let spec = |repset: &str| ConnectSpec {
