@@ -3,7 +3,9 @@
 //! Names and paths that a person typed are `String`s (scripts are UTF-8); names read from a disk are bytes and
 //! reach a client only as escaped text.
 
-use super::{Access, BandwidthChange, ConnectionId, GrantSpec, Granted, ScheduleChange, TaskSpec};
+use super::{
+    Access, BandwidthChange, ConnectionId, GrantSpec, Granted, ScheduleChange, TaskSpec, VerifyScheduleSpec,
+};
 use serde::{Deserialize, Serialize};
 
 /// A request to one machine.
@@ -158,6 +160,11 @@ pub enum Request {
     },
     VerifyResume {
         connection: ConnectionId,
+    },
+    /// `SCHEDULE VERIFY`; None clears it.
+    ScheduleVerify {
+        connection: ConnectionId,
+        schedule: Option<VerifyScheduleSpec>,
     },
     /// `ORPHANS START`, or `PREVIEW`.
     Orphans {
@@ -340,6 +347,7 @@ impl Request {
             | VerifyStop { .. }
             | VerifyPause { .. }
             | VerifyResume { .. }
+            | ScheduleVerify { .. }
             | Orphans { .. }
             | OrphansStop { .. }
             | OrphansPause { .. }
@@ -380,6 +388,7 @@ impl Request {
             | VerifyStop { connection }
             | VerifyPause { connection }
             | VerifyResume { connection }
+            | ScheduleVerify { connection, .. }
             | Orphans { connection, .. }
             | OrphansStop { connection }
             | OrphansPause { connection }

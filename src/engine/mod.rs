@@ -35,6 +35,7 @@ pub mod tasks;
 mod tests;
 pub mod transmission;
 pub mod users;
+mod verifications;
 
 use crate::api::ApiError;
 use crate::wire::tls::MachineKey;

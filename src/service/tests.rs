@@ -249,6 +249,7 @@ fn requests() -> Vec<Request> {
         VerifyPause { connection },
         VerifyResume { connection },
         VerifyReport { connection },
+        ScheduleVerify { connection, schedule: None },
         Orphans { connection, orphans: OrphanSpec::default() },
         OrphansStop { connection },
         OrphansPause { connection },

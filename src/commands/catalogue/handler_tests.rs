@@ -26,6 +26,7 @@ fn status(id: u32) -> ConnectionStatus {
         mirror_bytes_skipped: 0,
         files_failed: 0,
         bandwidth_limit: None,
+        verification: None,
         last_error: None,
         paths: vec![],
     }
@@ -640,6 +641,47 @@ fn what_a_session_loses_is_named_once() {
     assert_eq!(losses[1], "connection 1 (payroll to 10.0.0.9) ends with this shell");
     stage.session.close(std::time::Duration::ZERO);
     assert_eq!(stage.ui.messages(), "");
+}
+
+#[test]
+fn orphans_and_scheduled_verifications_are_asked_for_as_typed() {
+    let mut stage = Stage::obedient();
+    for line in [
+        "orphans preview 1",
+        "orphans start 1",
+        "orphans pause 1",
+        "orphans resume 1",
+        "orphans stop 1",
+        "schedule verify 1 starttime = 11/30/26 22:30 every 2 hours checksum",
+        "schedule verify 1 starttime = now remirror newer",
+        "schedule verify 1 clear",
+    ] {
+        stage.run(line).unwrap();
+    }
+    let connection = ConnectionId(1);
+    let orphans = |preview| Request::Orphans { connection, orphans: OrphanSpec { preview } };
+    let verify = |time: Option<&str>, every, verify| {
+        let schedule = VerifyScheduleSpec { time: time.map(str::to_owned), every, verify };
+        Request::ScheduleVerify { connection, schedule: Some(schedule) }
+    };
+    let asked = stage.asked();
+    assert_eq!(
+        asked,
+        [
+            orphans(true),
+            orphans(false),
+            Request::OrphansPause { connection },
+            Request::OrphansResume { connection },
+            Request::OrphansStop { connection },
+            verify(
+                Some("2026-11-30T22:30:00"),
+                Some((2, TimeUnit::Hours)),
+                VerifySpec { checksum: true, ..VerifySpec::default() }
+            ),
+            verify(None, None, VerifySpec { remirror: true, newer: true, ..VerifySpec::default() }),
+            Request::ScheduleVerify { connection, schedule: None },
+        ]
+    );
 }
 
 #[test]

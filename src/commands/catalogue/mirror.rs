@@ -1,7 +1,10 @@
 //! Mirror, replication, verify, orphans.
 
+use super::schedules::{every, start_time};
 use super::{ADMIN, Command, MONITOR, command};
-use crate::api::{ApiError, MirrorKind, MirrorSpec, OrphanSpec, Reply, Request, VerifySpec};
+use crate::api::{
+    ApiError, MirrorKind, MirrorSpec, OrphanSpec, Reply, Request, VerifyScheduleSpec, VerifySpec,
+};
 use crate::commands::Family::Mirror;
 use crate::commands::session::unexpected;
 use crate::commands::{Args, Outcome, Session, dry_run, each, show};
@@ -73,9 +76,19 @@ pub(super) const COMMANDS: &[Command] = &[
         "G",
         "Verifies a connection at set times.",
     )
-    .examples(&["schedule verify 1 starttime = now every 1 days remirror", "schedule verify 1 starttime=11/30/26 22:30"]),
+    .details(
+        "STARTTIME is the first time, a local one, or NOW, the default; EVERY repeats it: days at the same time of day the whole year, smaller \
+         units evenly. Without EVERY there is one verification. REMIRROR, NEWER and CHECKSUM are those of VERIFY. It waits for a mirror \
+         that runs, and while nothing is to be sent. One that was missed is made good once. One that fails is tried again after \
+         VerifyRetryInterval minutes, VerifyRetryLimit times; differences are no failure. STATUS CON and SCHEDULE <target> LIST show it; \
+         it goes on when the service is started again. The command again sets it anew.",
+    )
+    .examples(&["schedule verify 1 starttime = now every 1 days remirror", "schedule verify 1 starttime=11/30/26 22:30"])
+    .run(schedule_verify),
     command(Mirror, "SCHEDULE VERIFY <con_id> CLEAR", ADMIN, "G", "Ends scheduled verification.")
-        .examples(&["schedule verify 1 clear"]),
+        .details("One that runs goes on; VERIFY STOP ends it.")
+        .examples(&["schedule verify 1 clear"])
+    .run(schedule_verify_clear),
     command(
         Mirror,
         "ORPHANS START|STOP|PAUSE|RESUME|PREVIEW <con_id>",
@@ -161,6 +174,28 @@ fn verify_steer(session: &mut Session, args: &Args) -> Result<Outcome, ApiError>
             _ => Request::VerifyResume { connection },
         };
         session.order(machine, request)
+    })
+}
+
+fn schedule_verify(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let schedule = VerifyScheduleSpec {
+        time: start_time(args)?,
+        every: every(args)?,
+        verify: VerifySpec {
+            remirror: args.has("REMIRROR"),
+            newer: args.has("NEWER"),
+            checksum: args.has("CHECKSUM"),
+            orphans: false,
+        },
+    };
+    each::connection(session, args, |session, machine, connection| {
+        session.order(machine, Request::ScheduleVerify { connection, schedule: Some(schedule.clone()) })
+    })
+}
+
+fn schedule_verify_clear(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    each::connection(session, args, |session, machine, connection| {
+        session.order(machine, Request::ScheduleVerify { connection, schedule: None })
     })
 }
 

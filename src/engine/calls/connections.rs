@@ -75,11 +75,22 @@ impl Engine {
         }
     }
 
-    fn begin(&self, connection: &Connection, kind: JobKind, calculate: bool) -> Result<Reply, ApiError> {
+    /// Begins a job; what is shared with it.
+    pub(in crate::engine) fn begin_watched(
+        &self,
+        connection: &Connection,
+        kind: JobKind,
+        calculate: bool,
+    ) -> Result<Arc<JobShared>, ApiError> {
         // Until the job has taken its way, nobody else takes a place on it.
         let _turn = lock(&self.connecting);
         let order = self.order(connection, kind, calculate)?;
-        connection.start(order).map(|()| Reply::Done)
+        let shared = Arc::clone(&order.shared);
+        connection.start(order).map(|()| shared)
+    }
+
+    fn begin(&self, connection: &Connection, kind: JobKind, calculate: bool) -> Result<Reply, ApiError> {
+        self.begin_watched(connection, kind, calculate).map(|_| Reply::Done)
     }
 
     /// A job with the rules and settings as they are now: what was saved since the connection was made counts (RST-12).

@@ -15,6 +15,7 @@ use crate::engine::job::{JobKind, JobPlan, JobShared, Sink};
 use crate::engine::repset::RuleSet;
 use crate::engine::settings::RemirrorKind;
 use crate::engine::settled::Settled;
+use crate::engine::verifications::Verifying;
 use crate::engine::{Engine, lock};
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -92,6 +93,7 @@ impl Engine {
             settled: Arc::new(Settled::of(established_ms, 0)),
             transmission: self.transmission_to(to, &target)?,
             traffic: Arc::default(),
+            verifying: Verifying::default(),
             statistics,
         };
         if spec.dry_run {

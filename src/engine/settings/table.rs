@@ -370,9 +370,9 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Largest size of DTVerify.log";
     VerifyLogName: Both, FileName, "file name", "-", "-", "any valid file name", "DTVerify.log", No, Acts,
         "File name of the verification log";
-    VerifyRetryInterval: Both, Integer, "minutes", "-", "-", "any valid number", "3", No, Later("repeated verification"),
+    VerifyRetryInterval: Both, Integer, "minutes", "-", "-", "any valid number", "3", No, Acts,
         "Time from a failed verification to the next try";
-    VerifyRetryLimit: Both, Integer, "retries", "-", "-", "any valid number", "5", No, Later("repeated verification"),
+    VerifyRetryLimit: Both, Integer, "retries", "-", "-", "any valid number", "5", No, Acts,
         "How often a verification is tried again";
     WarningPings: Linux, Unspecified, "-", "-", "-", "-", "-", Unspecified, None("obsolete in the product"),
         "Obsolete, has no effect any more";

@@ -273,6 +273,12 @@ impl Settings {
         }
     }
 
+    /// After which time, and how often, a verification at a set time that failed is tried again.
+    pub fn verify_retry(&self) -> (Duration, u32) {
+        let minutes = self.number("VerifyRetryInterval").min(u64::from(u32::MAX));
+        (Duration::from_secs(60 * minutes), clamp(self.number("VerifyRetryLimit"), u32::MAX))
+    }
+
     pub fn verify_log(&self) -> VerifyLogSettings {
         VerifyLogSettings {
             directory: self.path("LogDir"),

@@ -12,7 +12,7 @@ mod limit;
 pub mod schedule;
 mod scheduled;
 pub mod targets;
-mod times;
+pub mod times;
 
 pub use bandwidth::{Bandwidth, InForce};
 pub use compression::{Auto, Compression, Packing, Spent, Traffic, extensions};
