@@ -271,6 +271,26 @@ fn the_switch_of_the_target_counts_for_every_mirror() {
     assert!(at(&bed, "third").exists());
 }
 
+/// Over a line the target is asked at the beginning of each job, and told.
+#[test]
+fn the_switch_of_a_target_on_another_machine_counts_at_once() {
+    let followed = Followed::with_queue(Bed::far(), |bed| write(bed.source().join("file"), "x"));
+    let bed = &followed.bed;
+    let mirror = |spec| {
+        let outcome =
+            source::run(&bed.plan(), JobKind::Mirror(spec), &JobShared::new(), Some(&followed.replication));
+        assert!(outcome.complete, "{outcome:?}");
+    };
+    write(at(bed, "orphan"), "x");
+    mirror(DIFFERENT);
+    assert!(at(bed, "orphan").exists());
+    mirror(MirrorSpec { orphans: true, ..DIFFERENT });
+    assert!(!at(bed, "orphan").exists());
+    write(at(bed, "another"), "x");
+    mirror(DIFFERENT);
+    assert!(!at(bed, "another").exists());
+}
+
 /// What replication brings while orphans are looked for stays, whatever its name was before.
 #[test]
 fn what_replication_brings_meanwhile_stays() {
@@ -334,4 +354,36 @@ fn what_replication_brings_meanwhile_stays() {
             }
         }
     }
+}
+
+/// The same, at the worst moment: between the search and the removal the source comes to have all of them.
+#[test]
+fn what_the_source_has_by_then_is_no_orphan_any_more() {
+    let mut bed = Bed::new();
+    bed.settings.orphans.piece = 1;
+    let followed = Followed::with_queue(bed, |bed| write(bed.source().join("d/file"), "x"));
+    let bed = &followed.bed;
+    let names: Vec<String> =
+        (0..500).map(|n| format!("{}/{n}", if n % 2 == 0 { "d" } else { "new" })).collect();
+    names.iter().for_each(|name| write(at(bed, name), "on the target only"));
+    let left = || names.iter().filter(|name| at(bed, name).exists()).count();
+    let shared = JobShared::new();
+    let plan = bed.plan();
+    std::thread::scope(|scope| {
+        let job = scope.spawn(|| source::run(&plan, START, &shared, Some(&followed.replication)));
+        while left() == names.len() {
+            std::thread::yield_now();
+        }
+        assert!(shared.pause());
+        names.iter().for_each(|name| write(followed.at(name), "from the source"));
+        followed.barrier();
+        shared.resume();
+        let outcome = job.join().unwrap();
+        assert!(outcome.complete, "{outcome:?}");
+    });
+    followed.barrier();
+    for name in &names {
+        assert_eq!(fs::read_to_string(at(bed, name)).ok().as_deref(), Some("from the source"), "{name}");
+    }
+    assert!(counts(&shared)[0] < names.len() as u64, "the pause came too late");
 }
