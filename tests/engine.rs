@@ -21,6 +21,8 @@ mod links;
 mod loss;
 #[path = "engine/operations.rs"]
 mod operations;
+#[path = "engine/orphans.rs"]
+mod orphans;
 #[path = "engine/receiver.rs"]
 mod receiver;
 #[path = "engine/remirrors.rs"]

@@ -67,6 +67,7 @@ fn status(id: ConnectionId) -> ConnectionStatus {
         mirror_bytes_skipped: 0,
         files_failed: 0,
         bandwidth_limit: None,
+        verification: None,
         last_error: None,
         paths: Vec::new(),
     }

@@ -63,9 +63,6 @@ pub struct Granted {
     pub key: String,
     /// Source path, target path: one for each root.
     pub paths: Vec<(String, String)>,
-    /// The target's switches: orphans are removed (ORP-03), and moved aside.
-    pub orphans: bool,
-    pub aside: bool,
     /// What a person should know.
     pub notices: Vec<String>,
 }

@@ -184,6 +184,8 @@ pub struct ConnectionStatus {
     pub files_failed: u64,
     /// The bandwidth limit in force, in words; None: unlimited.
     pub bandwidth_limit: Option<String>,
+    /// When it is verified, in words; None: by hand only.
+    pub verification: Option<String>,
     /// The newest failure: path and reason, escaped.
     pub last_error: Option<String>,
     /// Source path -> target path, as mapped.

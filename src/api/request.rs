@@ -3,7 +3,9 @@
 //! Names and paths that a person typed are `String`s (scripts are UTF-8); names read from a disk are bytes and
 //! reach a client only as escaped text.
 
-use super::{Access, BandwidthChange, ConnectionId, GrantSpec, Granted, ScheduleChange, TaskSpec};
+use super::{
+    Access, BandwidthChange, ConnectionId, GrantSpec, Granted, ScheduleChange, TaskSpec, VerifyScheduleSpec,
+};
 use serde::{Deserialize, Serialize};
 
 /// A request to one machine.
@@ -157,6 +159,25 @@ pub enum Request {
         connection: ConnectionId,
     },
     VerifyResume {
+        connection: ConnectionId,
+    },
+    /// `SCHEDULE VERIFY`; None clears it.
+    ScheduleVerify {
+        connection: ConnectionId,
+        schedule: Option<VerifyScheduleSpec>,
+    },
+    /// `ORPHANS START`, or `PREVIEW`.
+    Orphans {
+        connection: ConnectionId,
+        orphans: OrphanSpec,
+    },
+    OrphansStop {
+        connection: ConnectionId,
+    },
+    OrphansPause {
+        connection: ConnectionId,
+    },
+    OrphansResume {
         connection: ConnectionId,
     },
     /// -> `Reply::Verify`
@@ -326,6 +347,11 @@ impl Request {
             | VerifyStop { .. }
             | VerifyPause { .. }
             | VerifyResume { .. }
+            | ScheduleVerify { .. }
+            | Orphans { .. }
+            | OrphansStop { .. }
+            | OrphansPause { .. }
+            | OrphansResume { .. }
             | ReplicationStart { .. }
             | ReplicationStop { .. }
             | Transmission { .. }
@@ -362,6 +388,11 @@ impl Request {
             | VerifyStop { connection }
             | VerifyPause { connection }
             | VerifyResume { connection }
+            | ScheduleVerify { connection, .. }
+            | Orphans { connection, .. }
+            | OrphansStop { connection }
+            | OrphansPause { connection }
+            | OrphansResume { connection }
             | VerifyReport { connection }
             | Wait { connection, .. }
             | ReplicationStart { connection }
@@ -475,6 +506,13 @@ pub struct VerifySpec {
     pub newer: bool,
     pub checksum: bool,
     pub orphans: bool,
+}
+
+/// What a search for orphans does with what it finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrphanSpec {
+    /// Lists them in the target's log, and removes nothing (ORP-04).
+    pub preview: bool,
 }
 
 /// What a wait waits for.

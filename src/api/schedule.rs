@@ -1,5 +1,6 @@
 //! When and how fast a target is sent to, as it is asked for and shown: LIMIT BANDWIDTH and SCHEDULE (TRN-10 to -33).
 
+use super::{ConnectionId, VerifySpec};
 use serde::{Deserialize, Serialize};
 
 /// What LIMIT BANDWIDTH does to one target.
@@ -141,4 +142,16 @@ pub struct ScheduleView {
     pub state: String,
     /// When a start time or an interval starts sending next; milliseconds since 1970.
     pub next_ms: Option<i64>,
+    /// Verifications at set times of connections to that target: the connection, and when.
+    pub verifications: Vec<(ConnectionId, String)>,
+}
+
+/// SCHEDULE VERIFY (VER-10 to -12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyScheduleSpec {
+    /// Local time of the first run, `yyyy-mm-ddThh:mm:ss`; None: now.
+    pub time: Option<String>,
+    /// None: once.
+    pub every: Option<(u64, TimeUnit)>,
+    pub verify: VerifySpec,
 }

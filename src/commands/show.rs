@@ -107,6 +107,10 @@ pub(crate) fn connection(status: &ConnectionStatus) -> Record {
         Some(limit) => record.text("Bandwidth limit", &**limit),
         None => record,
     };
+    let record = match &status.verification {
+        Some(times) => record.text("Scheduled verification", &**times),
+        None => record,
+    };
     let record = match status.files_failed {
         0 => record,
         failed => record.number("Files failed", failed),
@@ -187,7 +191,7 @@ pub(crate) fn schedule(view: &ScheduleView) -> Record {
         Ok(time) => time.strftime("%m/%d/%Y %H:%M:%S").to_string(),
         Err(_) => time.clone(),
     });
-    Record::new(format!("Schedule of {}", view.target))
+    let record = Record::new(format!("Schedule of {}", view.target))
         .text("Enabled", if view.enabled { "yes" } else { "no" })
         .text("Start time", or_none(start))
         .text("Start every", or_none(view.start.every.map(|(n, unit)| format!("{n} {unit}"))))
@@ -197,7 +201,10 @@ pub(crate) fn schedule(view: &ScheduleView) -> Record {
         .text("End after bytes", or_none(view.end.bytes.map(|bytes| bytes.to_string())))
         .text("Window", or_none(view.window.as_ref().map(|(open, close)| format!("{open} to {close}"))))
         .text("State", &*view.state)
-        .text("Next start", or_none(view.next_ms.map(|next| moment_s(next.div_euclid(1000)))))
+        .text("Next start", or_none(view.next_ms.map(|next| moment_s(next.div_euclid(1000)))));
+    view.verifications.iter().fold(record, |record, (connection, times)| {
+        record.text(format!("Verification of connection {connection}"), &**times)
+    })
 }
 
 /// One row for each connection.

@@ -18,14 +18,13 @@ pub use super::store::{Grant, GrantedPlace};
 use super::target::{self, Confined, TaskHost};
 use super::{Engine, lock};
 use crate::api::{ApiError, Code, GrantLine, GrantSpec, Granted, Introduction, MapSpec, Reply, RootKind};
-use crate::wire::control::{Admit, Present};
+use crate::wire::control::Present;
 use crate::wire::data::{Line, Side};
 use crate::wire::tls::Fingerprint;
 use rustls::ServerConnection;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Most grants.
 const GRANTS: usize = 4096;
@@ -132,7 +131,7 @@ impl Engine {
         // None of them had a line just now; one that has come meanwhile has lost its grant.
         self.lines.end(|id, _| superseded.iter().any(|old| old.id == id));
         if let Some(orphans) = spec.orphans {
-            self.orphans.store(orphans, Relaxed);
+            self.orphans.switch(orphans);
         }
         let mut paths = Vec::new();
         for place in &grant.places {
@@ -148,12 +147,11 @@ impl Engine {
                 shown(&place.target)
             );
         }
-        let (orphans, aside) = self.switches();
         let notices = superseded
             .iter()
             .map(|old| format!("{} had this place before; its grant is taken back", named(old)))
             .collect();
-        Ok(Reply::Granted(Granted { id: grant.id, key: own.to_string(), paths, orphans, aside, notices }))
+        Ok(Reply::Granted(Granted { id: grant.id, key: own.to_string(), paths, notices }))
     }
 
     /// `Request::Withdraw`.
@@ -339,17 +337,6 @@ impl Engine {
         // It may have been taken back while dead lines were waited for.
         known()?.ok_or_else(unknown)?;
         Ok(Some(Admitted::New(Box::new(New { grant, taken, process: present.process }))))
-    }
-
-    /// What a source that was admitted is told.
-    pub fn terms(&self) -> Admit {
-        let (orphans, aside) = self.switches();
-        Admit::Admitted { orphans, aside }
-    }
-
-    /// Whether orphans are removed here, and whether aside.
-    fn switches(&self) -> (bool, bool) {
-        (self.orphans.load(Relaxed), self.mirror_settings().orphans.move_to.is_some())
     }
 
     /// Serves a line to its end on a thread of its own.

@@ -9,7 +9,7 @@ use super::repset::{DirDecision, RuleSet};
 use super::settings::{MirrorSettings, VerifyLogSettings};
 use super::settled::Settled;
 use super::transmission::{Traffic, Transmission};
-use crate::api::{ConnectionId, MirrorReason, MirrorSpec, Phase, VerifySpec};
+use crate::api::{ConnectionId, MirrorReason, MirrorSpec, OrphanSpec, Phase, VerifySpec};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -87,6 +87,8 @@ pub enum Sink {
 pub enum JobKind {
     Mirror(MirrorSpec),
     Verify(VerifySpec),
+    /// Orphans by hand.
+    Orphans(OrphanSpec),
 }
 
 /// Shared by a job and those who watch it.
@@ -124,7 +126,10 @@ pub struct Counters {
     pub bytes_compared: AtomicU64,
     /// Bytes handed to the target and not yet applied.
     pub bytes_queued: AtomicU64,
+    /// Orphans that the target has removed, or found where only they were asked for.
     pub orphans: AtomicU64,
+    pub orphan_directories: AtomicU64,
+    pub orphan_bytes: AtomicU64,
     pub errors: AtomicU64,
     /// Totals of a calculation; `calculated` says whether they hold.
     pub calculated: AtomicBool,
@@ -148,6 +153,8 @@ impl Counters {
             &self.bytes_compared,
             &self.bytes_queued,
             &self.orphans,
+            &self.orphan_directories,
+            &self.orphan_bytes,
             &self.errors,
         ];
         counts.into_iter().for_each(|count| count.store(0, Relaxed));

@@ -54,7 +54,11 @@ impl Engine {
     }
 
     pub(super) fn mirror_settings(&self) -> MirrorSettings {
-        MirrorSettings { power: Some(Arc::clone(&self.tasks.power)), ..self.kept.settings.mirror() }
+        MirrorSettings {
+            power: Some(Arc::clone(&self.tasks.power)),
+            target_orphans: Some(Arc::clone(&self.orphans)),
+            ..self.kept.settings.mirror()
+        }
     }
 
     pub(super) fn log_dir(&self) -> PathBuf {

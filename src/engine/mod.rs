@@ -16,6 +16,7 @@ mod lines;
 pub mod link;
 pub mod log;
 mod machine_key;
+pub mod orphans;
 mod own_file;
 pub mod queue;
 mod random;
@@ -34,6 +35,7 @@ pub mod tasks;
 mod tests;
 pub mod transmission;
 pub mod users;
+mod verifications;
 
 use crate::api::ApiError;
 use crate::wire::tls::MachineKey;
@@ -41,7 +43,6 @@ use clock::{Clock, SystemClock};
 use connect::address;
 use connection::runner::{JobRunner, Source};
 use home::{Home, HomeLock};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use table::Table;
 
@@ -64,8 +65,8 @@ pub struct Engine {
     key: OnceLock<Arc<MachineKey>>,
     /// What other machines may send here, and do.
     lines: lines::Lines,
-    /// This target's one switch for removing orphans (ORP-03), off by default (ORP-07) and after each start.
-    orphans: Arc<AtomicBool>,
+    /// This machine's way with orphans as a target; its one switch (ORP-03) is off after each start.
+    orphans: Arc<orphans::TargetOrphans>,
     /// What looks at the schedules of targets.
     scheduler: scheduler::Scheduler,
     tasks: tasks::board::Board,
@@ -103,6 +104,7 @@ impl Engine {
         let lock = home.lock()?;
         let kept = kept::Kept::open(&home)?;
         let tasks = tasks::board::Board::open(&kept.settings.task_file(), Arc::clone(&kept.settings))?;
+        let settings = Arc::clone(&kept.settings);
         let engine = Arc::new(Engine {
             home,
             lock: Mutex::new(Some(lock)),
@@ -115,7 +117,7 @@ impl Engine {
             survivors: OnceLock::new(),
             key: OnceLock::new(),
             lines: lines::Lines::default(),
-            orphans: Arc::default(),
+            orphans: Arc::new(orphans::TargetOrphans::new(move || settings.orphans())),
             scheduler: scheduler::Scheduler::new(resumes),
             tasks,
         });

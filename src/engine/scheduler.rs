@@ -82,6 +82,7 @@ impl Engine {
             kept.schedule.governs() || kept.bandwidth.is_scheduled()
         };
         self.kept.targets.list().iter().any(|(_, transmission)| has(transmission))
+            || self.connections().iter().any(|connection| connection.info.verifying.is_set())
     }
 
     /// One look at all of them. What takes its time is done on threads, one for each target.
@@ -118,6 +119,7 @@ impl Engine {
                 act();
             }
         }
+        acting.extend(self.look_at_verifications());
         acting
     }
 

@@ -7,12 +7,14 @@ use super::connect::far::Far;
 use super::connect::mapping::{Ground, shown};
 use super::connect::own_target_address;
 use super::connect::route::{Circumstances, Route, To};
+use super::connection::verifying::VerifyTimes;
 use super::connection::{Begun, Capture, Connection, Info, Order, Stage};
 use super::job::{JobKind, JobShared};
 use super::log::inherit;
 use super::repset::RuleSet;
 use super::settled::{Kept, Settled};
 use super::store::{Survivor, Survivors};
+use super::verifications::Verifying;
 use super::{Engine, lock};
 use crate::api::{ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, MirrorSpec};
 use std::path::PathBuf;
@@ -97,6 +99,7 @@ impl Engine {
             }
         }
         self.scheduler.has_all();
+        self.watch_schedules();
         // Nobody else can have called.
         let _ = self.survivors.set(keeper);
         self.tasks.take_up(Some(&self.connections()));
@@ -113,7 +116,7 @@ impl Engine {
 
     /// Makes a connection of before, at rest.
     fn take_up(&self, survivor: Survivor, keeper: &Keeper) -> Result<ConnectionId, ApiError> {
-        let Survivor { row, spec, replicates, established_ms, settled } = survivor;
+        let Survivor { row, spec, replicates, established_ms, settled, verify } = survivor;
         let spec = spec.ok_or_else(|| {
             ApiError::new(Code::UnknownError, "what is kept of it cannot be read")
                 .help("DISCONNECT is not possible: connect anew")
@@ -161,6 +164,7 @@ impl Engine {
             settled: Arc::new(Settled::of(established_ms, settled)),
             transmission,
             traffic: Arc::default(),
+            verifying: Verifying::of(verify),
             statistics: None,
         };
         keeper.keeps(&info.settled, row);
@@ -169,7 +173,7 @@ impl Engine {
         let around = Circumstances { ground, forbidden: &forbidden, own: &own, to: info.to() };
         let route = Arc::new(Route::dormant(rules, &spec.map, around));
         tracing::info!("Connection {id} of {repset} to {} is there again", info.target);
-        let connection = Connection::open(info, route, self.means(far), &handle);
+        let connection = Connection::open(info, route, self.means(), &handle);
         if replicates {
             connection.resumes(Some("it begins".to_owned()));
         }
@@ -200,6 +204,11 @@ impl Engine {
         self.kept_row(info, |survivors, row| survivors.set_replicates(row, replicates));
     }
 
+    /// When the connection is verified has changed.
+    pub(super) fn keep_verify_times(&self, info: &Info, times: Option<&VerifyTimes>) {
+        self.kept_row(info, |survivors, row| survivors.set_verify(row, times));
+    }
+
     /// The connection has ended for good.
     pub(super) fn forget_for_later(&self, info: &Info) {
         info.settled.forget_ledger(true);
@@ -220,7 +229,7 @@ impl Engine {
         if !matches!(connection.view().state.stage, Stage::Off) {
             return Ok(());
         }
-        let automatic = (self.automatic(connection.info.far.clone()))();
+        let automatic = (self.automatic())();
         if !automatic.reconnect {
             connection.resumes(None);
             tracing::warn!("Connection {id} does not go on by itself: AutoReconnect is 0");

@@ -29,11 +29,9 @@ pub(super) async fn run(mut stream: TlsStream<TcpStream>, from: SocketAddr, hous
         return;
     }
     let engine = Arc::clone(&house.engine);
-    let asked = tokio::task::spawn_blocking(move || {
-        engine.admit(key, from, &present).map(|admitted| (admitted, engine.terms()))
-    });
+    let asked = tokio::task::spawn_blocking(move || engine.admit(key, from, &present));
     let (admitted, answer) = match asked.await {
-        Ok(Ok((admitted, terms))) => (admitted, terms),
+        Ok(Ok(admitted)) => (admitted, Admit::Admitted),
         Ok(Err(error)) => (None, Admit::Refused(error)),
         Err(_) => {
             (None, Admit::Refused(ApiError::new(Code::UnknownError, "an internal error ended the request")))

@@ -4,8 +4,8 @@ use super::caller::Caller;
 use super::{Listen, Service};
 use crate::api::{
     Access, ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, GrantSpec, Introduction,
-    MapSpec, MirrorSpec, Reply, Request, RootKind, Rule, TaskLimit, TaskPoint, TaskSpec, Until, VerifySpec,
-    Watch,
+    MapSpec, MirrorSpec, OrphanSpec, Reply, Request, RootKind, Rule, TaskLimit, TaskPoint, TaskSpec, Until,
+    VerifySpec, Watch,
 };
 use crate::commands::ui::Recorder;
 use crate::commands::{self, Mode, Session};
@@ -249,6 +249,11 @@ fn requests() -> Vec<Request> {
         VerifyPause { connection },
         VerifyResume { connection },
         VerifyReport { connection },
+        ScheduleVerify { connection, schedule: None },
+        Orphans { connection, orphans: OrphanSpec::default() },
+        OrphansStop { connection },
+        OrphansPause { connection },
+        OrphansResume { connection },
         Wait { connection, until: Until::Mirror, timeout_ms: Some(0) },
         ReplicationStart { connection },
         ReplicationStop { connection },

@@ -1,5 +1,6 @@
 //! Answers: what a target tells its source.
 
+use super::orphan::{OrphanCounts, OrphanTerms};
 use super::primitive::{put_bytes, put_meta, put_name, put_short};
 use super::task::TaskTold;
 use super::{NAME_MAX, OWNERS, PATH_MAX, Reader, SUM_LEN, SUMS_MAX, WireError};
@@ -116,6 +117,10 @@ pub enum Answer<'a> {
     },
     /// A task has ended, or was not run.
     Task(TaskTold<'a>),
+    /// How the target deals with orphans, as it was asked.
+    OrphanTerms(OrphanTerms),
+    /// A run over orphans is over, and what it has come to.
+    Orphans(OrphanCounts),
 }
 
 const DIRECTORY: u8 = 1;
@@ -133,6 +138,8 @@ const HERE: u8 = 12;
 const HELD: u8 = 13;
 const QUEUE: u8 = 14;
 const TASK: u8 = 15;
+const ORPHAN_TERMS: u8 = 16;
+const ORPHANS: u8 = 17;
 
 const HAS_SHARED: u8 = 0x10;
 const HAS_RDEV: u8 = 0x20;
@@ -230,6 +237,14 @@ impl<'a> Answer<'a> {
                 out.push(TASK);
                 told.encode(out);
             }
+            Answer::OrphanTerms(terms) => {
+                out.push(ORPHAN_TERMS);
+                terms.encode(out);
+            }
+            Answer::Orphans(counts) => {
+                out.push(ORPHANS);
+                counts.encode(out);
+            }
         }
     }
 
@@ -273,6 +288,8 @@ impl<'a> Answer<'a> {
             QUEUE => Answer::Queue { operations: reader.u64()?, memory: reader.u64()?, disk: reader.u64()? },
             REACHED => Answer::Reached { barrier: reader.u64()? },
             TASK => Answer::Task(TaskTold::decode(reader)?),
+            ORPHAN_TERMS => Answer::OrphanTerms(OrphanTerms::decode(reader)?),
+            ORPHANS => Answer::Orphans(OrphanCounts::decode(reader)?),
             other => return Err(WireError::UnknownType(other)),
         })
     }
@@ -390,6 +407,9 @@ mod tests {
             Answer::Queue { operations: 5, memory: 70_000, disk: 1 << 40 },
             Answer::Held { count: 0, retrying: false, errno: 0, root: 0, path: b"", name: b"", what: b"" },
             Answer::Reached { barrier: 6 },
+            Answer::OrphanTerms(OrphanTerms { on: true, before: Some(-7) }),
+            Answer::OrphanTerms(OrphanTerms { on: false, before: None }),
+            Answer::Orphans(OrphanCounts { files: 3, directories: 1, bytes: 1 << 40, left: 2 }),
         ]
     }
 
@@ -421,7 +441,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_never_panic(mut frame in proptest::collection::vec(any::<u8>(), 1..400), first in 0u8..15) {
+        fn arbitrary_bytes_never_panic(mut frame in proptest::collection::vec(any::<u8>(), 1..400), first in 0u8..18) {
             frame[0] = first;
             let mut reader = Reader::new(&frame);
             while Answer::decode(&mut reader).is_ok() {}

@@ -11,7 +11,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The version of everything behind the greeting. Ends of different versions do not speak to each other (error 157).
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// Most bytes that a service reads as one request of a caller without access.
 pub const STRANGER_MAX: usize = 16 << 10;
@@ -107,11 +107,8 @@ pub struct Present {
 /// What a target answers.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 pub enum Admit {
-    /// Operations may come. Its switches for orphans: whether they are removed (ORP-03), and whether aside.
-    Admitted {
-        orphans: bool,
-        aside: bool,
-    },
+    /// Operations may come.
+    Admitted,
     Refused(ApiError),
 }
 

@@ -8,6 +8,7 @@ mod answer;
 pub mod control;
 pub mod data;
 mod op;
+mod orphan;
 pub mod packed;
 mod primitive;
 mod task;
@@ -15,6 +16,7 @@ pub mod tls;
 
 pub use answer::{Answer, Described, FailureKind};
 pub use op::{FileMode, OWNERS, Op, Part, Patch};
+pub use orphan::{OrphanCounts, OrphanNamed, OrphanStep, OrphanTerms};
 pub use primitive::Reader;
 pub use task::{COMMAND_MAX, JOB_MAX, OUTPUT_MAX, SECONDS_MAX, TaskOrder, TaskTold, is_plain};
 

@@ -7,6 +7,7 @@
 //! Two owners may share a stream: a mirror or verification, and replication. `By` says whose the following operations are; the
 //! directory entered and the numbers of files, questions and barriers are the stream's, whoever sent them.
 
+use super::orphan::{OrphanNamed, OrphanStep};
 use super::primitive::{put_bytes, put_meta, put_name, put_short, put_xattrs};
 use super::task::TaskOrder;
 use super::{BLOCK_MIN, CONTENT_MAX, PARTS_MAX, PATH_MAX, ROOTS_MAX, Reader, WireError};
@@ -149,10 +150,10 @@ pub enum Op<'a> {
         name: &'a [u8],
         tree: bool,
     },
-    /// Moves an entry aside: to the same path below the directory that the target's `MoveOrphansDir` names.
-    MoveAside {
-        name: &'a [u8],
-    },
+    /// Of a run over what only the target has (a mirror's or verification's).
+    Orphans(OrphanStep),
+    /// One of them: deleted, moved to the same path below `MoveOrphansDir`, or only named, as the target and the run's beginning say.
+    Orphan(OrphanNamed<'a>),
     /// Asks for the SHA-1 of each block of a file: `Answer::Sums`. With `here`, a target of the same process answers
     /// `Answer::Here` instead.
     Question {
@@ -188,12 +189,13 @@ const SET_DIR_META: u8 = 15;
 const REMOVE: u8 = 16;
 const QUESTION: u8 = 17;
 const BARRIER: u8 = 18;
-const MOVE_ASIDE: u8 = 19;
 const FILE_SET: u8 = 23;
 const BY: u8 = 20;
 const SCAN: u8 = 21;
 const RENAME: u8 = 22;
 const TASK: u8 = 24;
+const ORPHANS: u8 = 25;
+const ORPHAN: u8 = 26;
 
 /// The owners of operations.
 pub const OWNERS: usize = 2;
@@ -318,9 +320,13 @@ impl<'a> Op<'a> {
                 put_name(out, name);
                 out.push(u8::from(*tree));
             }
-            Op::MoveAside { name } => {
-                out.push(MOVE_ASIDE);
-                put_name(out, name);
+            Op::Orphans(step) => {
+                out.push(ORPHANS);
+                step.encode(out);
+            }
+            Op::Orphan(orphan) => {
+                out.push(ORPHAN);
+                orphan.encode(out);
             }
             Op::Question { question, name, block, here } => {
                 out.push(QUESTION);
@@ -475,7 +481,8 @@ impl<'a> Op<'a> {
             }
             SET_DIR_META => Op::SetDirMeta { meta: reader.meta()?, xattrs: reader.xattrs()? },
             REMOVE => Op::Remove { name: reader.name()?, tree: reader.bool()? },
-            MOVE_ASIDE => Op::MoveAside { name: reader.name()? },
+            ORPHANS => Op::Orphans(OrphanStep::decode(reader)?),
+            ORPHAN => Op::Orphan(OrphanNamed::decode(reader)?),
             QUESTION => {
                 let (question, name, block) = (reader.u64()?, reader.name()?, reader.u32()?);
                 if !(BLOCK_MIN..=CONTENT_MAX).contains(&(block as usize)) {
@@ -539,7 +546,18 @@ mod tests {
             Op::SetMeta { name: b"m", kind: FileKind::Fifo, meta, xattrs },
             Op::SetDirMeta { meta, xattrs: Xattrs::default() },
             Op::Remove { name: b"gone", tree: true },
-            Op::MoveAside { name: b"aside" },
+            Op::Orphans(OrphanStep::Ask { switch_on: false }),
+            Op::Orphans(OrphanStep::Ask { switch_on: true }),
+            Op::Orphans(OrphanStep::Begin { preview: false }),
+            Op::Orphans(OrphanStep::Begin { preview: true }),
+            Op::Orphans(OrphanStep::End),
+            Op::Orphan(OrphanNamed { dir: b"", name: b"alone", kind: FileKind::File, mtime: (-1, 5) }),
+            Op::Orphan(OrphanNamed {
+                dir: b"p/q",
+                name: b"d",
+                kind: FileKind::Directory,
+                mtime: (1 << 33, 0),
+            }),
             Op::Question { question: 77, name: b"q", block: 65536, here: true },
             Op::Barrier { barrier: 1 },
         ]
@@ -573,6 +591,10 @@ mod tests {
             frame.clear();
             Op::Scan { parts: vec![(0, path, true)] }.encode(&mut frame);
             assert!(Op::decode(&mut Reader::new(&frame)).is_err(), "{path:?}");
+            frame.clear();
+            Op::Orphan(OrphanNamed { dir: path, name: b"n", kind: FileKind::File, mtime: (0, 0) })
+                .encode(&mut frame);
+            assert!(Op::decode(&mut Reader::new(&frame)).is_err(), "{path:?}");
         }
     }
 
@@ -599,7 +621,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic_and_decoded_operations_encode_to_what_decodes_alike(
-            bytes in proptest::collection::vec(any::<u8>(), 0..400), first in 0u8..25
+            bytes in proptest::collection::vec(any::<u8>(), 0..400), first in 0u8..27
         ) {
             let mut frame = bytes;
             if let Some(byte) = frame.first_mut() { *byte = first; }

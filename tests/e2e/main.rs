@@ -14,6 +14,7 @@ mod golden;
 mod hostile;
 mod migration;
 mod mirror;
+mod orphans;
 mod property;
 mod replication;
 mod replication_guard;

@@ -193,14 +193,7 @@ impl Bed {
         let Ok(Reply::Introduction(own)) = client.call(Request::Introduce { repset: None }, &mut ()) else {
             panic!("no introduction");
         };
-        let granted = Granted {
-            id: name.to_owned(),
-            key: own.key,
-            paths: Vec::new(),
-            orphans: false,
-            aside: false,
-            notices: Vec::new(),
-        };
+        let granted = Granted { id: name.to_owned(), key: own.key, paths: Vec::new(), notices: Vec::new() };
         Arc::new(Far::of(&machine.address.to_string(), &granted, Arc::clone(key)).unwrap())
     }
 

@@ -10,10 +10,10 @@ use dtcl::engine::link::far;
 use dtcl::engine::link::{Frame, SourceEnd};
 use dtcl::engine::source;
 use dtcl::engine::transmission::Transmission;
-use dtcl::sys::{Meta, Xattrs};
+use dtcl::sys::{FileKind, Meta, Xattrs};
 use dtcl::wire::data::{Channel, Ear, Heard, Line};
 use dtcl::wire::tls::MachineKey;
-use dtcl::wire::{Answer, Op, Reader};
+use dtcl::wire::{Answer, Op, OrphanNamed, OrphanStep, OrphanTerms, Reader};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
@@ -217,7 +217,7 @@ fn a_source_with_one_name_has_no_other_in_that_directory() {
         put("beside"),
         put("other"),
         Op::Remove { name: b"beside", tree: true },
-        Op::MoveAside { name: b"beside" },
+        Op::Orphan(OrphanNamed { dir: b"", name: b"beside", kind: FileKind::File, mtime: (0, 0) }),
         Op::Question { question: 1, name: b"beside", block: 4096, here: false },
         link(b"one", b"beside"),
         link(b"other", b"one"),
@@ -386,6 +386,16 @@ fn a_source_that_does_not_listen_is_cut_off() {
     assert_eq!(anew.ended(), None);
 }
 
+/// What each job asks first: how the target deals with orphans.
+fn answers_terms(ear: &mut Ear<'_>, line: &Line) {
+    let first = ear.hear(Vec::new).unwrap();
+    let Heard::Frame(Channel::Ops, frame) = first else { panic!("{first:?}") };
+    assert!(matches!(Op::decode(&mut Reader::new(&frame)), Ok(Op::Orphans(OrphanStep::Ask { .. }))));
+    let mut answer = Frame::new();
+    Answer::OrphanTerms(OrphanTerms::default()).encode(&mut answer);
+    line.send(Channel::Results, &answer).unwrap();
+}
+
 /// CVE-2024-12086: a target that asks for what is not its own. What it says to have failed is sent again only if it belongs to the set.
 #[test]
 fn a_target_gets_nothing_that_does_not_belong_to_the_set() {
@@ -423,6 +433,7 @@ fn a_target_gets_nothing_that_does_not_belong_to_the_set() {
         std::thread::scope(|scope| {
             let target = scope.spawn(move || {
                 let mut ear = Ear::of(&far_end);
+                answers_terms(&mut ear, &far_end);
                 let (mut all, mut asked) = (Vec::new(), false);
                 while let Ok(Heard::Frame(Channel::Ops, frame)) = ear.hear(Vec::new) {
                     all.extend_from_slice(&frame);
@@ -552,6 +563,7 @@ fn a_target_that_lies_is_told_nothing_and_ends_the_mirror() {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 let mut ear = Ear::of(&far_end);
+                answers_terms(&mut ear, &far_end);
                 let first = ear.hear(Vec::new).unwrap();
                 let Heard::Frame(Channel::Ops, frame) = first else { panic!("{first:?}") };
                 assert!(matches!(Op::decode(&mut Reader::new(&frame)), Ok(Op::Begin { .. })));

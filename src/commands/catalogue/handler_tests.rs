@@ -26,6 +26,7 @@ fn status(id: u32) -> ConnectionStatus {
         mirror_bytes_skipped: 0,
         files_failed: 0,
         bandwidth_limit: None,
+        verification: None,
         last_error: None,
         paths: vec![],
     }
@@ -639,11 +640,52 @@ fn what_a_session_loses_is_named_once() {
 }
 
 #[test]
+fn orphans_and_scheduled_verifications_are_asked_for_as_typed() {
+    let mut stage = Stage::obedient();
+    for line in [
+        "orphans preview 1",
+        "orphans start 1",
+        "orphans pause 1",
+        "orphans resume 1",
+        "orphans stop 1",
+        "schedule verify 1 starttime = 11/30/26 22:30 every 2 hours checksum",
+        "schedule verify 1 starttime = now remirror newer",
+        "schedule verify 1 clear",
+    ] {
+        stage.run(line).unwrap();
+    }
+    let connection = ConnectionId(1);
+    let orphans = |preview| Request::Orphans { connection, orphans: OrphanSpec { preview } };
+    let verify = |time: Option<&str>, every, verify| {
+        let schedule = VerifyScheduleSpec { time: time.map(str::to_owned), every, verify };
+        Request::ScheduleVerify { connection, schedule: Some(schedule) }
+    };
+    let asked = stage.asked();
+    assert_eq!(
+        asked,
+        [
+            orphans(true),
+            orphans(false),
+            Request::OrphansPause { connection },
+            Request::OrphansResume { connection },
+            Request::OrphansStop { connection },
+            verify(
+                Some("2026-11-30T22:30:00"),
+                Some((2, TimeUnit::Hours)),
+                VerifySpec { checksum: true, ..VerifySpec::default() }
+            ),
+            verify(None, None, VerifySpec { remirror: true, newer: true, ..VerifySpec::default() }),
+            Request::ScheduleVerify { connection, schedule: None },
+        ]
+    );
+}
+
+#[test]
 fn later_commands_say_so() {
     let mut stage = Stage::obedient();
-    let error = stage.run("orphans start 1").unwrap_err();
+    let error = stage.run("script list 1").unwrap_err();
     assert_eq!(error.code, Code::OperationOrCommandIsNotSupported);
-    assert_eq!(error.message, "ORPHANS START is not yet available in this version");
+    assert_eq!(error.message, "SCRIPT LIST is not yet available in this version");
     assert!(stage.asked().is_empty());
 }
 

@@ -1,7 +1,10 @@
 //! Mirror, replication, verify, orphans.
 
+use super::schedules::{every, start_time};
 use super::{ADMIN, Command, MONITOR, command};
-use crate::api::{ApiError, MirrorKind, MirrorSpec, Reply, Request, VerifySpec};
+use crate::api::{
+    ApiError, MirrorKind, MirrorSpec, OrphanSpec, Reply, Request, VerifyScheduleSpec, VerifySpec,
+};
 use crate::commands::Family::Mirror;
 use crate::commands::session::unexpected;
 use crate::commands::{Args, Outcome, Session, dry_run, each, show};
@@ -17,7 +20,8 @@ pub(super) const COMMANDS: &[Command] = &[
     .details(
         "FULL, the default, sends every file. DIFFERENT sends the files whose date, time or size differ, with NEWER \
          those that are newer on the source, with CHECKSUM only the blocks that differ; NEWER or CHECKSUM alone mean \
-         DIFFERENT. CALCULATE measures the set first, ORPHANS removes what is on the target only. CLEAN empties the \
+         DIFFERENT. CALCULATE measures the set first, ORPHANS removes what is on the target only, in this and in each later mirror \
+         and verification to that target, of whichever connection (CONNECT ... NOORPHANS ends that). CLEAN empties the \
          connection's target paths first, where the option Cleaner is 1 (else -146). DRYRUN names each file that would \
          be sent with the reason and sends nothing. Refuses while a mirror runs (-113).",
     )
@@ -53,6 +57,7 @@ pub(super) const COMMANDS: &[Command] = &[
     )
     .details(
         "Not during a mirror (-108). REMIRROR sends what differs; NEWER and CHECKSUM choose what counts as different. \
+         ORPHANS removes what is on the target only, as MIRROR START does. \
          The log is `<repset> DTVerify.log` on the source. WAITONMIRROR waits for its end, VERIFY REPORT shows it.",
     )
     .examples(&["verify 1", "verify $con remirror checksum"])
@@ -71,9 +76,19 @@ pub(super) const COMMANDS: &[Command] = &[
         "G",
         "Verifies a connection at set times.",
     )
-    .examples(&["schedule verify 1 starttime = now every 1 days remirror", "schedule verify 1 starttime=11/30/26 22:30"]),
+    .details(
+        "STARTTIME is the first time, a local one, or NOW, the default; EVERY repeats it: days at the same time of day the whole year, smaller \
+         units evenly. Without EVERY there is one verification. REMIRROR, NEWER and CHECKSUM are those of VERIFY. It waits for a mirror \
+         that runs, and while nothing is to be sent. One that was missed is made good once. One that fails is tried again after \
+         VerifyRetryInterval minutes, VerifyRetryLimit times; differences are no failure. STATUS CON and SCHEDULE <target> LIST show it; \
+         it goes on when the service is started again. The command again sets it anew.",
+    )
+    .examples(&["schedule verify 1 starttime = now every 1 days remirror", "schedule verify 1 starttime=11/30/26 22:30"])
+    .run(schedule_verify),
     command(Mirror, "SCHEDULE VERIFY <con_id> CLEAR", ADMIN, "G", "Ends scheduled verification.")
-        .examples(&["schedule verify 1 clear"]),
+        .details("One that runs goes on; VERIFY STOP ends it.")
+        .examples(&["schedule verify 1 clear"])
+    .run(schedule_verify_clear),
     command(
         Mirror,
         "ORPHANS START|STOP|PAUSE|RESUME|PREVIEW <con_id>",
@@ -81,8 +96,16 @@ pub(super) const COMMANDS: &[Command] = &[
         "R, PAUSE X",
         "Removes or lists files that are on the target only.",
     )
-    .details("Off by default, one switch per target; never outside the connection's target paths.")
-    .examples(&["orphans preview 1"]),
+    .details(
+        "Orphans are files and directories that are in the target's copy and not in the set on the source. PREVIEW lists them in the \
+         target's log, START deletes them, or moves them to MoveOrphansDir where MoveOrphanedFiles is 1; both name the same ones. STOP, PAUSE and \
+         RESUME steer either; STOP keeps what has not gone yet. What a rule excludes is kept; where a rule includes a wildcard, \
+         what does not match it goes. With RemoveAllOrphans 0 only what was not modified for RemoveOrphansTime minutes goes. The target's log has \
+         the number of files, directories and bytes, and with LogAllOrphans 1 each name. More than the share MassDeletionGuard of the \
+         copy never goes. Not during a mirror or verification (-108). For ORPHANS of CONNECT, MIRROR START and VERIFY see there.",
+    )
+    .examples(&["orphans preview 1", "orphans start $con", "orphans stop 1"])
+    .run(orphans),
 ];
 
 /// FULL by default; with NEWER or CHECKSUM alone DIFFERENT.
@@ -149,6 +172,41 @@ fn verify_steer(session: &mut Session, args: &Args) -> Result<Outcome, ApiError>
             Some("STOP") => Request::VerifyStop { connection },
             Some("PAUSE") => Request::VerifyPause { connection },
             _ => Request::VerifyResume { connection },
+        };
+        session.order(machine, request)
+    })
+}
+
+fn schedule_verify(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let schedule = VerifyScheduleSpec {
+        time: start_time(args)?,
+        every: every(args)?,
+        verify: VerifySpec {
+            remirror: args.has("REMIRROR"),
+            newer: args.has("NEWER"),
+            checksum: args.has("CHECKSUM"),
+            orphans: false,
+        },
+    };
+    each::connection(session, args, |session, machine, connection| {
+        session.order(machine, Request::ScheduleVerify { connection, schedule: Some(schedule.clone()) })
+    })
+}
+
+fn schedule_verify_clear(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    each::connection(session, args, |session, machine, connection| {
+        session.order(machine, Request::ScheduleVerify { connection, schedule: None })
+    })
+}
+
+fn orphans(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let word = args.which(&["START", "STOP", "PAUSE", "RESUME", "PREVIEW"]);
+    each::connection(session, args, |session, machine, connection| {
+        let request = match word {
+            Some("STOP") => Request::OrphansStop { connection },
+            Some("PAUSE") => Request::OrphansPause { connection },
+            Some("RESUME") => Request::OrphansResume { connection },
+            word => Request::Orphans { connection, orphans: OrphanSpec { preview: word == Some("PREVIEW") } },
         };
         session.order(machine, request)
     })

@@ -90,14 +90,7 @@ fn change_bandwidth(
 }
 
 pub(super) fn schedule_start(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
-    let time = match args.value("mm/dd/yy") {
-        None => None,
-        Some(_) => Some(args.date()?.to_datetime(args.time()?).to_string()),
-    };
-    let every = match args.value("n") {
-        None => None,
-        Some(_) => Some((u64::try_from(args.number("n")?).unwrap_or(0), unit(args))),
-    };
+    let (time, every) = (start_time(args)?, every(args)?);
     let mem_limit = match args.value("percent") {
         None => None,
         Some(_) => Some(u8::try_from(args.number("percent")?).unwrap_or(u8::MAX)),
@@ -107,6 +100,21 @@ pub(super) fn schedule_start(session: &mut Session, args: &Args) -> Result<Outco
         Some(_) => Some(u64::try_from(args.number("bytes")?).unwrap_or(0)),
     };
     change_schedule(session, args, ScheduleChange::Start(StartSpec { time, mem_limit, queue_size, every }))
+}
+
+/// STARTTIME as a date and a time. None: NOW, or none is given.
+pub(super) fn start_time(args: &Args) -> Result<Option<String>, ApiError> {
+    match args.value("mm/dd/yy") {
+        None => Ok(None),
+        Some(_) => Ok(Some(args.date()?.to_datetime(args.time()?).to_string())),
+    }
+}
+
+pub(super) fn every(args: &Args) -> Result<Option<(u64, TimeUnit)>, ApiError> {
+    match args.value("n") {
+        None => Ok(None),
+        Some(_) => Ok(Some((u64::try_from(args.number("n")?).unwrap_or(0), unit(args)))),
+    }
 }
 
 fn unit(args: &Args) -> TimeUnit {

@@ -1,6 +1,6 @@
 //! Requests about one connection: mirror, verify, status, disconnect.
 
-use crate::api::{ApiError, Code, ConnectionId, MirrorSpec, Reply, VerifySpec, Watch};
+use crate::api::{ApiError, Code, ConnectionId, MirrorSpec, OrphanSpec, Reply, VerifySpec, Watch};
 use crate::engine::connect::address;
 use crate::engine::connect::route::{Route, To};
 use crate::engine::connection::{Connection, DRAIN, Order, Stage, Step, Work, no_connection, status};
@@ -27,8 +27,6 @@ impl Engine {
     ) -> Result<Reply, ApiError> {
         let connection = self.connection(id)?;
         self.check_mirror(&mirror)?;
-        let orphans = mirror.orphans || self.removes_orphans(connection.info.to());
-        let mirror = MirrorSpec { orphans, ..mirror };
         let kind = JobKind::Mirror(mirror);
         if mirror.dry_run {
             let order = self.order(&connection, kind, false)?;
@@ -39,7 +37,9 @@ impl Engine {
             };
             return self.dry_run(&order.plan, mirror, replication, watch);
         }
-        self.begin(&connection, kind, mirror.calculate)
+        let reply = self.begin(&connection, kind, mirror.calculate)?;
+        self.switch_orphans(&connection, mirror.orphans);
+        Ok(reply)
     }
 
     /// `VERIFY`.
@@ -51,16 +51,46 @@ impl Engine {
                 format!("connection {id} leads to the null target, where there is nothing to verify"),
             ));
         }
-        let orphans = verify.orphans || self.removes_orphans(connection.info.to());
-        let verify = VerifySpec { orphans, ..verify };
-        self.begin(&connection, JobKind::Verify(verify), false)
+        let reply = self.begin(&connection, JobKind::Verify(verify), false)?;
+        self.switch_orphans(&connection, verify.orphans);
+        Ok(reply)
     }
 
-    fn begin(&self, connection: &Connection, kind: JobKind, calculate: bool) -> Result<Reply, ApiError> {
+    /// `ORPHANS START` and `PREVIEW`.
+    pub(in crate::engine) fn sweep(&self, id: ConnectionId, orphans: OrphanSpec) -> Result<Reply, ApiError> {
+        let connection = self.connection(id)?;
+        if connection.is_null() {
+            return Err(ApiError::new(
+                Code::OperationOrCommandIsNotSupported,
+                format!("connection {id} leads to the null target, where there are no orphans"),
+            ));
+        }
+        self.begin(&connection, JobKind::Orphans(orphans), false)
+    }
+
+    /// A person has asked a target on this machine to remove orphans: from now on it does (ORP-03). One on another is told by the job.
+    fn switch_orphans(&self, connection: &Connection, asked: bool) {
+        if asked && matches!(connection.info.to(), To::Here) {
+            self.orphans.switch(true);
+        }
+    }
+
+    /// Begins a job; what is shared with it.
+    pub(in crate::engine) fn begin_watched(
+        &self,
+        connection: &Connection,
+        kind: JobKind,
+        calculate: bool,
+    ) -> Result<Arc<JobShared>, ApiError> {
         // Until the job has taken its way, nobody else takes a place on it.
         let _turn = lock(&self.connecting);
         let order = self.order(connection, kind, calculate)?;
-        connection.start(order).map(|()| Reply::Done)
+        let shared = Arc::clone(&order.shared);
+        connection.start(order).map(|()| shared)
+    }
+
+    fn begin(&self, connection: &Connection, kind: JobKind, calculate: bool) -> Result<Reply, ApiError> {
+        self.begin_watched(connection, kind, calculate).map(|_| Reply::Done)
     }
 
     /// A job with the rules and settings as they are now: what was saved since the connection was made counts (RST-12).

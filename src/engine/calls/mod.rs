@@ -14,7 +14,8 @@ pub(super) mod transmission;
 use super::Engine;
 use super::connect::address;
 use super::connection::{Step, Work, status};
-use crate::api::{Access, ApiError, Code, Reply, Request, SettingValue, Version, Watch};
+use crate::api::{Access, ApiError, Code, ConnectionStatus, Reply, Request, SettingValue, Version, Watch};
+use jiff::tz::TimeZone;
 use std::time::Duration;
 
 impl Engine {
@@ -61,7 +62,9 @@ impl Engine {
             Request::Disconnect { connection, discard } => self.disconnect(connection, discard, watch),
             Request::Status { connection } => {
                 let connection = self.connection(connection)?;
-                Ok(Reply::Connection(Box::new(status::status(&connection.info, &connection.view()))))
+                let verification = connection.info.verifying.words(self.wall(), &TimeZone::system());
+                let status = status::status(&connection.info, &connection.view());
+                Ok(Reply::Connection(Box::new(ConnectionStatus { verification, ..status })))
             }
             Request::StatusAll => Ok(self.status_all()),
             Request::StatusSource => self.status_source(),
@@ -77,6 +80,15 @@ impl Engine {
             Request::VerifyStop { connection } => self.steer(connection, Work::Verify, Step::Stop, watch),
             Request::VerifyPause { connection } => self.steer(connection, Work::Verify, Step::Pause, watch),
             Request::VerifyResume { connection } => self.steer(connection, Work::Verify, Step::Resume, watch),
+            Request::ScheduleVerify { connection, schedule } => {
+                self.schedule_verify(connection, schedule.as_ref(), watch)
+            }
+            Request::Orphans { connection, orphans } => self.sweep(connection, orphans),
+            Request::OrphansStop { connection } => self.steer(connection, Work::Orphans, Step::Stop, watch),
+            Request::OrphansPause { connection } => self.steer(connection, Work::Orphans, Step::Pause, watch),
+            Request::OrphansResume { connection } => {
+                self.steer(connection, Work::Orphans, Step::Resume, watch)
+            }
             Request::VerifyReport { connection } => self.verify_report(connection),
             Request::Wait { connection, until, timeout_ms } => {
                 let timeout = timeout_ms.map(Duration::from_millis);

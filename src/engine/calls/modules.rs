@@ -66,8 +66,13 @@ impl Engine {
         let mut rows = self.root_rows();
         row(&mut rows, "Target module", "Running");
         row(&mut rows, "Data root", shown(self.home.data_root()));
-        let orphans = if self.orphans.load(Relaxed) { "On" } else { "Off" };
+        let orphans = if self.orphans.is_on() { "On" } else { "Off" };
         row(&mut rows, "Move/Delete Orphan Files", orphans);
+        // Names of the target's statistics (statistics.tsv).
+        let removed = self.orphans.removed();
+        row(&mut rows, "Orphan Files Removed", removed.files);
+        row(&mut rows, "Orphan Directories Removed", removed.directories);
+        row(&mut rows, "Orphan Bytes Removed", removed.bytes);
         let connections = self.connections();
         let entries: Vec<_> =
             connections.iter().filter(|connection| matches!(connection.info.to(), To::Here)).collect();
@@ -83,7 +88,6 @@ impl Engine {
             row(&mut rows, "Target status", &status.target_status);
             let view = connection.view();
             if let Some(shared) = view.state.stage.shared() {
-                // Names of the target's statistics (statistics.tsv).
                 row(&mut rows, "Ops Remaining", shared.target_ops.load(Relaxed));
                 row(&mut rows, "Bytes In Target Queue", shared.target_memory.load(Relaxed));
                 row(&mut rows, "Bytes In Target Disk Queue", shared.target_disk.load(Relaxed));

@@ -1,13 +1,15 @@
 //! LIMIT BANDWIDTH and SCHEDULE: how much is sent to a target, and when (TRN-10 to -33).
 
 use crate::api::{
-    ApiError, BandwidthChange, BandwidthLine, BandwidthSchedule, BandwidthSpec, Code, Event, Reply,
-    ScheduleChange, ScheduleView, Watch,
+    ApiError, BandwidthChange, BandwidthLine, BandwidthSchedule, BandwidthSpec, Code, ConnectionId, Event,
+    Reply, ScheduleChange, ScheduleView, VerifyScheduleSpec, Watch,
 };
 use crate::engine::Engine;
+use crate::engine::connection::verifying::VerifyTimes;
 use crate::engine::scheduler::log_limit;
 use crate::engine::transmission::schedule::{End, Schedule, Start, Window};
 use crate::engine::transmission::{Bandwidth, Limit, Mode, Moment, Transmission};
+use jiff::tz::TimeZone;
 use std::sync::Arc;
 
 impl Engine {
@@ -160,7 +162,47 @@ impl Engine {
             window: schedule.window.map(|window| (window.open.to_string(), window.close.to_string())),
             state: state(&transmission, &now),
             next_ms: next.map(|next| next.as_millisecond()),
+            verifications: self
+                .sent_to(&transmission)
+                .filter_map(|connection| {
+                    Some((connection.info.id, connection.info.verifying.words(now.wall, &now.zone)?))
+                })
+                .collect(),
         })))
+    }
+
+    /// `SCHEDULE VERIFY` (VER-10 to -13).
+    pub(in crate::engine) fn schedule_verify(
+        &self,
+        id: ConnectionId,
+        spec: Option<&VerifyScheduleSpec>,
+        watch: &mut dyn Watch,
+    ) -> Result<Reply, ApiError> {
+        let connection = self.connection(id)?;
+        let info = &connection.info;
+        let Some(spec) = spec else {
+            info.verifying.set(None);
+            self.keep_verifying(info);
+            tracing::info!("Connection {id} is no longer verified at set times");
+            return Ok(Reply::Done);
+        };
+        if connection.is_null() {
+            return Err(ApiError::new(
+                Code::OperationOrCommandIsNotSupported,
+                format!("connection {id} leads to the null target, where there is nothing to verify"),
+            ));
+        }
+        let (now, zone) = (self.wall(), TimeZone::system());
+        let times = VerifyTimes::of(spec, now, &zone)?;
+        let words = times.words(now, &zone);
+        info.verifying.set(Some(times));
+        self.keep_verifying(info);
+        self.watch_schedules();
+        tracing::info!("Connection {id} is verified {words}");
+        if let Some(why) = info.transmission.held(&info.target) {
+            notice(watch, format!("{why}; until then no verification of connection {id} begins"));
+        }
+        Ok(Reply::Done)
     }
 }
 

@@ -39,9 +39,6 @@ pub struct Far {
     grant: String,
     own: Arc<MachineKey>,
     pub paths: Vec<Mapping>,
-    /// The target's switches, as it told them last: whether orphans are removed, and whether aside.
-    orphans: AtomicBool,
-    aside: AtomicBool,
     standing: Mutex<Numbers>,
     presenting: Mutex<()>,
 }
@@ -88,10 +85,7 @@ impl Dialled {
         let present = Present { grant, process, line: *number, standing, resumes, ends: false };
         let (tls, socket, admit) = far.present(&present, ADMIT)?;
         match admit {
-            Admit::Admitted { orphans, aside } => {
-                far.orphans.store(orphans, Relaxed);
-                far.aside.store(aside, Relaxed);
-            }
+            Admit::Admitted => {}
             Admit::Refused(error) if error.code == Code::ServerIsNotResponding => return Err(error),
             Admit::Refused(error) => return Ok(Some(error)),
         }
@@ -161,8 +155,6 @@ impl Far {
             grant: granted.id.clone(),
             own,
             paths,
-            orphans: AtomicBool::new(granted.orphans),
-            aside: AtomicBool::new(granted.aside),
             standing: Mutex::default(),
             presenting: Mutex::default(),
         })
@@ -171,16 +163,6 @@ impl Far {
     /// The grant's name.
     pub fn grant(&self) -> &str {
         &self.grant
-    }
-
-    /// The target removes orphans in each mirror (ORP-03).
-    pub fn removes_orphans(&self) -> bool {
-        self.orphans.load(Relaxed)
-    }
-
-    /// It moves them aside.
-    pub fn moves_orphans(&self) -> bool {
-        self.aside.load(Relaxed)
     }
 
     /// Where it is looked for, e.g. `192.0.2.7:1500`. -109 when the name is not known.
@@ -212,7 +194,7 @@ impl Far {
         let (grant, process) = (self.grant.clone(), incarnation());
         let present = Present { grant, process, line: 0, standing: Vec::new(), resumes: false, ends: true };
         match self.present(&present, FAREWELL)?.2 {
-            Admit::Admitted { .. } => Ok(()),
+            Admit::Admitted => Ok(()),
             Admit::Refused(error) => Err(error),
         }
     }

@@ -15,10 +15,9 @@ use crate::engine::job::{JobKind, JobPlan, JobShared, Sink};
 use crate::engine::repset::RuleSet;
 use crate::engine::settings::RemirrorKind;
 use crate::engine::settled::Settled;
+use crate::engine::verifications::Verifying;
 use crate::engine::{Engine, lock};
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -58,7 +57,7 @@ impl Engine {
         let mirror = spec.mirror.map(|mirror| MirrorSpec {
             calculate: mirror.calculate
                 || spec.calculate.unwrap_or_else(|| self.kept.settings.calculate_on_connect()),
-            orphans: mirror.orphans || spec.orphans.unwrap_or_else(|| self.removes_orphans(to)),
+            orphans: mirror.orphans || spec.orphans == Some(true),
             dry_run: mirror.dry_run || spec.dry_run,
             ..mirror
         });
@@ -94,6 +93,7 @@ impl Engine {
             settled: Arc::new(Settled::of(established_ms, 0)),
             transmission: self.transmission_to(to, &target)?,
             traffic: Arc::default(),
+            verifying: Verifying::default(),
             statistics,
         };
         if spec.dry_run {
@@ -115,9 +115,9 @@ impl Engine {
             self.compress(&info.transmission, &target, level, watch)
                 .inspect_err(|_| info.give_grant_back())?;
         }
-        let connection = Connection::open(info, Arc::clone(&route), self.means(far.clone()), &handle);
+        let connection = Connection::open(info, Arc::clone(&route), self.means(), &handle);
         if let (Some(orphans), None) = (spec.orphans, &far) {
-            self.orphans.store(orphans, Relaxed);
+            self.orphans.switch(orphans);
         }
         let order = mirror.map(|mirror| Order {
             kind: JobKind::Mirror(mirror),
@@ -161,22 +161,18 @@ impl Engine {
     }
 
     /// What a connection's task works with.
-    pub(in crate::engine) fn means(&self, far: Option<Arc<Far>>) -> Means {
+    pub(in crate::engine) fn means(&self) -> Means {
         Means {
             runner: Arc::clone(&self.runner),
             clock: Arc::clone(&self.clock),
             counted: self.size_keeper(),
-            automatic: self.automatic(far),
+            automatic: self.automatic(),
         }
     }
 
     /// What a connection does by itself, as the settings say at the time.
-    pub(in crate::engine) fn automatic(
-        &self,
-        far: Option<Arc<Far>>,
-    ) -> Arc<dyn Fn() -> Automatic + Send + Sync> {
-        let (settings, orphans) = (Arc::clone(&self.kept.settings), Arc::clone(&self.orphans));
-        let orphans = move || far.as_ref().map_or_else(|| orphans.load(Relaxed), |far| far.removes_orphans());
+    pub(in crate::engine) fn automatic(&self) -> Arc<dyn Fn() -> Automatic + Send + Sync> {
+        let settings = Arc::clone(&self.kept.settings);
         Arc::new(move || {
             let automatic = settings.auto_remirror();
             let remirror = automatic.kind.map(|kind| {
@@ -185,7 +181,7 @@ impl Engine {
                     RemirrorKind::Different => (MirrorKind::Different, false, false),
                     RemirrorKind::Checksum { all } => (MirrorKind::Different, true, all),
                 };
-                (MirrorSpec { kind, checksum, orphans: orphans(), ..MirrorSpec::default() }, all)
+                (MirrorSpec { kind, checksum, ..MirrorSpec::default() }, all)
             });
             Automatic { reconnect: automatic.reconnect, remirror, retry: automatic.retry }
         })
@@ -278,22 +274,17 @@ impl Engine {
 
     /// What a job gets.
     pub(in crate::engine) fn plan(&self, info: &Info, route: &Route) -> JobPlan {
-        let mut settings = self.mirror_settings();
         let sink = match info.to() {
             To::Here => Sink::Local,
             To::Null => Sink::Null,
-            To::Far(far) => {
-                // Where to is the target's to know.
-                settings.orphans.move_to = far.moves_orphans().then(PathBuf::new);
-                Sink::Far(Arc::clone(far))
-            }
+            To::Far(far) => Sink::Far(Arc::clone(far)),
         };
         JobPlan {
             connection: info.id,
             repset: info.repset.clone(),
             rules: Arc::clone(&route.rules),
             paths: route.paths.clone(),
-            settings,
+            settings: self.mirror_settings(),
             verify_log: self.kept.settings.verify_log(),
             elsewhere: if info.null { Vec::new() } else { self.elsewhere(info.id, &info.repset) },
             forbidden: self.forbidden(),
@@ -304,14 +295,6 @@ impl Engine {
             settled: Arc::clone(&info.settled),
             transmission: Arc::clone(&info.transmission),
             traffic: Arc::clone(&info.traffic),
-        }
-    }
-
-    /// Does the target remove orphans in each mirror (ORP-03)?
-    pub(in crate::engine) fn removes_orphans(&self, to: To<'_>) -> bool {
-        match to {
-            To::Far(far) => far.removes_orphans(),
-            To::Here | To::Null => self.orphans.load(Relaxed),
         }
     }
 

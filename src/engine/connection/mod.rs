@@ -8,6 +8,7 @@ pub mod state;
 pub mod status;
 mod task;
 mod tasks;
+pub mod verifying;
 pub mod wait;
 
 pub use replicate::{Automatic, Begun, Capture};
@@ -21,6 +22,7 @@ use super::job::{JobKind, JobPlan, JobShared};
 use super::log::inherit_task;
 use super::settled::Settled;
 use super::transmission::{Traffic, Transmission};
+use super::verifications::Verifying;
 use crate::api::{ApiError, Code, ConnectionId, MapSpec, SetSize, Watch};
 use runner::JobRunner;
 use std::sync::{Arc, OnceLock};
@@ -63,6 +65,8 @@ pub struct Info {
     pub transmission: Arc<Transmission>,
     /// What compression has spared it.
     pub traffic: Arc<Traffic>,
+    /// Its verification at set times (VER-10).
+    pub verifying: Verifying,
     /// The null target's statistics (JOB-15).
     pub statistics: Option<super::connect::tdu::StatisticsFile>,
 }

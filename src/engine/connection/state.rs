@@ -34,11 +34,12 @@ impl std::fmt::Display for DataState {
     }
 }
 
-/// Which of the two jobs a command means.
+/// Which of the jobs a command means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     Mirror,
     Verify,
+    Orphans,
 }
 
 impl Work {
@@ -46,13 +47,15 @@ impl Work {
         match kind {
             JobKind::Mirror(_) => Work::Mirror,
             JobKind::Verify(_) => Work::Verify,
+            JobKind::Orphans(_) => Work::Orphans,
         }
     }
 
-    fn noun(self) -> &'static str {
+    pub fn noun(self) -> &'static str {
         match self {
             Work::Mirror => "mirror",
             Work::Verify => "verification",
+            Work::Orphans => "search for orphans",
         }
     }
 
@@ -60,6 +63,7 @@ impl Work {
         match self {
             Work::Mirror => "MIRROR",
             Work::Verify => "VERIFY",
+            Work::Orphans => "ORPHANS",
         }
     }
 }
@@ -181,7 +185,7 @@ impl State {
             let runs = Work::of(&running.kind);
             let code = match work {
                 Work::Mirror => Code::MirrorAlreadyActive,
-                Work::Verify => Code::MirrorCurrentlyActive,
+                Work::Verify | Work::Orphans => Code::MirrorCurrentlyActive,
             };
             return Err(ApiError::new(
                 code,
@@ -273,7 +277,7 @@ impl State {
             (JobKind::Verify(_), Ended::Complete) if repairs(&running.kind) => counts,
             (JobKind::Verify(_), Ended::Differs(_)) => false,
             (JobKind::Verify(spec), Ended::Failed(_)) if spec.remirror => false,
-            (JobKind::Verify(_), _) => self.whole,
+            (JobKind::Verify(_) | JobKind::Orphans(_), _) => self.whole,
         };
         if running.over_stream && repairs(&running.kind) {
             let reached_the_end = outcome.fatal.is_none()
@@ -337,6 +341,7 @@ impl State {
         let remedy = match work {
             Work::Mirror => format!("then MIRROR START {id} DIFFERENT sends what is missing"),
             Work::Verify => format!("then VERIFY {id} looks again"),
+            Work::Orphans => format!("then ORPHANS START {id} looks again"),
         };
         let error = ApiError::new(
             Code::ConnectionFailed,
@@ -364,6 +369,7 @@ fn repairs(kind: &JobKind) -> bool {
     match kind {
         JobKind::Mirror(_) => true,
         JobKind::Verify(spec) => spec.remirror && !spec.newer,
+        JobKind::Orphans(_) => false,
     }
 }
 

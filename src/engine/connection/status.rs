@@ -19,6 +19,7 @@ pub fn phase(state: &State) -> Phase {
     running.shared.phase().filter(|phase| *phase != Phase::Idle).unwrap_or(match Work::of(&running.kind) {
         Work::Mirror => Phase::Mirroring,
         Work::Verify => Phase::Verifying,
+        Work::Orphans => Phase::RemovingOrphans,
     })
 }
 
@@ -175,6 +176,7 @@ pub fn status(info: &Info, view: &View) -> ConnectionStatus {
         files_failed: job.map_or(0, |job| job.counters.errors.load(Relaxed))
             + state.totals.replication_errors
             + count(|shared| &shared.errors),
+        verification: None,
         bandwidth_limit: info.transmission.in_force().0.map(|limit| limit.to_string()),
         last_error: held.or_else(|| state.last_error()),
         paths: view.route.paths.iter().map(|path| (shown(&path.source), shown(&path.target))).collect(),

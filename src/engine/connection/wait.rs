@@ -113,11 +113,12 @@ pub fn verdict(id: ConnectionId, state: &State, until: Until) -> Verdict {
             Some((work, Ended::Stopped, _)) => Verdict::Never(
                 ApiError::new(
                     Code::MirrorIsNotRunning,
-                    format!("the {} of connection {id} was stopped before its end", noun(*work)),
+                    format!("the {} of connection {id} was stopped before its end", work.noun()),
                 )
                 .help(match work {
                     Work::Mirror => format!("MIRROR START {id} begins it anew"),
                     Work::Verify => format!("VERIFY {id} begins it anew"),
+                    Work::Orphans => format!("ORPHANS START {id} begins it anew"),
                 }),
             ),
             Some((_, Ended::Failed(error) | Ended::Differs(error), _)) => Verdict::Never(error.clone()),
@@ -147,12 +148,5 @@ fn replicated(state: &State) -> Verdict {
             _ => Verdict::NotYet,
         },
         _ => Verdict::Done,
-    }
-}
-
-fn noun(work: Work) -> &'static str {
-    match work {
-        Work::Mirror => "mirror",
-        Work::Verify => "verification",
     }
 }

@@ -154,10 +154,33 @@ impl DirRules {
 
     /// Does an entry of this name that is not a directory belong? Names are any bytes without `/` and NUL.
     pub fn file(&self, name: &[u8]) -> bool {
-        let node = &*self.0;
-        if node.everything {
+        self.0.everything || self.deciding(name).is_some_and(|rank| self.include(rank))
+    }
+
+    /// Is a file of this name that only the target has an orphan (ORP-11)? One that belongs is, and one that a rule excludes is not. One
+    /// that no rule names is where an included wildcard speaks about names: only what matches that belongs there.
+    pub fn is_orphan(&self, name: &[u8]) -> bool {
+        if self.0.everything {
             return true;
         }
+        match self.deciding(name) {
+            Some(rank) => self.include(rank),
+            None => self.0.state.anywhere.iter().chain(&self.0.state.here).any(|rank| self.include(*rank)),
+        }
+    }
+
+    /// The same of a directory, which [`DirRules::dir`] gave these rules: is it one, once nothing is left in it? One that only leads to what
+    /// may belong is none.
+    pub fn is_orphan_dir(&self, included: bool, below: &DirRules) -> bool {
+        let by_wildcard = || {
+            below.0.state.covered.is_none() && self.0.state.anywhere.iter().any(|rank| self.include(*rank))
+        };
+        included || by_wildcard()
+    }
+
+    /// The rule that decides about a file of this name.
+    fn deciding(&self, name: &[u8]) -> Option<Rank> {
+        let node = &*self.0;
         let mut best = self.named(&node.state.anywhere, name, node.state.files);
         best = self.named(&node.state.here, name, best);
         if !node.state.literal.is_empty()
@@ -167,7 +190,7 @@ impl DirRules {
                 better(&mut best, step.rank);
             }
         }
-        best.is_some_and(|rank| self.include(rank))
+        best
     }
 
     fn ends(&self, step: &Step) -> bool {

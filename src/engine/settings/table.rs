@@ -226,7 +226,7 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Largest size of one .dtl log file";
     MaxNumberofLogFiles: Linux, Integer, "files", "1", "999", "-", "20", No, Acts,
         "How many .dtl files may exist; the oldest goes when a new file exceeds the number";
-    MaxRemoveOrphansOpSize: Both, Integer, "files", "0", "131072", "-", "1000", No, Later("flow control over the network"),
+    MaxRemoveOrphansOpSize: Both, Integer, "files", "0", "131072", "-", "1000", No, Acts,
         "Orphan operations are sent in several pieces once a directory holds more files than this";
     MaxRetry: Both, Integer, "attempts", "-", "-", "any integer", "5", Yes, Later("connections over the network"),
         "General retry count for the whole application, such as socket creation and service start";
@@ -370,9 +370,9 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Largest size of DTVerify.log";
     VerifyLogName: Both, FileName, "file name", "-", "-", "any valid file name", "DTVerify.log", No, Acts,
         "File name of the verification log";
-    VerifyRetryInterval: Both, Integer, "minutes", "-", "-", "any valid number", "3", No, Later("repeated verification"),
+    VerifyRetryInterval: Both, Integer, "minutes", "-", "-", "any valid number", "3", No, Acts,
         "Time from a failed verification to the next try";
-    VerifyRetryLimit: Both, Integer, "retries", "-", "-", "any valid number", "5", No, Later("repeated verification"),
+    VerifyRetryLimit: Both, Integer, "retries", "-", "-", "any valid number", "5", No, Acts,
         "How often a verification is tried again";
     WarningPings: Linux, Unspecified, "-", "-", "-", "-", "-", Unspecified, None("obsolete in the product"),
         "Obsolete, has no effect any more";

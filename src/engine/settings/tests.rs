@@ -127,7 +127,11 @@ fn every_view_reads_options_that_exist() {
     let mirror = settings.mirror();
     // Where the queue lies is the home's word.
     assert_eq!(mirror.queue_dir, place.home.queue_dir());
-    let contract = MirrorSettings { queue_dir: mirror.queue_dir.clone(), ..MirrorSettings::default() };
+    // And where moved orphans do.
+    let aside = place.home.state_dir().join("orphans");
+    assert_eq!(mirror.orphans.directory.as_ref(), Some(&aside));
+    let mut contract = MirrorSettings { queue_dir: mirror.queue_dir.clone(), ..MirrorSettings::default() };
+    contract.orphans.directory = Some(aside);
     assert_eq!(
         format!("{mirror:?}"),
         format!("{contract:?}"),

@@ -1,6 +1,7 @@
 //! Typed views: what the engine's parts read. Taken when their work starts, so a later SET does not change it midway.
 
 use super::Settings;
+use crate::engine::orphans::TargetOrphans;
 use crate::engine::tasks::Power;
 use crate::engine::transmission::extensions;
 use std::collections::HashSet;
@@ -43,6 +44,8 @@ pub struct MirrorSettings {
     /// Where the queue's files lie (QJournalDir).
     pub queue_dir: PathBuf,
     pub orphans: OrphanSettings,
+    /// This machine's way with orphans as a target, as it is at the time. None: `orphans`.
+    pub target_orphans: Option<Arc<TargetOrphans>>,
     /// What runs tasks that come to this machine as a target. None: none are run.
     pub power: Option<Arc<Power>>,
 }
@@ -59,10 +62,14 @@ pub enum Overwrite {
 #[derive(Clone, Debug)]
 pub struct OrphanSettings {
     /// Move to this directory instead of deleting.
-    pub move_to: Option<std::path::PathBuf>,
+    pub move_to: Option<PathBuf>,
+    /// MoveOrphansDir, whether orphans are moved or not.
+    pub directory: Option<PathBuf>,
     /// Only those not modified for so many minutes.
     pub min_age_minutes: Option<u32>,
     pub log_each: bool,
+    /// Most that are sent to the target at a time (MaxRemoveOrphansOpSize).
+    pub piece: usize,
     /// Percent of the target's entries that may be removed at once without a person (mass-deletion guard, X).
     pub guard_percent: u8,
 }
@@ -91,10 +98,13 @@ impl Default for MirrorSettings {
             queue_dir: std::env::temp_dir(),
             orphans: OrphanSettings {
                 move_to: None,
+                directory: None,
                 min_age_minutes: None,
                 log_each: false,
+                piece: 1000,
                 guard_percent: 50,
             },
+            target_orphans: None,
             power: None,
         }
     }
@@ -222,14 +232,23 @@ impl Settings {
             close_delay: Duration::from_millis(self.number("TGCloseDelay")),
             queue: self.queue(),
             queue_dir: self.queue_directory(),
-            orphans: OrphanSettings {
-                move_to: self.on("MoveOrphanedFiles").then(|| self.path("MoveOrphansDir")),
-                min_age_minutes: (!self.on("RemoveAllOrphans"))
-                    .then(|| clamp(self.number("RemoveOrphansTime"), u32::MAX)),
-                log_each: self.on("LogAllOrphans"),
-                guard_percent: clamp(self.number("MassDeletionGuard"), 100),
-            },
+            orphans: self.orphans(),
+            target_orphans: None,
             power: None,
+        }
+    }
+
+    /// This machine's way with orphans.
+    pub fn orphans(&self) -> OrphanSettings {
+        let directory = self.path("MoveOrphansDir");
+        OrphanSettings {
+            move_to: self.on("MoveOrphanedFiles").then(|| directory.clone()),
+            directory: Some(directory),
+            min_age_minutes: (!self.on("RemoveAllOrphans"))
+                .then(|| clamp(self.number("RemoveOrphansTime"), u32::MAX)),
+            log_each: self.on("LogAllOrphans"),
+            piece: clamp(self.number("MaxRemoveOrphansOpSize"), usize::MAX),
+            guard_percent: clamp(self.number("MassDeletionGuard"), 100),
         }
     }
 
@@ -252,6 +271,12 @@ impl Settings {
             max_size: self.number("MaxLogFileSize"),
             max_files: clamp(self.number("MaxNumberofLogFiles"), 999),
         }
+    }
+
+    /// After which time, and how often, a verification at a set time that failed is tried again.
+    pub fn verify_retry(&self) -> (Duration, u32) {
+        let minutes = self.number("VerifyRetryInterval").min(u64::from(u32::MAX));
+        (Duration::from_secs(60 * minutes), clamp(self.number("VerifyRetryLimit"), u32::MAX))
     }
 
     pub fn verify_log(&self) -> VerifyLogSettings {

@@ -1,10 +1,10 @@
 //! The target's description of its trees, read in step with the source's own walk.
 
+use super::orphans::Orphans;
 use crate::engine::link::{Frame, FramePool, Inlet};
 use crate::sys::{FileKind, Meta};
 use crate::wire::{Answer, Described, Reader, WireError};
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
 
 /// One entry of the target, kept until the next one is read.
 #[derive(Clone, Debug)]
@@ -56,10 +56,6 @@ pub(super) struct Listing {
     have_entry: bool,
     /// Entries seen so far, in all directories: the size of the target's copy.
     pub entries: u64,
-    /// Of these, the ones below directories that are to be removed.
-    pub below_orphans: u64,
-    /// Those directories, by root.
-    orphaned: HashMap<u16, HashSet<Vec<u8>>>,
     pub failures: Vec<ScanFailure>,
 }
 
@@ -86,31 +82,29 @@ impl Listing {
         let state = if frames_in.is_some() { State::Between(None) } else { State::Ended };
         let entry = TargetEntry::empty();
         let (frame, failures) = (Vec::new(), Vec::new());
-        Self {
-            frames_in,
-            pool,
-            frame,
-            at: 0,
-            state,
-            entry,
-            have_entry: false,
-            entries: 0,
-            below_orphans: 0,
-            orphaned: HashMap::new(),
-            failures,
-        }
+        Self { frames_in, pool, frame, at: 0, state, entry, have_entry: false, entries: 0, failures }
     }
 
     /// Another description follows.
     pub(super) fn again(&mut self) {
-        self.state = if self.frames_in.is_some() { State::Between(None) } else { State::Ended };
-        self.have_entry = false;
-        self.orphaned.clear();
-        (self.entries, self.below_orphans) = (0, 0);
+        self.goes_on();
+        self.entries = 0;
     }
 
-    /// Goes to a directory of the target, if it has it. Directories must be asked for in walk order.
-    pub(super) fn enter(&mut self, root: u16, path: &[u8]) -> Result<Option<TargetFolder>, WireError> {
+    /// What is described next belongs to what was described before.
+    pub(super) fn goes_on(&mut self) {
+        self.state = if self.frames_in.is_some() { State::Between(None) } else { State::Ended };
+        self.have_entry = false;
+    }
+
+    /// Goes to a directory of the target, if it has it. Directories must be asked for in walk order. `orphans` see what is in those that are
+    /// passed over.
+    pub(super) fn enter(
+        &mut self,
+        root: u16,
+        path: &[u8],
+        orphans: &mut Orphans,
+    ) -> Result<Option<TargetFolder>, WireError> {
         loop {
             match &mut self.state {
                 State::Ended => return Ok(None),
@@ -121,7 +115,7 @@ impl Listing {
                         Ordering::Greater => return Ok(None),
                         Ordering::Less => {
                             // Only the target has it.
-                            self.pass_over()?;
+                            self.pass_over(orphans)?;
                         }
                         Ordering::Equal => {
                             let found = next.take().map(|(_, _, folder)| folder);
@@ -148,25 +142,19 @@ impl Listing {
         Ok(true)
     }
 
-    /// The directory, which the source has not, goes with all that is in it.
-    pub(super) fn orphan(&mut self, root: u16, path: Vec<u8>) {
-        self.orphaned.entry(root).or_default().insert(path);
-    }
-
-    /// Passes over the directory that comes next; what is in an orphaned one goes with it.
-    fn pass_over(&mut self) -> Result<(), WireError> {
+    /// Passes over the directory that comes next; what is in one that only the target has may be orphans.
+    fn pass_over(&mut self, orphans: &mut Orphans) -> Result<(), WireError> {
         let State::Between(Some((root, path, _))) = &self.state else { return Ok(()) };
-        let goes = self.orphaned.get(root).is_some_and(|orphaned| {
-            let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-            ends.chain([path.len()]).any(|end| orphaned.contains(&path[..end]))
-        });
+        let stray = orphans.stray(*root, path);
         self.state = State::Inside;
-        let before = self.entries;
-        self.skip()?;
-        if goes {
-            self.below_orphans += self.entries - before;
+        if let Some(stray) = stray {
+            let mut theirs = TargetEntry::empty();
+            while self.next_into(&mut theirs)? {
+                orphans.meet_in(&stray, &theirs);
+            }
+            return Ok(());
         }
-        Ok(())
+        self.skip()
     }
 
     /// Passes over the rest of a directory.
@@ -179,11 +167,11 @@ impl Listing {
     }
 
     /// Reads to the end of the stream, so that the count of entries is whole.
-    pub(super) fn finish(&mut self) -> Result<(), WireError> {
+    pub(super) fn finish(&mut self, orphans: &mut Orphans) -> Result<(), WireError> {
         while !matches!(self.state, State::Ended) {
             match self.state {
                 State::Inside => self.skip()?,
-                State::Between(Some(_)) => self.pass_over()?,
+                State::Between(Some(_)) => self.pass_over(orphans)?,
                 _ => self.read()?,
             }
         }

@@ -24,6 +24,7 @@ mod replicate;
 mod report;
 mod start;
 mod sums;
+mod sweep;
 mod verification;
 mod verify;
 mod verify_log;
@@ -104,7 +105,7 @@ pub fn dry_run(plan: &JobPlan, kind: JobKind, shared: &JobShared, tell: DryRunSi
         JobKind::Mirror(spec) => {
             with_target(plan, shared, |end| mirror::run(plan, spec, shared, Way::own(end), Some(tell), false))
         }
-        JobKind::Verify(_) => run(plan, kind, shared, None),
+        JobKind::Verify(_) | JobKind::Orphans(_) => run(plan, kind, shared, None),
     }
 }
 
@@ -118,6 +119,7 @@ fn job(plan: &JobPlan, kind: JobKind, shared: &JobShared, way: Way) -> JobOutcom
     match kind {
         JobKind::Mirror(spec) => mirror::run(plan, spec, shared, way, None, false),
         JobKind::Verify(spec) => verification::run(plan, spec, shared, way),
+        JobKind::Orphans(spec) => sweep::run(plan, spec, shared, way),
     }
 }
 
@@ -170,6 +172,14 @@ fn with_target(plan: &JobPlan, shared: &JobShared, job: impl FnOnce(SourceEnd) -
 
 fn broken(message: &str) -> ApiError {
     ApiError::new(Code::ConnectionFailed, message).help("see the log, then mirror again")
+}
+
+/// A job that was stopped before it began, or whose target has ended by then.
+fn broken_off(shared: &JobShared) -> JobOutcome {
+    match shared.stopped() {
+        true => JobOutcome { stopped: true, ..JobOutcome::default() },
+        false => refused(broken("the target has ended")),
+    }
 }
 
 /// A job that could not begin.

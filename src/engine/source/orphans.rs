@@ -1,33 +1,54 @@
-//! Orphans: what the target's copy has and the source has not (ORP-01), removed or moved aside after a mirror that was asked
-//! to, within the mass-deletion guard.
+//! Orphans: what the target's copy has and the source has not (ORP-01). Found in the target's description beside a walk of the source, at
+//! any depth, within the rules (ORP-11) and of the age that the target says (ORP-09); named to the target, which deals with them,
+//! within the mass-deletion guard. A preview and a removal name the same ones (ORP-04).
 
-use super::emit::{Emitter, TargetGone};
-use super::folder::Folder;
+use super::Way;
+use super::folder::{Folder, join};
 use super::listing::TargetEntry;
-use super::replicate::Gate;
-use super::report::{Report, Spot};
 use crate::api::{ApiError, Code};
-use crate::engine::job::{JobPlan, JobShared};
-use crate::engine::log::escape;
+use crate::engine::connection::BEAT;
+use crate::engine::job::{JobPlan, JobShared, Sink};
 use crate::engine::repset::{DirDecision, DirRules};
 use crate::sys::FileKind;
-use crate::wire::Op;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use crate::wire::{Answer, Op, OrphanStep, OrphanTerms, Reader};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::RecvTimeoutError;
 
 /// The guard lets so few removals pass whatever their share is.
 const GUARD_FLOOR: u64 = 10;
 
-struct Orphan {
-    folder: Arc<Folder>,
-    name: Vec<u8>,
+/// One thing that only the target has.
+pub(super) struct Orphan {
+    /// The directory of the source that it is in, or that holds what it is in.
+    pub folder: Arc<Folder>,
+    /// The directories between that only the target has, joined by `/`.
+    pub below: Arc<[u8]>,
+    pub name: Box<[u8]>,
+    pub kind: FileKind,
+    pub mtime: (i64, u32),
     /// It has left the source, and replication could not tell the target.
-    left: bool,
-    /// The source has something else under its name.
+    pub left: bool,
+    /// The source has something else under the name of the uppermost.
+    pub replaced: bool,
+}
+
+impl Orphan {
+    /// The name in the source's directory: as long as the source has nothing there, what is below it is an orphan.
+    pub(super) fn top(&self) -> &[u8] {
+        self.below.split(|byte| *byte == b'/').next().filter(|top| !top.is_empty()).unwrap_or(&self.name)
+    }
+
+    fn place(&self) -> (u16, Vec<u8>) {
+        (self.folder.root, join(&join(&self.folder.path, &self.below), &self.name))
+    }
+}
+
+/// A directory that only the target has: what is in it is looked at one by one.
+pub(super) struct Stray {
+    folder: Arc<Folder>,
+    below: Arc<[u8]>,
+    rules: DirRules,
     replaced: bool,
 }
 
@@ -35,30 +56,27 @@ struct Orphan {
 #[derive(Default)]
 pub(super) struct Orphans {
     list: Vec<Orphan>,
-    /// Of these, the ones that are known to have left the source: no person needs to say so.
+    /// Directories that only the target has, by root and path, whose description is still to come.
+    strays: HashMap<(u16, Vec<u8>), Arc<Stray>>,
+    /// Those of them in which something stays.
+    kept: HashSet<(u16, Vec<u8>)>,
+    /// Of the list, the ones that are known to have left the source: no person needs to say so.
     left: u64,
     /// They are looked for.
     pub wanted: bool,
-    /// Only entries that were not modified since then (ORP-09).
-    pub before: Option<SystemTime>,
-    /// Removed, and below what was, in earlier passes; and all that the target's copy had at the first.
+    /// Only entries that were not modified since then, in seconds since 1970 (ORP-09).
+    before: Option<i64>,
+    /// Removed in earlier passes; and all that the target's copy had at the first.
     removed: u64,
     pub entries: u64,
-    /// Directories that stay because rules exclude something that may be in them.
-    kept: u64,
 }
 
 impl Orphans {
-    /// For a plan: looks for them or not, of which age.
-    pub(super) fn new(plan: &JobPlan, wanted: bool) -> Self {
-        let before =
-            plan.settings.orphans.min_age_minutes.and_then(|minutes| {
-                SystemTime::now().checked_sub(Duration::from_secs(60 * u64::from(minutes)))
-            });
-        Self { list: Vec::new(), left: 0, wanted, before, removed: 0, entries: 0, kept: 0 }
+    pub(super) fn new(wanted: bool, terms: OrphanTerms) -> Self {
+        Self { wanted, before: terms.before, ..Self::default() }
     }
 
-    /// An entry that only the target has. True: it is an orphan. What a rule excludes is none (ORP-11).
+    /// An entry that only the target has, in a directory that both have. True: it is to go itself, if nothing in it stays.
     /// `replaced`: the source has something else under its name.
     pub(super) fn meet(
         &mut self,
@@ -67,26 +85,89 @@ impl Orphans {
         theirs: &TargetEntry,
         replaced: bool,
     ) -> bool {
-        if !self.wanted || !self.belongs(rules, theirs) || !self.is_old(theirs) {
+        if !self.wanted {
+            return false;
+        }
+        let here =
+            Stray { folder: Arc::clone(folder), below: Arc::default(), rules: rules.clone(), replaced };
+        self.consider(&here, theirs)
+    }
+
+    /// The directory that comes next in the description, if only the target has it and it is looked at.
+    pub(super) fn stray(&mut self, root: u16, path: &[u8]) -> Option<Arc<Stray>> {
+        if self.strays.is_empty() {
+            return None;
+        }
+        self.strays.remove(&(root, path.to_vec()))
+    }
+
+    /// Those that were met and not described: a mirror that looks at a part again has single directories described.
+    pub(super) fn undescribed(&self) -> Vec<(u16, Vec<u8>)> {
+        self.strays.keys().cloned().collect()
+    }
+
+    /// An entry of such a directory.
+    pub(super) fn meet_in(&mut self, stray: &Stray, theirs: &TargetEntry) {
+        if !self.consider(stray, theirs) {
+            self.keep(stray);
+        }
+    }
+
+    fn consider(&mut self, at: &Stray, theirs: &TargetEntry) -> bool {
+        let goes = if theirs.kind == FileKind::Directory {
+            match at.rules.dir(&theirs.name) {
+                DirDecision::Skip => false,
+                DirDecision::Enter { included, rules } => {
+                    let goes = at.rules.is_orphan_dir(included, &rules);
+                    let below: Arc<[u8]> = join(&at.below, &theirs.name).into();
+                    let place = (at.folder.root, join(&at.folder.path, &below));
+                    let folder = Arc::clone(&at.folder);
+                    self.strays
+                        .insert(place, Arc::new(Stray { folder, below, rules, replaced: at.replaced }));
+                    goes
+                }
+            }
+        } else {
+            at.rules.is_orphan(&theirs.name)
+        };
+        if !goes || !self.is_old(theirs) {
             return false;
         }
         self.list.push(Orphan {
-            folder: Arc::clone(folder),
-            name: theirs.name.clone(),
+            folder: Arc::clone(&at.folder),
+            below: Arc::clone(&at.below),
+            name: theirs.name.as_slice().into(),
+            kind: theirs.kind,
+            mtime: theirs.meta.mtime,
             left: false,
-            replaced,
+            replaced: at.replaced,
         });
         true
+    }
+
+    /// Something in that directory stays, so it does, and those that hold it.
+    fn keep(&mut self, stray: &Stray) {
+        let mut below = &stray.below[..];
+        while !below.is_empty() && self.kept.insert((stray.folder.root, join(&stray.folder.path, below))) {
+            below = super::folder::split(below).0;
+        }
     }
 
     /// An entry that only the target has, as it has left the source unseen by the target. It goes as replication removes: whether
     /// orphans are looked for or not, and however old it is. True: so it is.
     pub(super) fn left(&mut self, folder: &Arc<Folder>, rules: &DirRules, theirs: &TargetEntry) -> bool {
-        let belongs = self.belongs(rules, theirs);
+        let belongs = if theirs.kind == FileKind::Directory {
+            matches!(rules.dir(&theirs.name), DirDecision::Enter { rules, .. } if rules.everything())
+        } else {
+            rules.file(&theirs.name)
+        };
         if belongs {
             self.list.push(Orphan {
                 folder: Arc::clone(folder),
-                name: theirs.name.clone(),
+                below: Arc::default(),
+                name: theirs.name.as_slice().into(),
+                kind: theirs.kind,
+                mtime: theirs.meta.mtime,
                 left: true,
                 replaced: false,
             });
@@ -95,97 +176,36 @@ impl Orphans {
         belongs
     }
 
-    fn belongs(&mut self, rules: &DirRules, theirs: &TargetEntry) -> bool {
-        if theirs.kind == FileKind::Directory {
-            match rules.dir(&theirs.name) {
-                DirDecision::Skip => false,
-                DirDecision::Enter { rules, .. } => {
-                    if !rules.everything() {
-                        self.kept += 1;
-                    }
-                    rules.everything()
-                }
-            }
-        } else {
-            rules.file(&theirs.name)
-        }
+    fn is_old(&self, theirs: &TargetEntry) -> bool {
+        self.before.is_none_or(|before| theirs.meta.mtime.0 < before)
     }
 
-    fn is_old(&self, theirs: &TargetEntry) -> bool {
-        let Some(before) = self.before else { return true };
-        let (seconds, nanoseconds) = theirs.meta.mtime;
-        match u64::try_from(seconds) {
-            Ok(seconds) => SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds) < before,
-            Err(_) => true,
-        }
+    /// Forgets what directories it has met: another description follows.
+    pub(super) fn again(&mut self) {
+        self.strays.clear();
+        self.kept.clear();
     }
 
     pub(super) fn len(&self) -> u64 {
         self.list.len() as u64
     }
 
+    /// Nothing was found, and nothing is still to be described.
     pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.list.is_empty() && self.strays.is_empty()
     }
 
-    /// Removes or moves them all. `below`: entries inside orphaned directories; `entries`: all that the target's copy has.
-    pub(super) fn remove(
-        &mut self,
-        plan: &JobPlan,
-        shared: &JobShared,
-        (emitter, gate): (&Emitter, &Gate),
-        report: &Report,
-        below: u64,
-        entries: u64,
-    ) -> Result<(), TargetGone> {
-        if self.kept > 0 {
-            tracing::info!(
-                "{} directories that only the target has are kept, as rules exclude something that may be in them",
-                self.kept
-            );
-        }
+    /// Takes out all that were found, what is in a directory before it. The error: more than the guard lets pass.
+    pub(super) fn take(&mut self, plan: &JobPlan, entries: u64) -> (Vec<Orphan>, Option<ApiError>) {
+        let mut list = std::mem::take(&mut self.list);
+        list.retain(|orphan| orphan.kind != FileKind::Directory || !self.kept.contains(&orphan.place()));
+        // A directory was met before what is in it.
+        list.reverse();
         (self.removed, self.entries) =
-            (self.removed + self.len() - self.left + below, self.entries.max(entries));
-        (self.left, self.kept) = (0, 0);
-        if let Some(refusal) = guard(plan, self.removed, self.entries) {
-            report.fatal(refusal);
-            return Ok(());
-        }
-        tracing::info!("Delete Orphans Started <{}>", plan.connection);
-        let aside = plan.settings.orphans.move_to.is_some();
-        let mut folders: Vec<Arc<Folder>> = Vec::new();
-        for Orphan { folder, name, left, replaced } in self.list.drain(..) {
-            if !shared.go_on() {
-                break;
-            }
-            let aside = aside && !left;
-            let op =
-                if aside { Op::MoveAside { name: &name } } else { Op::Remove { name: &name, tree: true } };
-            // What has come since is none.
-            let turn = if replaced { gate.clears(&folder, &name) } else { gate.lacks(&folder, &name) };
-            if turn.is_none() {
-                // Or the folder has moved, and this with it.
-                gate.vanished(&folder, &name);
-                continue;
-            }
-            emitter.send(&folder, &op)?;
-            drop(turn);
-            shared.counters.orphans.fetch_add(1, Relaxed);
-            if plan.settings.orphans.log_each {
-                let spot = Spot { root: folder.root, path: folder.path.clone(), name };
-                let verb = if aside { "moved" } else { "deleted" };
-                tracing::info!("Orphan {verb}: {}", escape(target_path(plan, &spot)));
-            }
-            if folders.last().is_none_or(|last| !Arc::ptr_eq(last, &folder)) {
-                folders.push(folder);
-            }
-        }
-        for folder in folders.iter().filter(|folder| folder.belongs()) {
-            if let Some(_turn) = gate.stands(folder) {
-                emitter.send_folder_meta(folder)?;
-            }
-        }
-        Ok(())
+            (self.removed + list.len() as u64 - self.left, self.entries.max(entries));
+        self.left = 0;
+        self.again();
+        (list, guard(plan, self.removed, self.entries))
     }
 }
 
@@ -200,12 +220,31 @@ pub(super) fn guard(plan: &JobPlan, removed: u64, entries: u64) -> Option<ApiErr
          more than {percent} percent"
     );
     Some(ApiError::new(Code::UnknownError, message).help(
-        "look whether the source is complete; if all is as it should be, SET MassDeletionGuard = 100 and mirror again",
+        "look whether the source is complete; if all is as it should be, SET MassDeletionGuard = 100 and do it again",
     ))
 }
 
-fn target_path(plan: &JobPlan, spot: &Spot) -> Vec<u8> {
-    let root = plan.paths.get(usize::from(spot.root)).map_or(Path::new("/"), |mapping| &mapping.target);
-    let below = super::folder::join(&spot.path, &spot.name);
-    root.join(OsStr::from_bytes(&below)).into_os_string().into_encoded_bytes()
+/// Asks the target how it deals with orphans at the moment. `switch_on`: a person wants them to be removed. None: a stop was asked for, or
+/// the target has ended.
+pub(super) fn terms(plan: &JobPlan, shared: &JobShared, way: &Way, switch_on: bool) -> Option<OrphanTerms> {
+    if plan.sink == Sink::Null {
+        return Some(OrphanTerms::default());
+    }
+    {
+        let mut emit = way.emitter.lock();
+        emit.push(&Op::Orphans(OrphanStep::Ask { switch_on })).and_then(|()| emit.flush()).ok()?;
+    }
+    loop {
+        match way.results.recv_timeout(BEAT) {
+            Ok(frame) => {
+                if let Ok(Answer::OrphanTerms(terms)) = Answer::decode(&mut Reader::new(&frame)) {
+                    return Some(terms);
+                }
+                // What is left of an earlier job says nothing to this one.
+            }
+            Err(RecvTimeoutError::Timeout) if shared.stopped() => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
 }

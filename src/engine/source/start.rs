@@ -8,10 +8,11 @@ use crate::engine::job::{JobPlan, JobShared, Sink};
 use crate::engine::log::escape;
 use crate::engine::source::compare::{Compare, Comparer};
 use crate::engine::source::listing::Listing;
+use crate::engine::source::orphans::Orphans;
 use crate::engine::source::parts::Parts;
 use crate::engine::source::report::{Report, Spot};
 use crate::engine::source::walk::{Root, open_roots};
-use crate::wire::{Op, PATH_MAX};
+use crate::wire::{Op, PATH_MAX, Part};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -107,7 +108,11 @@ pub(super) fn ask_for(emitter: &Emitter, roots: &[Root], parts: Option<&Parts>) 
         parts.push((root.number, Vec::new(), false));
     }
     let parts = parts.unwrap_or_default();
-    let parts = parts.iter().map(|(root, path, deep)| (*root, path.as_slice(), *deep)).collect();
+    ask_for_parts(emitter, parts.iter().map(|(root, path, deep)| (*root, path.as_slice(), *deep)).collect())
+}
+
+/// The same of these parts.
+pub(super) fn ask_for_parts(emitter: &Emitter, parts: Vec<Part<'_>>) -> Result<(), TargetGone> {
     emitter.descriptions.fetch_add(1, Relaxed);
     send(emitter, &Op::Scan { parts })
 }
@@ -135,8 +140,13 @@ pub(super) fn spawn_comparer<'scope, 'env>(
 }
 
 /// A root that is not there: a failure when it is on the target.
-pub(super) fn root_is_gone(listing: &mut Listing, report: &Report, shared: &JobShared, number: u16) {
-    if matches!(listing.enter(number, b""), Ok(Some(_))) {
+pub(super) fn root_is_gone(
+    (listing, orphans): (&mut Listing, &mut Orphans),
+    report: &Report,
+    shared: &JobShared,
+    number: u16,
+) {
+    if matches!(listing.enter(number, b"", orphans), Ok(Some(_))) {
         let spot = Spot { root: number, path: Vec::new(), name: Vec::new() };
         let reason = "it is not on the source any more, but its copy is on the target and is kept: \
                       mount or restore it, or take its rule out of the set";

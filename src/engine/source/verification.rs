@@ -1,13 +1,13 @@
 //! A verification from its first line in the log to its last.
 
 use super::start::{Start, begin, policy, root_is_gone, spawn_comparer};
-use super::{COMPARISONS, Way, refused};
+use super::{COMPARISONS, Way, broken_off, refused};
 use crate::api::{MirrorKind, MirrorSpec, Phase, VerifySpec};
 use crate::engine::job::{JobOutcome, JobPlan, JobShared, Sink};
 use crate::engine::source::compare::{Compare, Comparer};
 use crate::engine::source::listing::{Listing, TargetEntry};
 use crate::engine::source::mirror::Mirror;
-use crate::engine::source::orphans::Orphans;
+use crate::engine::source::orphans::{Orphans, terms};
 use crate::engine::source::sums::Sums;
 use crate::engine::source::verify::{Findings, Verify};
 use crate::engine::source::verify_log::VerifyLog;
@@ -18,6 +18,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::sync_channel;
 
 pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way) -> JobOutcome {
+    let Some(terms) = terms(plan, shared, &way, spec.orphans) else { return broken_off(shared) };
+    let spec = VerifySpec { orphans: spec.orphans || terms.on, ..spec };
     way.gate.verify_begins(spec.remirror);
     let Start { started, roots, report } = match begin(plan, shared, &way, None) {
         Ok(start) => start,
@@ -54,7 +56,7 @@ pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way
             findings: &findings,
             listing: Listing::new((plan.sink != Sink::Null).then_some(listings), frames.clone()),
             compare,
-            orphans: Orphans::new(plan, spec.orphans),
+            orphans: Orphans::new(spec.orphans, terms),
             as_root: sys::is_root(),
             asked: 0,
             gone: false,
@@ -67,7 +69,7 @@ pub(super) fn run(plan: &JobPlan, spec: VerifySpec, shared: &JobShared, way: Way
                 Some(root) => walked = walked && walk(plan, root, None, shared, &mut verify),
                 None => {
                     let number = u16::try_from(number).unwrap_or(u16::MAX);
-                    root_is_gone(&mut verify.listing, &report, shared, number);
+                    root_is_gone((&mut verify.listing, &mut verify.orphans), &report, shared, number);
                 }
             }
         }

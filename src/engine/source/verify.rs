@@ -217,7 +217,7 @@ impl Visitor for Verify<'_> {
 impl Verify<'_> {
     fn merge(&mut self, visit: &Visit<'_>) -> Result<(), Failed> {
         let folder = visit.folder;
-        let there = self.listing.enter(folder.root, &folder.path)?;
+        let there = self.listing.enter(folder.root, &folder.path, &mut self.orphans)?;
         if there.is_some() {
             folder.found();
         }
@@ -261,10 +261,7 @@ impl Verify<'_> {
     /// Something that only the target has (ORP-02: a verification may see to orphans too).
     fn target_only(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) {
         if let Some(rules) = visit.rules {
-            let goes = self.orphans.meet(visit.folder, rules, theirs, false);
-            if goes && theirs.kind == FileKind::Directory {
-                self.listing.orphan(visit.folder.root, visit.folder.join(&theirs.name));
-            }
+            self.orphans.meet(visit.folder, rules, theirs, false);
         }
     }
 

@@ -5,6 +5,7 @@ use super::StoreError;
 use super::error::of;
 use super::sqlite;
 use crate::api::{ApiError, ConnectSpec};
+use crate::engine::connection::verifying::VerifyTimes;
 use rusqlite::{Connection, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,10 @@ const MIGRATIONS: &[&str] = &[
     -- Up to when its target is known to have what changed, nanoseconds since 1970; 0: nothing is known.
     ALTER TABLE connection ADD COLUMN settled INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    -- When it is verified, as JSON; NULL: by hand only.
+    ALTER TABLE connection ADD COLUMN verify TEXT;
+",
 ];
 
 /// The file.
@@ -46,6 +51,8 @@ pub struct Survivor {
     pub established_ms: i64,
     /// See [`Settled`](crate::engine::settled::Settled).
     pub settled: i64,
+    /// When it is verified.
+    pub verify: Option<VerifyTimes>,
 }
 
 impl Survivors {
@@ -59,16 +66,18 @@ impl Survivors {
     pub fn list(&self) -> Result<Vec<Survivor>, ApiError> {
         let read = |connection: &Connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id, spec, replicates, established, settled FROM connection ORDER BY id",
+                "SELECT id, spec, replicates, established, settled, verify FROM connection ORDER BY id",
             )?;
             let rows = statement.query_map([], |row| {
                 let spec: String = row.get(1)?;
+                let verify: Option<String> = row.get(5)?;
                 Ok(Survivor {
                     row: row.get(0)?,
                     spec: serde_json::from_str(&spec).ok(),
                     replicates: row.get(2)?,
                     established_ms: row.get(3)?,
                     settled: row.get(4)?,
+                    verify: verify.and_then(|verify| serde_json::from_str(&verify).ok()),
                 })
             })?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -107,6 +116,18 @@ impl Survivors {
         })
     }
 
+    pub fn set_verify(&self, row: i64, times: Option<&VerifyTimes>) -> Result<(), ApiError> {
+        let verify = times.map(serde_json::to_string).transpose().map_err(|error| StoreError::Failed {
+            path: super::error::show(&self.path),
+            problem: error.to_string(),
+        })?;
+        self.with(|connection| {
+            connection
+                .execute("UPDATE connection SET verify = ?2 WHERE id = ?1", params![row, verify])
+                .map(drop)
+        })
+    }
+
     pub fn remove(&self, row: i64) -> Result<(), ApiError> {
         self.with(|connection| connection.execute("DELETE FROM connection WHERE id = ?1", [row]).map(drop))
     }
@@ -121,7 +142,7 @@ impl Survivors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ConnectTarget, Granted, MapSpec};
+    use crate::api::{ConnectTarget, Granted, MapSpec, TimeUnit, VerifyScheduleSpec, VerifySpec};
 
     #[test]
     fn connections_are_kept_in_their_order_and_numbers_are_not_given_twice() {
@@ -131,8 +152,6 @@ mod tests {
             id: "7".into(),
             key: "SHA256:ab".into(),
             paths: vec![("/a".into(), "/b".into())],
-            orphans: true,
-            aside: false,
             notices: Vec::new(),
         };
         let spec = |repset: &str| ConnectSpec {
@@ -156,12 +175,23 @@ mod tests {
         survivors.set_settled(third, 77).unwrap();
         drop(survivors);
         let survivors = Survivors::open(&path).unwrap();
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let nightly = VerifyScheduleSpec {
+            time: None,
+            every: Some((1, TimeUnit::Days)),
+            verify: VerifySpec::default(),
+        };
+        let times = VerifyTimes::of(&nightly, now, &jiff::tz::TimeZone::UTC).unwrap();
+        survivors.set_verify(third, Some(&times)).unwrap();
+        survivors.set_verify(rows[0], Some(&times)).unwrap();
+        survivors.set_verify(rows[0], None).unwrap();
         let kept = |row, name, replicates, established_ms| Survivor {
             row,
             spec: Some(spec(name)),
             replicates,
             established_ms,
             settled: if row == third { 77 } else { 0 },
+            verify: (row == third).then(|| times.clone()),
         };
         assert_eq!(survivors.list().unwrap(), [kept(rows[0], "s", true, 5), kept(third, "u", false, 6)]);
         survivors.with(|c| c.execute("UPDATE connection SET spec = '{}' WHERE id = 1", [])).unwrap();

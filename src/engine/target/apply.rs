@@ -8,7 +8,7 @@ use super::meta::{Wanted, has_default_acl};
 use super::place::{Place, Root, Way, gives_group};
 use super::queue::{Backlog, Queued};
 use super::sums::{Asked, Question, answer_all, open};
-use super::{Broken, Policy, scan};
+use super::{Broken, Policy, orphans, scan};
 use crate::engine::link::{Frame, TargetEnd};
 use crate::sys;
 use crate::wire::{Answer, FailureKind, OWNERS, Op, Part, Patch, Reader, WireError};
@@ -67,6 +67,8 @@ pub(super) struct Applier {
     pub(super) told: (u32, bool),
     /// What was told last of the queue, and when.
     pub(super) told_queue: (Queued, Instant),
+    /// The run over orphans that has begun.
+    pub(super) run: Option<orphans::Run>,
     /// Tasks that were run when they came, before their turn.
     pub(super) received: HashSet<u64>,
     /// The file to copy a range from, of an operation that was held back.
@@ -146,6 +148,7 @@ impl Applier {
             next_try: Instant::now(),
             told: (0, false),
             told_queue: (Queued::default(), Instant::now()),
+            run: None,
             received: HashSet::new(),
             local: None,
             bytes: [0; OWNERS],
@@ -158,7 +161,8 @@ impl Applier {
     }
 
     pub(super) fn serve(mut self) -> Result<(), Broken> {
-        let served = self.run();
+        let served = self.run_all();
+        self.end_orphans();
         // The helpers end when their channels do.
         (self.questions, self.requests) = (None, None);
         let Applier { end, threads, .. } = self;
@@ -170,7 +174,7 @@ impl Applier {
         served
     }
 
-    fn run(&mut self) -> Result<(), Broken> {
+    fn run_all(&mut self) -> Result<(), Broken> {
         while let Some(frame) = self.next_frame()? {
             let mut reader = Reader::new(&frame);
             while !reader.is_empty() {
@@ -253,6 +257,10 @@ impl Applier {
             }
             Op::Scan { parts } => return self.scan(parts),
             Op::Task(order) => return self.task(order),
+            Op::Orphans(step) => {
+                self.orphans(*step);
+                return Ok(());
+            }
             Op::Question { question, name, block, here } => {
                 let touched = if self.held.is_empty() { Touches::new() } else { self.touches(op) };
                 let waits = self.held.blocker(&touched, u64::MAX).is_some();
@@ -334,12 +342,12 @@ impl Applier {
             | Op::Node { name, .. }
             | Op::SetMeta { name, .. }
             | Op::Remove { name, .. }
-            | Op::MoveAside { name }
             | Op::Question { name, .. } => outside(root, path, name),
             Op::Link { name, root: from_root, dir, from }
             | Op::Rename { name, root: from_root, dir, from } => {
                 outside(root, path, name) || outside(*from_root, dir, from)
             }
+            Op::Orphan(orphan) => outside(root, &orphans::join(path, orphan.dir), orphan.name),
             Op::SetDirMeta { .. } => outside(root, path, b""),
             // A file that was begun has passed here; the others name nothing below a root, or describe only what belongs.
             Op::FileWrite { .. }
@@ -351,6 +359,7 @@ impl Applier {
             | Op::By { .. }
             | Op::Scan { .. }
             | Op::Task(_)
+            | Op::Orphans(_)
             | Op::Barrier { .. } => false,
         };
         if refused { Err(WireError::Invalid("name: it was not granted")) } else { Ok(()) }
@@ -461,6 +470,7 @@ impl Applier {
                 }
                 Ok(())
             }
+            Op::Orphan(orphan) => self.orphan(orphan),
             named => self.named(named),
         }
     }

@@ -366,8 +366,8 @@ pub(super) fn name_of<'a>(op: &Op<'a>) -> Option<&'a [u8]> {
         | Op::Rename { name, .. }
         | Op::SetMeta { name, .. }
         | Op::Remove { name, .. }
-        | Op::MoveAside { name }
         | Op::Question { name, .. } => Some(*name),
+        Op::Orphan(orphan) => Some(orphan.name),
         _ => None,
     }
 }
@@ -403,7 +403,15 @@ pub(super) fn touches(op: &Op<'_>, here: (u16, &[u8]), file: impl Fn(u64) -> Opt
         Op::Link { name, root, dir, from } | Op::Rename { name, root, dir, from } => {
             vec![entry(name), (Touch::Entry, Key::new(*root, dir, from))]
         }
-        Op::Begin { .. } | Op::By { .. } | Op::Scan { .. } | Op::Barrier { .. } | Op::Task(_) => Vec::new(),
+        Op::Orphan(orphan) => {
+            vec![(Touch::Entry, Key::new(here.0, &super::orphans::join(here.1, orphan.dir), orphan.name))]
+        }
+        Op::Begin { .. }
+        | Op::By { .. }
+        | Op::Scan { .. }
+        | Op::Barrier { .. }
+        | Op::Task(_)
+        | Op::Orphans(_) => Vec::new(),
         op => match (name_of(op), file_of(op)) {
             (Some(name), _) => vec![entry(name)],
             (None, Some(number)) => file(number).map(|key| (Touch::Entry, key)).into_iter().collect(),

@@ -5,12 +5,14 @@
 #![deny(clippy::disallowed_methods)]
 
 mod apply;
+mod aside;
 mod failure;
 mod file;
 mod held;
 mod lately;
 mod meta;
 mod named;
+mod orphans;
 mod place;
 mod queue;
 mod remove;
@@ -27,8 +29,9 @@ pub use file::{incarnation, unfinished_name};
 pub use remove::remove_tree;
 pub use task::TaskHost;
 
+use super::orphans::TargetOrphans;
 use super::queue::{Disk, SegmentFs};
-use super::settings::{MirrorSettings, QueueSettings};
+use super::settings::{MirrorSettings, OrphanSettings, QueueSettings};
 use crate::api::RootKind;
 use crate::wire::WireError;
 use std::path::PathBuf;
@@ -47,8 +50,8 @@ pub struct Policy {
     pub source: Option<u32>,
     /// Directories (device, inode) that are neither described nor removed: the engine's own home.
     pub forbidden: Vec<(u64, u64)>,
-    /// Where `MoveAside` moves to.
-    pub aside: Option<PathBuf>,
+    /// Its way with orphans.
+    pub orphans: Arc<TargetOrphans>,
     /// How long a file that replication changed in place stays open (`TGCloseDelay`); zero closes it at once.
     pub close_delay: Duration,
     /// How long replication's operations that failed wait before they are tried again (`TGRetryLocked`). With zero they are tried before
@@ -82,7 +85,7 @@ impl Policy {
     pub fn of(settings: &MirrorSettings, forbidden: Vec<(u64, u64)>, spill: &str) -> Policy {
         Policy {
             forbidden,
-            aside: settings.orphans.move_to.clone(),
+            orphans: settings.target_orphans.clone().unwrap_or_else(|| fixed(&settings.orphans)),
             retry_delay: Duration::from_secs(u64::from(settings.retry_delay_s)),
             retry_limit: settings.retry_limit,
             notify_after: settings.notify_after,
@@ -93,6 +96,12 @@ impl Policy {
             ..Policy::default()
         }
     }
+}
+
+/// Of a job without an engine, whose settings do not change.
+fn fixed(settings: &OrphanSettings) -> Arc<TargetOrphans> {
+    let settings = settings.clone();
+    Arc::new(TargetOrphans::new(move || settings.clone()))
 }
 
 /// The directory of the target's queue, below `QJournalDir`; made when something goes to disk.
@@ -120,7 +129,7 @@ impl Default for Policy {
             confined: None,
             source: None,
             forbidden: Vec::new(),
-            aside: None,
+            orphans: fixed(&MirrorSettings::default().orphans),
             close_delay: Duration::from_secs(1),
             retry_delay: Duration::from_secs(3),
             retry_limit: 0,

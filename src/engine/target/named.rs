@@ -21,8 +21,7 @@ impl Applier {
             | Op::Link { name, .. }
             | Op::Rename { name, .. }
             | Op::SetMeta { name, .. }
-            | Op::Remove { name, .. }
-            | Op::MoveAside { name } => *name,
+            | Op::Remove { name, .. } => *name,
             _ => return Err(WireError::Invalid("operation").into()),
         };
         let (place, c_name) = self.at(name)?;
@@ -72,44 +71,9 @@ impl Applier {
                     .map_err(Failure::or_missing)
             }
             Op::Remove { tree, .. } => remove(&place.dir, &c_name, *tree, &self.policy).or_say("remove"),
-            Op::MoveAside { .. } => self.move_aside(&place, &c_name).or_say("move to MoveOrphansDir"),
             _ => Ok(()),
         };
         result.map_err(|failure| failure.about(place.root, &place.path, name))
-    }
-
-    /// Moves an entry below the orphans' directory, under the path that it had. Both lie on one file system, or EXDEV.
-    fn move_aside(&self, place: &Place, name: &CStr) -> io::Result<()> {
-        let Some(aside) = &self.policy.aside else { return Err(io::Error::from_raw_os_error(libc::ENOTSUP)) };
-        let root = self.roots.get(usize::from(place.root)).map(|root| root.path.clone()).unwrap_or_default();
-        sys::make_dirs(aside)?;
-        let top = Dir::open_root(aside)?;
-        let mut path = std::os::unix::ffi::OsStrExt::as_bytes(root.as_os_str()).to_vec();
-        path.push(b'/');
-        path.extend_from_slice(&place.path);
-        let mut dir = top;
-        for part in path.split(|b| *b == b'/').filter(|part| !part.is_empty()) {
-            let part = sys::c_string(part)?;
-            match dir.make_dir(&part) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => dir = dir.dir(&part)?,
-            }
-        }
-        match place.dir.move_to(name, &dir, name) {
-            // An orphan of the same name was moved before: the newer one gets a number.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                for number in 1..1000 {
-                    let numbered =
-                        sys::c_string(&[name.to_bytes(), format!(".{number}").as_bytes()].concat())?;
-                    match place.dir.move_to(name, &dir, &numbered) {
-                        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                        other => return other,
-                    }
-                }
-                Err(error)
-            }
-            other => other,
-        }
     }
 }
 

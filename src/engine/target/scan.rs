@@ -47,8 +47,10 @@ pub(super) fn describe_all(
 /// Walks all that is asked for. Ends early when the source has gone.
 fn describe(request: Request, policy: &Policy, listings: &SyncSender<Frame>, frames: &FramePool) {
     let Request { mut roots, parts, detail, who } = request;
+    let attic = policy.orphans.own_directory();
     let mut scan = Scan {
         policy,
+        forbidden: policy.forbidden.clone(),
         detail,
         who,
         listings,
@@ -63,7 +65,13 @@ fn describe(request: Request, policy: &Policy, listings: &SyncSender<Frame>, fra
     for (number, path, deep) in all.chain(parts) {
         let Some(root) = roots.get_mut(usize::from(number)) else { continue };
         match root.open(false) {
-            Ok(dir) => scan.part(number, &dir, path, root.only.as_deref(), deep),
+            Ok(dir) => {
+                scan.forbidden.clone_from(&policy.forbidden);
+                // A root that is that directory itself is another connection's.
+                let own = Stat::of(&dir).map(|stat| stat.id()).ok();
+                scan.forbidden.extend(attic.filter(|attic| Some(*attic) != own));
+                scan.part(number, &dir, path, root.only.as_deref(), deep);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => scan.failed(number, b"", FailureKind::Root, &error, "open the target path"),
         }
@@ -76,6 +84,8 @@ fn describe(request: Request, policy: &Policy, listings: &SyncSender<Frame>, fra
 
 struct Scan<'a> {
     policy: &'a Policy,
+    /// What is not spoken of: the engine's own directories, and the one that orphans are moved to.
+    forbidden: Vec<(u64, u64)>,
     detail: Detail,
     who: u8,
     listings: &'a SyncSender<Frame>,
@@ -98,7 +108,7 @@ impl Scan<'_> {
         } else if only.is_some() {
             return;
         } else {
-            let below = leads_into(root, &path, &self.policy.forbidden)
+            let below = leads_into(root, &path, &self.forbidden)
                 .and_then(|into| if into { Ok(None) } else { sys::c_string(&path).map(Some) })
                 .and_then(|c_path| c_path.map(|c_path| root.descend(&c_path)).transpose());
             match below {
@@ -208,7 +218,7 @@ impl Scan<'_> {
     /// Describes one entry; None for one that is not spoken of.
     fn entry(&mut self, dir: &Dir, name: &CStr) -> io::Result<Option<FileKind>> {
         let stat = dir.stat(name)?;
-        if self.policy.forbidden.contains(&stat.id()) {
+        if self.forbidden.contains(&stat.id()) {
             return Ok(None);
         }
         let xattrs = if self.detail.xattrs {

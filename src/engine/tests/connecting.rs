@@ -242,11 +242,24 @@ fn a_dry_run_tells_and_connects_nothing() {
 #[test]
 fn orphans_is_a_switch_of_the_target() {
     let bench = Bench::new();
+    let switch = |bench: &Bench| {
+        let Reply::Target(rows) = bench.ask(Request::StatusTarget).unwrap() else { unreachable!() };
+        rows.into_iter().find(|(label, _)| label == "Move/Delete Orphan Files").unwrap().1
+    };
     bench.connect(ConnectSpec { orphans: Some(true), ..bench.spec() });
-    bench.ask(Request::MirrorStart { connection: ONE, mirror: MirrorSpec::default() }).unwrap();
-    bench.until_jobs(1);
-    let plans = bench.runner.plans.lock().unwrap();
-    assert!(matches!(plans[0].1, crate::engine::job::JobKind::Mirror(spec) if spec.orphans));
+    assert_eq!(switch(&bench), "On");
+    let others = |to: &str, orphans| ConnectSpec {
+        map: MapSpec::Pairs(vec![(bench.text("data"), bench.text(to))]),
+        orphans,
+        ..bench.spec()
+    };
+    bench.connect(others("second", None));
+    assert_eq!(switch(&bench), "On");
+    let third = bench.connect(others("third", Some(false)));
+    assert_eq!(switch(&bench), "Off");
+    let verify = VerifySpec { orphans: true, ..VerifySpec::default() };
+    bench.ask(Request::Verify { connection: third, verify }).unwrap();
+    assert_eq!(switch(&bench), "On");
 }
 
 /// JOB-15

@@ -10,3 +10,4 @@ mod replicating;
 mod scheduling;
 mod support;
 mod transmitting;
+mod verifying;

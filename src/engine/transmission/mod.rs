@@ -13,7 +13,7 @@ pub mod schedule;
 mod scheduled;
 mod sending;
 pub mod targets;
-mod times;
+pub mod times;
 
 pub use bandwidth::{Bandwidth, InForce};
 pub use compression::{Auto, Compression, Packing, Spent, Traffic, extensions};

@@ -171,6 +171,7 @@ fn what_is_in_force_is_shown() {
             window: Some(("22:00".into(), "06:00".into())),
             state: "sending".into(),
             next_ms: None,
+            verifications: vec![(ConnectionId(1), "every 1 days from 11/30/2026 22:30".into())],
         }))),
         _ => unscripted(),
     });
@@ -199,6 +200,7 @@ fn what_is_in_force_is_shown() {
          End after bytes:                  none\n\
          Window:                           22:00 to 06:00\n\
          State:                            sending\n\
-         Next start:                       none\n"
+         Next start:                       none\n\
+         Verification of connection 1:     every 1 days from 11/30/2026 22:30\n"
     );
 }

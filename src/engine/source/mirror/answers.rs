@@ -49,6 +49,14 @@ impl Mirror<'_> {
                     self.gone = true;
                 }
             }
+            Answer::Orphans(counts) => {
+                counters.orphans.fetch_add(counts.files, Relaxed);
+                counters.orphan_directories.fetch_add(counts.directories, Relaxed);
+                counters.orphan_bytes.fetch_add(counts.bytes, Relaxed);
+                self.removed = Some(counts);
+            }
+            // Asked for by a job that did not wait for it.
+            Answer::OrphanTerms(_) => {}
             _ => return Err(WireError::Invalid("answer").into()),
         }
         Ok(())

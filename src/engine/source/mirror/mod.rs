@@ -3,6 +3,7 @@
 mod again;
 mod answers;
 mod hard_links;
+mod orphans;
 mod other;
 mod run;
 mod whole;
@@ -28,7 +29,7 @@ use crate::engine::log::escape;
 use crate::engine::repset::DirRules;
 use crate::engine::settings::Overwrite;
 use crate::sys::{self, Dir, FileKind, Meta, Stat, Xattrs};
-use crate::wire::{CONTENT_MAX, Op, WireError};
+use crate::wire::{CONTENT_MAX, Op, OrphanCounts, WireError};
 use hard_links::Linked;
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -64,6 +65,8 @@ pub(super) struct Mirror<'a> {
     pub compare: Option<SyncSender<Compare>>,
     pub links: Links,
     pub orphans: Orphans,
+    /// What the target has told of the last ones.
+    pub removed: Option<OrphanCounts>,
     /// Instead of sending, tells what would be sent.
     pub dry: Option<DryRunSink<'a>>,
     pub under_way: HashMap<u64, UnderWay>,
@@ -198,6 +201,7 @@ impl<'a> Mirror<'a> {
             compare: None,
             links: Links::default(),
             orphans,
+            removed: None,
             dry: None,
             under_way: HashMap::new(),
             reached: 0,
@@ -226,7 +230,7 @@ impl Mirror<'_> {
     /// One directory of the source beside the target's.
     fn merge(&mut self, visit: &Visit<'_>) -> Result<(), Failed> {
         let folder = visit.folder;
-        match self.listing.enter(folder.root, &folder.path)? {
+        match self.listing.enter(folder.root, &folder.path, &mut self.orphans)? {
             Some(theirs) => {
                 folder.found();
                 if folder.belongs()
@@ -557,11 +561,7 @@ impl Mirror<'_> {
         if self.has_left(folder, theirs) {
             return self.orphans.left(folder, rules, theirs);
         }
-        let goes = self.orphans.meet(folder, rules, theirs, replaced);
-        if goes && theirs.kind == FileKind::Directory {
-            self.listing.orphan(visit.folder.root, visit.folder.join(&theirs.name));
-        }
-        goes
+        self.orphans.meet(folder, rules, theirs, replaced)
     }
 
     /// Remembers an entry of a root, for a CLEAN.

@@ -7,13 +7,13 @@ use crate::engine::source::compare::{Compare, Comparer};
 use crate::engine::source::links::Links;
 use crate::engine::source::listing::Listing;
 use crate::engine::source::mirror::Mirror;
-use crate::engine::source::orphans::Orphans;
+use crate::engine::source::orphans::{Orphans, terms};
 use crate::engine::source::replicate::{Begun, Stirred};
 use crate::engine::source::report::Spot;
 use crate::engine::source::start::{Start, ask_for, begin, policy, root_is_gone, spawn_comparer};
 use crate::engine::source::sums::Sums;
 use crate::engine::source::walk::{Root, walk};
-use crate::engine::source::{COMPARISONS, Way, refused};
+use crate::engine::source::{COMPARISONS, Way, broken_off, refused};
 use crate::wire::Op;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -38,6 +38,11 @@ pub(in crate::engine::source) fn run(
     mut dry: Option<DryRunSink<'_>>,
     clean: bool,
 ) -> JobOutcome {
+    // A dry run, and the look before a CLEAN, change no switch.
+    let Some(terms) = terms(plan, shared, &way, spec.orphans && dry.is_none()) else {
+        return broken_off(shared);
+    };
+    let spec = MirrorSpec { orphans: spec.orphans || terms.on, ..spec };
     let begun = if dry.is_none() { way.gate.mirror_begins(spec.orphans) } else { Begun::default() };
     let Start { started, roots, report } = match begin(plan, shared, &way, begun.parts.as_ref()) {
         Ok(start) => start,
@@ -67,7 +72,7 @@ pub(in crate::engine::source) fn run(
             (emitter, &gate, results),
             (&report, &roots),
             Listing::new(listings, frames.clone()),
-            Orphans::new(plan, spec.orphans || clean || begun.unseen),
+            Orphans::new(spec.orphans || clean || begun.unseen, terms),
         )
     };
     let compares = !is_dry && spec.kind == MirrorKind::Different && spec.checksum;
@@ -124,7 +129,7 @@ fn walk_all(plan: &JobPlan, roots: &[Root], shared: &JobShared, mirror: &mut Mir
             }
             None => {
                 let number = u16::try_from(number).unwrap_or(u16::MAX);
-                root_is_gone(&mut mirror.listing, mirror.report, shared, number);
+                root_is_gone((&mut mirror.listing, &mut mirror.orphans), mirror.report, shared, number);
             }
         }
     }
@@ -238,6 +243,7 @@ impl Mirror<'_> {
             // Content was sent once.
             self.policy.kind = MirrorKind::Different;
             self.listing.again();
+            self.orphans.again();
             self.links = Links::default();
             return true;
         }
@@ -284,7 +290,7 @@ impl Mirror<'_> {
         if self.shared.stopped() || self.report.is_fatal() {
             return true;
         }
-        let finished = self.listing.finish().is_ok();
+        let finished = self.listing.finish(&mut self.orphans).is_ok();
         for failure in std::mem::take(&mut self.listing.failures) {
             let spot = Spot { root: failure.root, path: failure.path, name: Vec::new() };
             self.report.errno(&self.shared.counters, spot, failure.errno, &failure.what, true);
@@ -293,38 +299,14 @@ impl Mirror<'_> {
     }
 
     /// Entries of the target's copy: of all of it, also where only a part was described.
-    fn entries(&self) -> u64 {
+    pub(super) fn entries(&self) -> u64 {
         let known = if self.parts.is_some() { self.gate.entries() } else { 0 };
         known.max(self.listing.entries)
     }
 
-    /// False: the target has ended.
-    pub(in crate::engine::source) fn remove_orphans(&mut self) -> bool {
-        if self.dry.is_some() {
-            return true;
-        }
-        self.shared.set_phase(Phase::RemovingOrphans);
-        let (below, entries) = (self.listing.below_orphans, self.entries());
-        let removed = self.orphans.remove(
-            self.plan,
-            self.shared,
-            (self.emitter, self.gate),
-            self.report,
-            below,
-            entries,
-        );
-        if removed.is_err() || !self.settle_all() {
-            return false;
-        }
-        // What could not be removed is not there on the source to be sent again.
-        self.fail_retries();
-        let replacing = std::mem::take(&mut self.replacing);
-        self.remirror(replacing) && self.settle_all() && self.retry()
-    }
-
     /// Empties the target's paths, when what would be lost passes the guard. False: the target has ended.
     fn clean(&mut self) -> bool {
-        let lost = self.orphans.len() + self.listing.below_orphans;
+        let lost = self.orphans.len();
         if let Some(refusal) = super::super::orphans::guard(self.plan, lost, self.listing.entries) {
             self.report.fatal(refusal);
             return true;

@@ -234,7 +234,7 @@ const BYTES_MOST: u64 = 1 << 60;
 const BYTES_LEAST: u64 = 1000;
 
 /// None: more than a hundred years.
-fn seconds_of(n: u64, unit: TimeUnit) -> Option<u64> {
+pub fn seconds_of(n: u64, unit: TimeUnit) -> Option<u64> {
     let one = match unit {
         TimeUnit::Seconds => 1,
         TimeUnit::Minutes => 60,
