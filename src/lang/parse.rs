@@ -19,7 +19,7 @@ use std::sync::mpsc;
 const PART_BYTES: usize = 32 * 1024;
 
 /// From here on threads pay.
-const THREADS_FROM: usize = 256 * 1024;
+const THREADS_FROM: usize = 128 * 1024;
 
 /// Parses a text and hands its parts, in their order, to `take`.
 pub fn parse(text: &str, take: impl FnMut(Part)) {

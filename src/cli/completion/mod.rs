@@ -4,9 +4,6 @@
 
 use super::help::HELP;
 
-/// The shells with what their files are made from.
-pub const SHELLS: [(&str, fn() -> String); 3] = [("bash", bash), ("zsh", zsh), ("fish", fish)];
-
 /// One line of the help page's options.
 struct Opt {
     short: Option<char>,
@@ -158,10 +155,9 @@ mod tests {
 
     #[test]
     fn the_committed_completions_are_the_help_page() {
-        for (shell, made) in SHELLS {
+        for (shell, made) in [("bash", bash()), ("zsh", zsh()), ("fish", fish())] {
             let name = format!("scripts/installed/completion.{shell}");
             let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(&name);
-            let made = made();
             let marks = ["@files@", "@options@", "@forms@", "@first@", "@follows@"];
             assert!(!marks.iter().any(|mark| made.contains(mark)), "{shell}: a mark of the template is left");
             if std::env::var_os("DTCL_REGENERATE").is_some() {

@@ -30,7 +30,7 @@ pub fn format(source: &Source) -> Result<String, Vec<Diagnostic>> {
     if formatted == *text {
         return Ok(formatted);
     }
-    let again = Read::of(&formatted);
+    let again = Read::shape_of(&formatted);
     if again.problems.is_empty() && again.shape == read.shape {
         return Ok(formatted);
     }
@@ -44,6 +44,7 @@ pub fn format(source: &Source) -> Result<String, Vec<Diagnostic>> {
 }
 
 /// A script as the formatter needs it.
+#[derive(Default)]
 struct Read {
     problems: Vec<Diagnostic>,
     pieces: Vec<Piece>,
@@ -52,23 +53,31 @@ struct Read {
 
 impl Read {
     fn of(text: &str) -> Read {
-        let mut read = Read { problems: Vec::new(), pieces: Vec::new(), shape: Shape::default() };
-        let mut blocks = Blocks::default();
-        parse::parse_pieces(text, |mut part| {
-            read.problems.append(&mut part.problems);
-            read.pieces.append(&mut part.pieces);
-            read.part(text, &part, &mut blocks);
-        });
-        read.problems.extend(blocks.unclosed());
-        read.problems.sort_by_key(|problem| problem.span.start);
-        read
+        let (mut read, mut blocks) = (Read::default(), Blocks::default());
+        parse::parse_pieces(text, |part| read.part(text, part, &mut blocks));
+        read.finish(&blocks)
     }
 
-    fn part(&mut self, text: &str, part: &Part, blocks: &mut Blocks<()>) {
+    /// Without its pieces.
+    fn shape_of(text: &str) -> Read {
+        let (mut read, mut blocks) = (Read::default(), Blocks::default());
+        parse::parse(text, |part| read.part(text, part, &mut blocks));
+        read.finish(&blocks)
+    }
+
+    fn part(&mut self, text: &str, mut part: Part, blocks: &mut Blocks<()>) {
+        self.problems.append(&mut part.problems);
+        self.pieces.append(&mut part.pieces);
         for clause in &part.clauses {
             self.problems.extend(block(clause, blocks));
-            self.shape.clause(text, part, clause);
+            self.shape.clause(text, &part, clause);
         }
+    }
+
+    fn finish(mut self, blocks: &Blocks<()>) -> Read {
+        self.problems.extend(blocks.unclosed());
+        self.problems.sort_by_key(|problem| problem.span.start);
+        self
     }
 }
 
