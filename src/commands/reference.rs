@@ -141,8 +141,9 @@ mod tests {
     }
 
     #[test]
-    fn the_committed_grammar_of_editors_has_the_catalogues_words() {
+    fn the_committed_grammars_of_editors_have_the_catalogues_words() {
         same_file("editors/dtcl.tmLanguage.json", &editors::textmate());
+        same_file("editors/tree-sitter-dtcl/queries/highlights.scm", &editors::highlights());
     }
 
     #[test]

@@ -1,9 +1,11 @@
-//! What editors need to colour scripts: a TextMate grammar in `editors/`. The words of commands come from their syntax lines. A test compares
-//! the committed file with what is made here.
+//! What editors need to colour scripts: a TextMate grammar, and the queries of the tree-sitter grammar, both in `editors/`. The words of
+//! commands come from their syntax lines. A test compares the committed files with what is made here.
 
 mod textmate;
+mod tree_sitter;
 
 pub use textmate::textmate;
+pub use tree_sitter::highlights;
 
 use super::all;
 use super::signature::{self, Node};
