@@ -119,6 +119,44 @@ fn check_reports_everything_and_runs_nothing() {
 }
 
 #[test]
+fn scripts_are_formatted_in_place() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let home = Home::new();
+    let ugly = "IF $argc<2 THEN\nwrite   1 # one\nEND";
+    let formed = "IF $argc < 2 THEN\n  write 1  # one\nEND\n";
+    let path = home.file("ugly.dtcl", format!("\u{feff}{ugly}"));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o750)).unwrap();
+    let well = home.file("well.dtcl", formed);
+    let inode = std::fs::metadata(&well).unwrap().ino();
+    home.file("bad.dtcl", "IF $a THEN\nwrite \"x\n");
+    let bad = std::fs::read(home.path("bad.dtcl")).unwrap();
+
+    let files = ["ugly.dtcl", "well.dtcl", "bad.dtcl", "gone.dtcl"];
+    home.dtcl().args(["fmt", "--check"]).args(files).run().status(2).golden("cli/fmt-check");
+    home.dtcl().args(["fmt", "--check", "--json"]).args(files).run().status(2).golden("cli/fmt-check-json");
+    home.dtcl().args(["fmt", "--check", "ugly.dtcl"]).run().status(1).prints("ugly.dtcl\n");
+    assert!(std::fs::read_to_string(&path).unwrap().ends_with(ugly), "--check writes nothing");
+
+    home.dtcl().arg("fmt").args(files).run().status(2).golden("cli/fmt");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("\u{feff}{formed}"));
+    assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o750);
+    assert_eq!(std::fs::metadata(&well).unwrap().ino(), inode, "what is formatted is not touched");
+    assert_eq!(std::fs::read(home.path("bad.dtcl")).unwrap(), bad);
+    home.dtcl().args(["FMT", "--check", "ugly.dtcl", "well.dtcl"]).run().ok().prints("");
+}
+
+#[test]
+fn standard_input_is_formatted_to_standard_output() {
+    let home = Home::new();
+    home.dtcl().arg("fmt").stdin("write   1").run().ok().prints("write 1\n");
+    home.dtcl().args(["fmt", "-"]).stdin("write   1").run().ok().prints("write 1\n");
+    home.dtcl().args(["fmt", "--check", "-"]).stdin("write   1").run().status(1).prints("-\n");
+    home.dtcl().arg("fmt").stdin("write \"1").run().status(2).prints("");
+    home.dtcl().args(["fmt", "--chek"]).run().status(2).says("did you mean --check?");
+    home.dtcl().args(["-q", "fmt", "-"]).run().status(2).says("not for fmt");
+}
+
+#[test]
 fn a_password_on_the_command_line_is_refused() {
     let home = Home::new();
     let ran = home.dtcl().args(["login", "localhost", "somebody", "secret-word"]).run();

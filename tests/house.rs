@@ -19,7 +19,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("commands", &["api", "lang", "machine", "sys"]),
     ("runtime", &["api", "lang", "machine", "commands", "rhai_host", "sys"]),
     ("shell", &["api", "lang", "machine", "commands", "runtime", "sys"]),
-    ("cli", &["api", "lang", "machine", "commands", "runtime", "shell", "engine", "service", "sys"]),
+    ("lsp", &["api", "lang", "machine", "commands", "runtime", "shell"]),
+    ("cli", &["api", "lang", "machine", "commands", "runtime", "shell", "lsp", "engine", "service", "sys"]),
 ];
 
 fn root() -> &'static Path {

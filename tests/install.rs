@@ -44,17 +44,30 @@ fn what_is_installed_works_and_is_taken_away() {
         install(&["--destdir", dest, "--prefix", "/opt/dtcl", "--binary", env!("CARGO_BIN_EXE_DTCL")]);
     assert!(placed.status.success(), "{}", said(&placed));
     let top = dir.path().join("opt/dtcl");
-    let names = [
+    let mut names: Vec<PathBuf> = [
         "bin/DTCL",
         "bin/dtcl",
         "lib/systemd/system/dtcl.service",
         "share/bash-completion/completions/DTCL",
         "share/bash-completion/completions/dtcl",
+        "share/fish/vendor_completions.d/DTCL.fish",
+        "share/fish/vendor_completions.d/dtcl.fish",
         "share/man/man1/DTCL.1",
         "share/man/man1/dtcl.1",
-        "share/man/man7/DTCL-commands.7",
-    ];
-    assert_eq!(files(&top), names.map(PathBuf::from));
+        "share/zsh/site-functions/_dtcl",
+    ]
+    .map(PathBuf::from)
+    .into();
+    let project = Path::new(PROJECT);
+    let pages = files(&project.join("docs/man"))
+        .into_iter()
+        .filter(|page| page.extension().is_some_and(|ext| ext == "7"));
+    names.extend(pages.map(|page| Path::new("share/man/man7").join(page)));
+    names.extend(
+        files(&project.join("editors")).into_iter().map(|file| Path::new("share/dtcl/editors").join(file)),
+    );
+    names.sort();
+    assert_eq!(files(&top), names);
     let version = Command::new(top.join("bin/dtcl")).arg("--version").output().unwrap();
     assert_eq!(said(&version), format!("DTCL {}\n", env!("CARGO_PKG_VERSION")));
     let unit = std::fs::read_to_string(top.join("lib/systemd/system/dtcl.service")).unwrap();
@@ -85,29 +98,84 @@ fn a_wrong_argument_places_nothing() {
     assert_eq!(files(dir.path()), [] as [PathBuf; 0]);
 }
 
-/// What bash would offer at the end of a line.
-fn completed(line: &str) -> Vec<String> {
-    let script = format!(
-        "source {PROJECT}/scripts/installed/completion.bash\n\
-         COMP_LINE=$1 COMP_POINT=${{#1}}\n\
-         read -ra COMP_WORDS <<< \"$1\"; [[ $1 != *' ' ]] || COMP_WORDS+=('')\n\
-         COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))\n\
-         _dtcl '{}' \"${{COMP_WORDS[COMP_CWORD]}}\" ''; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
-        env!("CARGO_BIN_EXE_DTCL")
-    );
-    let run = Command::new("bash").args(["-c", &script, "bash", line]).output().unwrap();
+/// A shell that completes: what it would offer at the end of a line.
+fn completed(shell: &str, line: &str) -> Vec<String> {
+    let file = format!("{PROJECT}/scripts/installed/completion.{shell}");
+    let program = Path::new(env!("CARGO_BIN_EXE_DTCL"));
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let script = match shell {
+        "bash" => format!(
+            "source {file}
+             COMP_LINE=$1 COMP_POINT=${{#1}}
+             read -ra COMP_WORDS <<< \"$1\"; [[ $1 != *' ' ]] || COMP_WORDS+=('')
+             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+             _dtcl DTCL \"${{COMP_WORDS[COMP_CWORD]}}\" ''; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        ),
+        // What zsh's own functions would do with the words, without its editor.
+        "zsh" => format!(
+            "_describe() {{ local name; for name in \"${{(P@)2}}\"; do echo ${{name%%:*}}; done }}
+             _files() {{ echo FILES }}
+             compadd() {{ shift; print -l -- \"$@\" }}
+             words=(${{=1}}); [[ $1 != *' ' ]] || words+=('')
+             CURRENT=${{#words}}
+             complete() {{ source {file} }}
+             complete | grep -- \"^${{words[CURRENT]}}\\|^FILES\""
+        ),
+        _ => format!("source {file}; complete -C \"$argv[1]\" | string replace -r '\\t.*' ''"),
+    };
+    let mut run = Command::new(shell);
+    match shell {
+        "fish" => run.args(["--no-config", "-c", &script, line]),
+        "zsh" => run.args(["-f", "-c", &script, "zsh", line]),
+        _ => run.args(["-c", &script, "bash", line]),
+    };
+    let run = run.env("PATH", path).output().unwrap();
     said(&run).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 #[test]
-fn bash_completes_options_forms_and_commands() {
-    assert_eq!(completed("DTCL --ch"), ["--check"]);
-    assert_eq!(completed("DTCL serve --l"), ["--listen"]);
-    assert_eq!(completed("DTCL repset ru"), ["rule"]);
-    assert_eq!(completed("DTCL mirror start 1 diff"), ["different"]);
-    let first = completed("DTCL se");
-    assert!(first.contains(&"set".to_owned()) && first.contains(&"serve".to_owned()), "{first:?}");
-    assert_eq!(completed("DTCL nonsense "), [] as [&str; 0]);
+fn shells_complete_options_forms_and_commands() {
+    const NAME: &str = "shells_complete_options_forms_and_commands";
+    for shell in ["bash", "zsh", "fish"] {
+        if !have(shell) {
+            skip(NAME, &format!("{shell} is not installed"));
+            continue;
+        }
+        let offers = |line: &str| completed(shell, line);
+        assert_eq!(offers("DTCL --ch"), ["--check"], "{shell}");
+        assert_eq!(offers("DTCL serve --l"), ["--listen"], "{shell}");
+        assert_eq!(offers("DTCL repset ru"), ["rule"], "{shell}");
+        assert_eq!(offers("DTCL mirror start 1 diff"), ["different"], "{shell}");
+        let first = offers("DTCL se");
+        assert!(
+            first.contains(&"set".to_owned()) && first.contains(&"serve".to_owned()),
+            "{shell}: {first:?}"
+        );
+        assert_eq!(offers("DTCL nonsense "), [] as [&str; 0], "{shell}");
+        assert_eq!(offers("dtcl grant ta"), ["tasks"], "{shell}");
+        assert!(!offers("DTCL -f ").is_empty(), "{shell}");
+    }
+}
+
+/// Pages that a reader can show without a complaint.
+#[test]
+fn manual_pages_are_well_formed() {
+    const NAME: &str = "manual_pages_are_well_formed";
+    if !have("mandoc") {
+        return skip(NAME, "mandoc is not installed");
+    }
+    let directory = Path::new(PROJECT).join("docs/man");
+    for page in files(&directory) {
+        let lint = Command::new("mandoc")
+            .args(["-T", "lint", "-W", "warning"])
+            .arg(directory.join(&page))
+            .output()
+            .unwrap();
+        // A page has no date of its own: it belongs to a version.
+        let found: Vec<String> =
+            said(&lint).lines().filter(|line| !line.contains("missing date")).map(str::to_owned).collect();
+        assert_eq!(found, [] as [&str; 0], "{}", page.display());
+    }
 }
 
 #[test]

@@ -38,6 +38,13 @@ pub enum Form {
     Words(Vec<String>),
     /// `--check FILE ...`
     Check(Vec<Input>),
+    /// `fmt [--check] [FILE ...]`
+    Format {
+        files: Vec<Input>,
+        check: bool,
+    },
+    /// `lsp [--stdio]`
+    LanguageServer,
     /// `serve [--listen ADDRESS]`
     Serve(Listen),
     /// `user ...`
@@ -120,7 +127,7 @@ const DRAIN: Duration = Duration::from_secs(60);
 /// No run waits longer than a year for its end.
 const DRAIN_MAX: u64 = 31_536_000;
 
-const LONG: &[&str] = &[
+pub(super) const LONG: &[&str] = &[
     "--check",
     "--command",
     "--complete",
@@ -242,6 +249,8 @@ fn fitting(form: Form, batch: &Batch) -> Result<Form, UsageError> {
         Form::Script { .. } | Form::Text(_) | Form::Words(_) => return Ok(form),
         Form::Interactive => "-i",
         Form::Check(_) => "--check",
+        Form::Format { .. } => "fmt",
+        Form::LanguageServer => "lsp",
         Form::Serve(_) => "serve",
         Form::User(_) => "user",
         Form::Grant(_) => "grant",
@@ -352,6 +361,12 @@ fn form(args: impl IntoIterator<Item = OsString>, options: &mut Options) -> Resu
                 if word.eq_ignore_ascii_case("serve") {
                     return serve(&mut parser, options);
                 }
+                if word.eq_ignore_ascii_case("lsp") {
+                    return language_server(&mut parser);
+                }
+                if word.eq_ignore_ascii_case("fmt") {
+                    return format(&mut parser, options);
+                }
                 let mut words = vec![word];
                 words.extend(rest(&mut parser)?);
                 if words[0].eq_ignore_ascii_case("user") {
@@ -386,6 +401,35 @@ fn serve(parser: &mut lexopt::Parser, options: &mut Options) -> Result<Form, Usa
         }
     }
     Ok(Form::Serve(listen))
+}
+
+/// `fmt`, its options and files; without a file it is a filter.
+fn format(parser: &mut lexopt::Parser, options: &mut Options) -> Result<Form, UsageError> {
+    let (mut files, mut check) = (Vec::new(), false);
+    while let Some(arg) = parser.next().map_err(unexpected)? {
+        match arg {
+            Arg::Value(file) => files.push(input(file)),
+            Arg::Long("check") => check = true,
+            Arg::Long("json") => options.json = true,
+            arg => return Err(unknown(&arg)),
+        }
+    }
+    if files.is_empty() {
+        files.push(Input::Stdin);
+    }
+    Ok(Form::Format { files, check })
+}
+
+/// `lsp`: editors say `--stdio`, which is the only way there is.
+fn language_server(parser: &mut lexopt::Parser) -> Result<Form, UsageError> {
+    while let Some(arg) = parser.next().map_err(unexpected)? {
+        match arg {
+            Arg::Long("stdio") => {}
+            Arg::Value(_) => return Err(UsageError::Extra { form: "lsp", given: shown(&arg) }),
+            arg => return Err(unknown(&arg)),
+        }
+    }
+    Ok(Form::LanguageServer)
 }
 
 /// What stands behind `user`.

@@ -12,6 +12,9 @@ Usage:
   DTCL [OPTION ...] -c \"TEXT\"             run the text as a script
   DTCL [OPTION ...] WORD ...              run the words as one command, e.g. DTCL status con 1
   DTCL --check [--json] FILE ...          parse and check scripts, run nothing
+  DTCL fmt [--check] [--json] [FILE ...]  format scripts in place, standard input (-, or no FILE) to standard
+                                          output; --check lists those that are not formatted
+  DTCL lsp                                language server for editors, on standard input and output
   DTCL serve [--listen ADDRESS|none] [--drain-timeout SECONDS]
                                           run the service of this home until SIGTERM or SHUTDOWN
   DTCL user add NAME GROUP | passwd NAME | remove NAME | list

@@ -4,6 +4,9 @@
 
 pub mod args;
 mod batch;
+#[cfg(test)]
+mod completion;
+mod fmt;
 mod grant;
 mod help;
 mod lock;
@@ -75,7 +78,7 @@ fn exit_code(status: i32) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    /// `DTCL_REGENERATE=1 cargo test --lib manual` writes it.
+    /// `scripts/generate` writes it.
     #[test]
     fn the_committed_manual_page_is_the_help() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/man/DTCL.1");
@@ -84,9 +87,6 @@ mod tests {
             std::fs::write(file, &page).unwrap();
         }
         let committed = std::fs::read_to_string(file).unwrap_or_default();
-        assert!(
-            committed == page,
-            "docs/man/DTCL.1 is out of date: DTCL_REGENERATE=1 cargo test --lib manual"
-        );
+        assert!(committed == page, "docs/man/DTCL.1 is out of date: scripts/generate");
     }
 }

@@ -12,7 +12,7 @@ use super::batch::Batch;
 use super::lock::Lock;
 use super::output::Output;
 use super::stdin::Stdin;
-use super::{grant, help, ui, user};
+use super::{fmt, grant, help, ui, user};
 use crate::api::{ApiError, Reply, Request};
 use crate::commands::{Mode, Session, Ui};
 use crate::engine::home::Home;
@@ -34,6 +34,8 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
     match &form {
         Form::Serve(listen) => return serve(listen, options),
         Form::User(act) => return user::run(act, output),
+        Form::LanguageServer => return crate::lsp::run(connector().0),
+        Form::Format { files, check } => return fmt::run(files, *check, options.json, output),
         _ => {}
     }
     let batch = &options.batch;
@@ -86,6 +88,8 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
         Form::Check(files) => check(&mut interpreter, &files, options),
         Form::Serve(_)
         | Form::User(_)
+        | Form::Format { .. }
+        | Form::LanguageServer
         | Form::Grant(_)
         | Form::TaskHook { .. }
         | Form::Complete(_)
@@ -177,20 +181,20 @@ fn refuse(interpreter: &mut Interpreter, problem: &Unreadable, options: &Options
 }
 
 /// Says it on standard error; nobody can be told that that is gone.
-fn say(message: &str) {
+pub(super) fn say(message: &str) {
     let _ = writeln!(std::io::stderr(), "{message}");
 }
 
 /// A script that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {name}: {}", help::reason(error))]
-struct Unreadable {
+pub(super) struct Unreadable {
     name: String,
-    error: std::io::Error,
+    pub(super) error: std::io::Error,
 }
 
 impl Unreadable {
-    fn help(&self) -> &'static str {
+    pub(super) fn help(&self) -> &'static str {
         match self.error.kind() {
             std::io::ErrorKind::NotFound => "-f takes the path of a script, or - for standard input",
             std::io::ErrorKind::IsADirectory => "name a script in that directory",
@@ -200,7 +204,7 @@ impl Unreadable {
 }
 
 /// A script's name in messages and its bytes.
-fn read(input: &Input) -> Result<(String, Vec<u8>), Unreadable> {
+pub(super) fn read(input: &Input) -> Result<(String, Vec<u8>), Unreadable> {
     match input {
         Input::Stdin => {
             let name = "-".to_owned();

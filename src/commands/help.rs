@@ -187,7 +187,7 @@ fn page(command: &Command) -> String {
     page
 }
 
-fn access(access: Access) -> &'static str {
+pub(super) fn access(access: Access) -> &'static str {
     match access {
         Access::None => "Needs no login.",
         Access::Monitor => "Monitor access is enough.",

@@ -1,7 +1,8 @@
-//! The manual pages of `docs/man`: DTCL(1) from the program's own help, DTCL-commands(7) from the catalogue. Tests compare them with
-//! the committed files, as those of [`reference`](super::reference).
+//! The manual pages of `docs/man`: DTCL(1) from the program's own help, dtcl-language(7) from HELP's topics, DTCL-commands(7) and one for
+//! each family from the catalogue. Tests compare them with the committed files, as those of [`reference`](super::reference).
 
-use super::{Family, all, signature};
+use super::{Command, Family, all, help, signature, topics};
+use crate::lang::Function;
 use std::fmt::Write as _;
 
 /// Text as roff takes it: nothing in it is a request or an escape.
@@ -28,16 +29,33 @@ fn block(page: &mut String, text: &str) {
     let _ = write!(page, ".nf\n{}.fi\n", plain(text));
 }
 
+/// Begins a paragraph; behind a heading one has begun.
+fn begin(page: &mut String) {
+    if !page.lines().next_back().is_some_and(|line| line.starts_with(".S")) {
+        page.push_str(".PP\n");
+    }
+}
+
+/// Lines as they stand, a little to the right.
+fn example(page: &mut String, text: &str) {
+    begin(page);
+    page.push_str(".RS 4\n");
+    block(page, text);
+    page.push_str(".RE\n");
+}
+
 /// Paragraphs; single line breaks are blanks.
 fn paragraphs(page: &mut String, text: &str) {
     for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
-        let _ = write!(page, ".PP\n{}", plain(paragraph));
+        begin(page);
+        page.push_str(&plain(paragraph));
     }
 }
 
 fn head(name: &str, section: u8, what: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    format!(".TH {name} {section} \"\" \"DTCL {version}\" \"DTCL\"\n.SH NAME\n{name} \\- {}", plain(what))
+    let shown = name.replace('-', "\\-");
+    format!(".TH {shown} {section} \"\" \"DTCL {version}\" \"DTCL\"\n.SH NAME\n{shown} \\- {}", plain(what))
 }
 
 /// DTCL(1), from what `--help` prints: a first line, and parts with a title that ends in a colon.
@@ -61,11 +79,11 @@ pub fn program(help: &str) -> String {
          /var/log/DT       logs\n\
          /run/DT           the service's socket",
     );
-    page.push_str(".SH SEE ALSO\n.BR DTCL-commands (7)\n");
+    page.push_str(".SH SEE ALSO\n.BR dtcl\\-language (7),\n.BR DTCL\\-commands (7)\n");
     page
 }
 
-/// DTCL-commands(7).
+/// DTCL-commands(7): how syntax lines are written, and all of them by family; what they do stands on the families' own pages.
 pub fn commands() -> String {
     let mut page = head("DTCL-commands", 7, "the commands of the Double-Take Command Language");
     page.push_str(".SH NOTATION\n");
@@ -80,18 +98,64 @@ pub fn commands() -> String {
     }
     for family in Family::ALL {
         let _ = writeln!(page, ".SH {}", family.title().to_uppercase());
-        for command in all().iter().filter(|command| command.family == family) {
-            let _ = writeln!(page, ".SS {}", command.name().to_ascii_uppercase());
-            block(&mut page, &command.shown_syntax());
-            let later = if command.is_available() { "" } else { " Not yet available in this version." };
-            paragraphs(&mut page, &format!("{}{later}", command.summary));
-            paragraphs(&mut page, command.details);
-            page.push_str(".PP\n.RS 4\n");
-            block(&mut page, &command.examples.join("\n"));
-            page.push_str(".RE\n");
+        let lines: Vec<&str> = of(family).map(|command| command.syntax).collect();
+        block(&mut page, &lines.join("\n"));
+        let _ = writeln!(page, ".PP\nSee\n.BR {} (7).", family_name(family));
+    }
+    page.push_str(".SH SEE ALSO\n.BR DTCL (1),\n.BR dtcl\\-language (7)\n");
+    page
+}
+
+/// The page of one family: each command with what it does and how a script would write it.
+pub fn family(family: Family) -> String {
+    let name = family_name(family);
+    let mut page =
+        head(&name, 7, &format!("commands of the Double-Take Command Language: {}", family.title()));
+    for command in of(family) {
+        let _ = writeln!(page, ".SH {}", command.name().to_ascii_uppercase());
+        block(&mut page, &command.shown_syntax());
+        let later = if command.is_available() { "" } else { " Not yet available in this version." };
+        paragraphs(&mut page, &format!("{}{later}", command.summary));
+        paragraphs(&mut page, command.details);
+        paragraphs(&mut page, help::access(command.access));
+        example(&mut page, &command.examples.join("\n"));
+    }
+    page.push_str(".SH SEE ALSO\n.BR DTCL\\-commands (7),\n.BR dtcl\\-language (7),\n.BR DTCL (1)\n");
+    page
+}
+
+/// What the page of a family is called: `dtcl-sets`.
+pub fn family_name(family: Family) -> String {
+    // `dtcl-language` is the page of the language itself.
+    match family {
+        Family::Language => "dtcl-scripts".to_owned(),
+        _ => format!("dtcl-{}", family.topic()),
+    }
+}
+
+fn of(family: Family) -> impl Iterator<Item = &'static Command> {
+    all().iter().filter(move |command| command.family == family)
+}
+
+/// dtcl-language(7): the topics of HELP, and the functions.
+pub fn language() -> String {
+    let mut page = head("dtcl-language", 7, "scripts of the Double-Take Command Language");
+    for topic in topics::TOPICS {
+        let _ = writeln!(page, ".SH {}", topic.title.to_uppercase());
+        for paragraph in topic.text.trim_matches('\n').split("\n\n") {
+            // A line that begins with a blank is kept as it is.
+            if paragraph.starts_with(' ') {
+                example(&mut page, paragraph);
+            } else {
+                paragraphs(&mut page, paragraph);
+            }
+        }
+        if topic.name == "expressions" {
+            let forms: Vec<&str> = Function::ALL.iter().map(|function| function.form()).collect();
+            example(&mut page, &forms.join("\n"));
         }
     }
-    page.push_str(".SH SEE ALSO\n.BR DTCL (1)\n");
+    page.push_str(".SH SEE ALSO\n.BR DTCL (1),\n.BR DTCL\\-commands (7)\n");
     page
 }
 

@@ -1,7 +1,7 @@
 //! The documents that come from the catalogue: `docs/commands.md`, and the table in `docs/compatibility.md`; the manual pages come from
 //! [`manual`](super::manual).
 //!
-//! Tests compare them with the committed files; `DTCL_REGENERATE=1 cargo test --lib reference` writes them.
+//! Tests compare them with the committed files; `scripts/generate` writes them.
 
 use super::{Command, Family, all, signature};
 use crate::api::Access;
@@ -26,7 +26,7 @@ pub fn reference() -> String {
 const HEAD: &str = "\
 # DTCL commands
 
-<!-- Generated from the catalogue in src/commands: DTCL_REGENERATE=1 cargo test --lib reference -->
+<!-- Generated from the catalogue in src/commands: scripts/generate -->
 
 Every command of the language. `HELP <command>` prints the same in the shell.
 
@@ -62,7 +62,7 @@ fn entry(text: &mut String, command: &Command) {
 }
 
 /// Markdown takes `<x>` outside code for HTML, and `*` for emphasis.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     let mut code = false;
     for c in text.chars() {
@@ -97,7 +97,7 @@ pub fn compatibility() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::manual;
+    use super::super::{editors, manual};
     use super::*;
     use std::path::{Path, PathBuf};
 
@@ -112,20 +112,38 @@ mod tests {
     }
 
     fn same(name: &str, generated: &str) {
-        let file = docs(name);
+        same_file(&format!("docs/{name}"), generated);
+    }
+
+    fn same_file(name: &str, generated: &str) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
         if std::env::var_os("DTCL_REGENERATE").is_some() {
             std::fs::write(&file, generated).unwrap();
         }
         let committed = std::fs::read_to_string(&file).unwrap_or_default();
         if committed != generated {
             let line = committed.lines().zip(generated.lines()).position(|(a, b)| a != b).unwrap_or(0) + 1;
-            panic!("docs/{name} is out of date at line {line}: DTCL_REGENERATE=1 cargo test --lib reference");
+            panic!("{name} is out of date at line {line}: scripts/generate");
         }
     }
 
     #[test]
-    fn the_committed_manual_of_commands_is_the_catalogue() {
+    fn the_committed_manuals_of_commands_are_the_catalogue() {
         same("man/DTCL-commands.7", &manual::commands());
+        for family in Family::ALL {
+            same(&format!("man/{}.7", manual::family_name(family)), &manual::family(family));
+        }
+    }
+
+    #[test]
+    fn the_committed_manual_of_the_language_is_that_of_help() {
+        same("man/dtcl-language.7", &manual::language());
+    }
+
+    #[test]
+    fn the_committed_grammars_of_editors_have_the_catalogues_words() {
+        same_file("editors/dtcl.tmLanguage.json", &editors::textmate());
+        same_file("editors/tree-sitter-dtcl/queries/highlights.scm", &editors::highlights());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Works on the flat stream with stacks of its own: precedence is settled here (operators wait on a stack until a
 //! weaker one comes), so neither grammar nor builder recurses over an expression's length.
 
+use super::format::Pieces;
 use super::grammar::Rule;
 use super::literal;
 use super::tree::{Binary, Clause, ClauseKind, CommandWords, End, Expr, For, Node, Part, Word, WordKind};
@@ -80,6 +81,8 @@ pub(super) struct Builder<'t> {
     call_start: usize,
     words_start: usize,
     values_start: usize,
+    /// For the formatter.
+    pieces: Option<Pieces<'t>>,
 }
 
 impl<'t> Builder<'t> {
@@ -97,11 +100,18 @@ impl<'t> Builder<'t> {
             call_start: 0,
             words_start: 0,
             values_start: 0,
+            pieces: None,
         }
     }
 
+    /// The part gets its pieces, too.
+    pub(super) fn keep_pieces(&mut self) {
+        self.pieces = Some(Pieces::new(self.text));
+    }
+
     /// The part, done.
-    pub(super) fn finish(self) -> Part {
+    pub(super) fn finish(mut self) -> Part {
+        self.part.pieces = self.pieces.map(Pieces::list).unwrap_or_default();
         self.part
     }
 
@@ -119,6 +129,9 @@ impl<'t> Builder<'t> {
     pub(super) fn add(&mut self, mut tokens: Tokens<'_, Rule>, base: usize) -> usize {
         let mut starts: Vec<usize> = Vec::with_capacity(16);
         let mut end = base;
+        if let Some(pieces) = &mut self.pieces {
+            pieces.add(tokens.clone(), base);
+        }
         while let Some(token) = tokens.next() {
             match token {
                 Token::Start { rule, pos } => {
@@ -128,6 +141,9 @@ impl<'t> Builder<'t> {
                             Some(Token::End { pos, .. }) => base + pos.pos(),
                             _ => start,
                         };
+                        if rule == Rule::slashes {
+                            self.slashes(Span::new(start, stop), pos.line_of());
+                        }
                         self.leaf(rule, start, stop);
                     } else {
                         starts.push(start);
@@ -294,7 +310,6 @@ impl<'t> Builder<'t> {
             }
             Rule::sign if text == "=" => self.word(WordKind::Equals, span),
             Rule::sign => self.word(WordKind::Comma, span),
-            Rule::slashes => self.slashes(span),
             Rule::minus => self.pending.push(Pending::Negate(span)),
             Rule::not_word => self.not(span),
             Rule::truth => self.emit(Node::Boolean(text.eq_ignore_ascii_case("TRUE")), span),
@@ -360,11 +375,12 @@ impl<'t> Builder<'t> {
         }
     }
 
-    /// `//` is a comment only as the first thing in a line (language.md 2.3).
-    fn slashes(&mut self, span: Span) {
+    /// `//` is a comment only as the first thing in a line (language.md 2.3), with what it continues.
+    fn slashes(&mut self, span: Span, joined: &str) {
         let before = &self.text[..span.start as usize];
         let line = before.rfind('\n').map_or(before, |n| &before[n + 1..]);
-        if !line.trim_matches([' ', '\t']).is_empty() {
+        let first = |line: &str| line.trim_start_matches([' ', '\t']).starts_with("//");
+        if !line.trim_matches([' ', '\t']).is_empty() || !first(joined) {
             self.problem(
                 Diagnostic::error(102, "// begins a comment only as the first thing in a line", span)
                     .help("elsewhere # begins a comment"),
@@ -530,7 +546,7 @@ fn end_of(word: &str) -> End {
 }
 
 /// Rules that hold no other token.
-fn is_leaf(rule: Rule) -> bool {
+pub(super) fn is_leaf(rule: Rule) -> bool {
     !matches!(
         rule,
         Rule::rows

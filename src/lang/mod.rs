@@ -7,6 +7,7 @@ mod check;
 mod decode;
 mod diagnostic;
 mod flow;
+mod format;
 mod function;
 mod grammar;
 mod literal;
@@ -26,6 +27,7 @@ pub use check::{
 };
 pub use decode::decode;
 pub use diagnostic::{Beside, Diagnostic, Severity};
+pub use format::format;
 pub use function::Function;
 pub use literal::{date, quote, time, unquote};
 pub use nearest::nearest;

@@ -19,10 +19,19 @@ use std::sync::mpsc;
 const PART_BYTES: usize = 32 * 1024;
 
 /// From here on threads pay.
-const THREADS_FROM: usize = 256 * 1024;
+const THREADS_FROM: usize = 128 * 1024;
 
 /// Parses a text and hands its parts, in their order, to `take`.
-pub fn parse(text: &str, mut take: impl FnMut(Part)) {
+pub fn parse(text: &str, take: impl FnMut(Part)) {
+    parse_as(text, false, take);
+}
+
+/// As [`parse`], for the formatter: parts have their pieces too.
+pub(super) fn parse_pieces(text: &str, take: impl FnMut(Part)) {
+    parse_as(text, true, take);
+}
+
+fn parse_as(text: &str, pieces: bool, mut take: impl FnMut(Part)) {
     if u32::try_from(text.len()).is_err() {
         let mut builder = Builder::new(text);
         builder.problem(
@@ -38,7 +47,7 @@ pub fn parse(text: &str, mut take: impl FnMut(Part)) {
     let workers = if text.len() < THREADS_FROM { 1 } else { cores() };
     if workers < 2 {
         for range in ranges {
-            take(part(text, range));
+            take(part(text, range, pieces));
         }
         return;
     }
@@ -50,7 +59,7 @@ pub fn parse(text: &str, mut take: impl FnMut(Part)) {
             let (sender, next, ranges) = (sender.clone(), &next, &ranges);
             scope.spawn(move || {
                 while let Some((number, range)) = take_next(next, ranges) {
-                    if sender.send((number, part(text, range))).is_err() {
+                    if sender.send((number, part(text, range, pieces))).is_err() {
                         return;
                     }
                 }
@@ -96,8 +105,11 @@ fn cut(text: &str) -> Vec<Range<usize>> {
 }
 
 /// Parses the lines of a range.
-fn part(text: &str, range: Range<usize>) -> Part {
+fn part(text: &str, range: Range<usize>, pieces: bool) -> Part {
     let mut builder = Builder::new(text);
+    if pieces {
+        builder.keep_pieces();
+    }
     let (base, end) = (range.start, range.end);
     let refused = refused(text, range.clone());
     let joined = join(&text[range]);

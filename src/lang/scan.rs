@@ -45,6 +45,11 @@ pub(super) fn is_delimiter(byte: u8) -> bool {
         || matches!(byte, b'"' | b'\'' | b',' | b';' | b'=' | b'(' | b')' | b'<' | b'>' | b'\n' | b'\r')
 }
 
+/// A `$"` behind it begins a text of its own: what ends a word, a bracket, an operator.
+fn may_precede_template(byte: u8) -> bool {
+    is_delimiter(byte) || matches!(byte, b'{' | b'[' | b'+' | b'-' | b'*' | b'/' | b'%')
+}
+
 /// The end of the continuation that begins with the backslash at `at`, if it is one.
 pub(super) fn continuation(bytes: &[u8], at: usize) -> Option<usize> {
     let mut i = at + 1;
@@ -67,12 +72,28 @@ pub(super) fn line(text: &str, start: usize) -> Scan {
     let mut piece = start;
     let mut at_word_start = true;
     let mut i = start;
-    let first = bytes[start..].iter().position(|b| !is_blank(*b)).map_or(bytes.len(), |n| start + n);
+    let mut first = start;
+    while let Some(byte) = bytes.get(first) {
+        // A line that holds nothing may be continued, too.
+        let next = match byte {
+            b'\\' if first > start && is_blank(bytes[first - 1]) => continuation(bytes, first),
+            _ => None,
+        };
+        match next {
+            Some(next) => {
+                scan.joints.push(first..next);
+                first = next;
+            }
+            None if is_blank(*byte) => first += 1,
+            None => break,
+        }
+    }
     if bytes[first..].starts_with(b"//") {
         scan.end = first;
         scan.next = end_of_line(bytes, first).1;
         return scan;
     }
+    scan.joints.clear();
     loop {
         let Some(&byte) = bytes.get(i) else {
             scan.end = i;
@@ -127,7 +148,7 @@ pub(super) fn line(text: &str, start: usize) -> Scan {
                 if byte == b'"'
                     && i > start
                     && bytes[i - 1] == b'$'
-                    && (i < 2 || i == start + 1 || is_delimiter(bytes[i - 2]) || bytes[i - 2] == b'{')
+                    && (i < 2 || i == start + 1 || may_precede_template(bytes[i - 2]))
                 {
                     push(&mut inside, Inside::Template(i - 1), i, &mut scan);
                 } else {
@@ -246,10 +267,15 @@ mod tests {
     fn a_continuation_belongs_to_its_line_but_not_in_comments_or_quotes() {
         let text = "a \\  \n  b\nc";
         assert_eq!(&text[line(text, 0).next..], "c");
+        let text = "write (-$\"{[$\"}\"]} # \" \\\n 1)\nc";
+        assert_eq!(&text[line(text, 0).next..], "c");
         let text = "a # x \\\nc";
         assert_eq!(&text[line(text, 0).next..], "c");
         let text = "e:\\data\\\nc";
         assert_eq!(&text[line(text, 0).next..], "c");
+        let text = " \\\n// a \\\nc";
+        let scan = line(text, 0);
+        assert_eq!((&text[scan.next..], scan.joints.len()), ("c", 1));
         let text = "a \"x \\\nc";
         let scan = line(text, 0);
         assert_eq!((scan.open_quote, &text[scan.next..]), (Some(2), "c"));

@@ -42,6 +42,8 @@ pub struct Part {
     pub values: Vec<Expr>,
     /// What is wrong here.
     pub problems: Vec<super::Diagnostic>,
+    /// Where each word and sign stands; only for the formatter.
+    pub(super) pieces: Vec<super::format::Piece>,
 }
 
 impl Part {

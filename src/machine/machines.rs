@@ -36,6 +36,10 @@ impl Connector for Machines {
         crate::engine::settings::vet(name, value)
     }
 
+    fn option_names(&self) -> Vec<&'static str> {
+        crate::engine::settings::names()
+    }
+
     fn open(&self, name: &str) -> Result<Arc<dyn Machine>, ApiError> {
         let address = Address::parse(name)?;
         match address.locate()? {

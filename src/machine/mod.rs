@@ -48,4 +48,9 @@ pub trait Connector: Send + Sync {
     fn vet_option(&self, _name: &str, _value: Option<&str>) -> Result<(), ApiError> {
         Ok(())
     }
+
+    /// The options that machines of this version have, for completion where no machine is asked.
+    fn option_names(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 }

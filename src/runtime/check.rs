@@ -3,9 +3,11 @@
 use super::advice::Advice;
 use super::{Interpreter, extend, verbs};
 use crate::commands::{self, Handler, Item, Session, Verb};
-use crate::lang::{self, Diagnostic, Known, Span, Vocabulary, Word};
+use crate::lang::{self, Diagnostic, Known, Source, Span, Vocabulary, Word};
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// The catalogue, for the checker, the session, which knows the options, and what the script did so far.
 struct Catalogue<'a>(&'a Session, RefCell<Advice>);
@@ -56,62 +58,82 @@ impl Vocabulary for Catalogue<'_> {
     }
 }
 
+/// A script, or one that it names, with everything that was found in it.
+#[derive(Debug)]
+pub struct CheckedFile {
+    pub source: Source,
+    pub findings: Vec<Diagnostic>,
+    /// Another one of them includes it.
+    pub included: bool,
+    /// The scripts that it names, whether they can be read or not.
+    pub names: Vec<PathBuf>,
+}
+
+/// Parses and checks a script and those it names, in the order in which they are reached; runs nothing. `preset`: variables that are
+/// assigned before it begins; `read`: how a script is read that another one names.
+pub fn check_files(
+    session: &Session,
+    preset: &[(String, String)],
+    name: &str,
+    text: &[u8],
+    read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Vec<CheckedFile> {
+    let mut files = Vec::new();
+    let mut seen = HashSet::new();
+    let mut waiting = vec![(name.to_owned(), false, true, lang::decode(name, text))];
+    // `shares`: it has the variables of the first one, which alone has those of --var.
+    while let Some((name, included, shares, decoded)) = waiting.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let source = match decoded {
+            Ok(source) => source,
+            Err(refused) => {
+                let (source, problem) = *refused;
+                files.push(CheckedFile { source, findings: vec![problem], included, names: Vec::new() });
+                continue;
+            }
+        };
+        let setting = lang::Setting { included, preset: if shares { preset } else { &[] } };
+        let catalogue = Catalogue(session, RefCell::default());
+        let checked = lang::check(&source, &catalogue, setting);
+        let mut findings = checked.findings;
+        findings.extend(catalogue.1.into_inner().findings);
+        findings.extend(extend::check(&name, &checked.used, checked.calls, included || checked.includes));
+        let mut names = Vec::new();
+        for named in checked.named.into_iter().rev() {
+            let path = verbs::beside(&name, &named.file);
+            let shown = path.to_string_lossy().into_owned();
+            names.push(path.clone());
+            if seen.contains(&shown) {
+                continue;
+            }
+            match read(&path) {
+                Ok(bytes) => {
+                    let shares = shares && named.include;
+                    waiting.push((shown.clone(), named.include, shares, lang::decode(shown, &bytes)));
+                }
+                // It may be there when the script is run.
+                Err(error) => findings.push(
+                    Diagnostic::warning(format!("cannot read {shown}: {error}"), named.span)
+                        .help("a relative name is looked for beside the script that names it"),
+                ),
+            }
+        }
+        findings.sort_by_key(|finding| finding.span.start);
+        files.push(CheckedFile { source, findings, included, names });
+    }
+    files
+}
+
 impl Interpreter {
     /// Parses and checks a script and those it names, runs nothing, and shows every finding. True if none of them
     /// is an error.
     pub fn check(&mut self, name: &str, text: &[u8]) -> bool {
-        let mut clean = true;
-        let mut seen = HashSet::new();
-        let mut waiting = vec![(name.to_owned(), false, true, lang::decode(name, text))];
-        // `shares`: it has the variables of the first one, which alone has those of --var.
-        while let Some((name, included, shares, decoded)) = waiting.pop() {
-            if !seen.insert(name.clone()) {
-                continue;
-            }
-            let source = match decoded {
-                Ok(source) => source,
-                Err(refused) => {
-                    let (source, problem) = *refused;
-                    self.tell(&problem, &source);
-                    clean = false;
-                    continue;
-                }
-            };
-            let setting = lang::Setting { included, preset: if shares { &self.preset } else { &[] } };
-            let session = self.session();
-            let catalogue = Catalogue(&session, RefCell::default());
-            let checked = lang::check(&source, &catalogue, setting);
-            let advice = catalogue.1.into_inner();
-            drop(session);
-            let mut findings = checked.findings;
-            findings.extend(advice.findings);
-            findings.extend(extend::check(&name, &checked.used, checked.calls, included || checked.includes));
-            for named in checked.named.into_iter().rev() {
-                let path = verbs::beside(&name, &named.file);
-                let shown = path.to_string_lossy().into_owned();
-                if seen.contains(&shown) {
-                    continue;
-                }
-                match std::fs::read(&path) {
-                    Ok(bytes) => {
-                        waiting.push((
-                            shown.clone(),
-                            named.include,
-                            shares && named.include,
-                            lang::decode(shown, &bytes),
-                        ));
-                    }
-                    // It may be there when the script is run.
-                    Err(error) => findings.push(
-                        Diagnostic::warning(format!("cannot read {shown}: {error}"), named.span)
-                            .help("a relative name is looked for beside the script that names it"),
-                    ),
-                }
-            }
-            findings.sort_by_key(|finding| finding.span.start);
-            clean &= !findings.iter().any(Diagnostic::is_error);
-            self.tell_all(&findings, &source);
+        let files = check_files(&self.session(), &self.preset, name, text, &|path| std::fs::read(path));
+        for file in &files {
+            self.tell_all(&file.findings, &file.source);
         }
-        clean
+        !files.iter().any(|file| file.findings.iter().any(Diagnostic::is_error))
     }
 }

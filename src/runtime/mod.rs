@@ -27,6 +27,7 @@ use crate::commands::{Mode, Session};
 use crate::lang::{self, Diagnostic, Source, Value};
 use crate::rhai_host::Host;
 pub use crate::rhai_host::{BadLimit, Limit, Limits};
+pub use check::{CheckedFile, check_files};
 use frame::{Frame, Policy};
 use scope::Scope;
 use std::cell::{Ref, RefCell, RefMut};

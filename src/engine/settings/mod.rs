@@ -263,6 +263,11 @@ pub fn vet(name: &str, value: Option<&str>) -> Result<(), ApiError> {
     value.map_or(Ok(()), |value| checked(definition, value).map(drop))
 }
 
+/// The names of all options.
+pub fn names() -> Vec<&'static str> {
+    table::all().map(|definition| definition.name).collect()
+}
+
 fn checked(definition: &Definition, value: &str) -> Result<String, ApiError> {
     definition.check(value).map_err(|bad| {
         ApiError::new(Code::InvalidParameterWasSupplied, bad.problem)

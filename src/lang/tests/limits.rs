@@ -66,7 +66,7 @@ impl crate::lang::Vocabulary for Anything {
     }
 }
 
-fn pieces() -> impl Strategy<Value = String> {
+pub(in crate::lang) fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "IF ",
         "THEN ",

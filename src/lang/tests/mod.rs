@@ -3,12 +3,13 @@
 mod checking;
 mod errors;
 mod limits;
+pub(in crate::lang) use limits::pieces;
 mod statements;
 
 use super::*;
 
 /// All parts of a text as one list of clauses shown in a short form, or the findings.
-fn parsed(text: &str) -> Result<Vec<String>, Vec<Diagnostic>> {
+pub(in crate::lang) fn parsed(text: &str) -> Result<Vec<String>, Vec<Diagnostic>> {
     let (mut shown, mut problems) = (Vec::new(), Vec::new());
     parse(text, |mut part| {
         problems.append(&mut part.problems);

@@ -138,3 +138,9 @@ fn reserved_words_stand_anywhere_but_first() {
     assert_eq!(one("write if for while on"), "write if for while on");
     assert_eq!(one("limit bandwidth off to beta"), "limit bandwidth off to beta");
 }
+
+#[test]
+fn truth_stands_in_lists_and_texts() {
+    assert_eq!(one("$a = [TRUE, false]"), "$a = true false list/2");
+    assert_eq!(one("$a = $\"{TRUE}\""), "$a = true join/1");
+}

@@ -1,0 +1,198 @@
+//! The thread that checks: it has a copy of what is open, and checks a document again when it, or one that it names, was changed. Of
+//! several changes only the last one counts.
+
+use super::document::Document;
+use super::place::uri_of;
+use super::protocol::Location;
+use super::protocol::{Position, Range};
+use crate::api::Progress;
+use crate::commands::{Session, Ui};
+use crate::lang::{Diagnostic, Severity, Source};
+use crate::machine::Connector;
+use crate::runtime::{CheckedFile, check_files};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// What is open.
+#[derive(Clone, Debug)]
+pub struct Open {
+    pub uri: String,
+    pub version: i64,
+    pub text: Arc<str>,
+    /// The file it is; for one that is none yet, its name.
+    pub path: PathBuf,
+}
+
+#[derive(Debug)]
+pub enum Job {
+    Check(Open),
+    Closed(String),
+}
+
+/// The findings of one version of a document.
+#[derive(Debug)]
+pub struct Findings {
+    pub uri: String,
+    pub version: i64,
+    pub diagnostics: Vec<Value>,
+}
+
+/// Starts the thread. It ends when the sender of its jobs is gone.
+pub fn start(connector: Arc<dyn Connector>, found: impl Fn(Findings) + Send + 'static) -> Sender<Job> {
+    let (jobs, inbox) = channel();
+    std::thread::spawn(move || {
+        let session = Session::new(connector, Box::new(Silent));
+        Checking { session, open: HashMap::new(), names: HashMap::new(), found: &found }.work(&inbox);
+    });
+    jobs
+}
+
+struct Checking<'a> {
+    session: Session,
+    open: HashMap<String, Open>,
+    /// The files that each document named when it was checked last.
+    names: HashMap<String, HashSet<PathBuf>>,
+    found: &'a dyn Fn(Findings),
+}
+
+impl Checking<'_> {
+    fn work(&mut self, inbox: &Receiver<Job>) {
+        while let Ok(job) = inbox.recv() {
+            let mut changed = HashSet::new();
+            for job in std::iter::once(job).chain(inbox.try_iter()) {
+                match job {
+                    Job::Check(open) => {
+                        changed.insert(open.path.clone());
+                        self.open.insert(open.uri.clone(), open);
+                    }
+                    Job::Closed(uri) => {
+                        self.names.remove(&uri);
+                        changed.extend(self.open.remove(&uri).map(|closed| closed.path));
+                    }
+                }
+            }
+            self.check(&changed);
+        }
+    }
+
+    /// Checks what was changed, and what names it.
+    fn check(&mut self, changed: &HashSet<PathBuf>) {
+        let wanted = |open: &&Open| {
+            let names = self.names.get(&open.uri);
+            changed.contains(&open.path) || names.is_some_and(|names| !names.is_disjoint(changed))
+        };
+        let wanted: Vec<Open> = self.open.values().filter(wanted).cloned().collect();
+        let mut included: HashMap<String, CheckedFile> = HashMap::new();
+        let mut own: Vec<(Open, CheckedFile)> = Vec::new();
+        for open in wanted {
+            let name = open.path.to_string_lossy().into_owned();
+            let read = |path: &Path| self.read(path);
+            let mut files = check_files(&self.session, &[], &name, open.text.as_bytes(), &read).into_iter();
+            let first = files.next();
+            let mut names: HashSet<PathBuf> = HashSet::new();
+            for file in files {
+                names.extend(file.names.iter().cloned());
+                if file.included {
+                    included.insert(file.source.name.clone(), file);
+                }
+            }
+            if let Some(first) = first {
+                names.extend(first.names.iter().cloned());
+                self.names.insert(open.uri.clone(), names);
+                own.push((open, first));
+            }
+        }
+        for (open, file) in &own {
+            // What includes a file has variables and functions for it.
+            let name = open.path.to_string_lossy();
+            self.tell(open, included.get(name.as_ref()).unwrap_or(file));
+        }
+        for open in self.open.values() {
+            let name = open.path.to_string_lossy();
+            if let Some(file) = included.get(name.as_ref())
+                && !own.iter().any(|(own, _)| own.uri == open.uri)
+            {
+                self.tell(open, file);
+            }
+        }
+    }
+
+    fn tell(&self, open: &Open, file: &CheckedFile) {
+        let document = Document::new(file.source.text.clone(), 0);
+        let diagnostics =
+            file.findings.iter().map(|finding| told(finding, &file.source, &document)).collect();
+        (self.found)(Findings { uri: open.uri.clone(), version: open.version, diagnostics });
+    }
+
+    /// What is open counts as it is there, saved or not.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        match self.open.values().find(|open| open.path == path) {
+            Some(open) => Ok(open.text.as_bytes().to_vec()),
+            None => std::fs::read(path),
+        }
+    }
+}
+
+/// A finding as the protocol has it.
+fn told(finding: &Diagnostic, source: &Source, document: &Document) -> Value {
+    let severity = match finding.severity {
+        Severity::Error => 1,
+        Severity::Warning => 2,
+        Severity::Hint => 3,
+    };
+    let message = match &finding.help {
+        Some(help) => format!("{}\n{help}", finding.message),
+        None => finding.message.clone(),
+    };
+    let mut told = json!({
+        "range": document.range(finding.span),
+        "severity": severity,
+        "source": "DTCL",
+        "message": message,
+    });
+    if finding.code != 0 {
+        told["code"] = (-i32::from(finding.code)).into();
+    }
+    if let Some(beside) = &finding.beside {
+        let folder = Path::new(&source.name).parent().unwrap_or(Path::new(""));
+        let number = |n: usize| u32::try_from(n.saturating_sub(1)).unwrap_or(u32::MAX);
+        let before: String = beside.text.chars().take(beside.column.saturating_sub(1)).collect();
+        let place =
+            Position { line: number(beside.line), character: number(before.encode_utf16().count() + 1) };
+        let location =
+            Location { uri: uri_of(&folder.join(&beside.file)), range: Range { start: place, end: place } };
+        told["relatedInformation"] = json!([{ "location": location, "message": beside.note }]);
+    }
+    told
+}
+
+/// Nobody is told anything, and nobody asked.
+struct Silent;
+
+impl Ui for Silent {
+    fn write(&mut self, _: &str) {}
+
+    fn message(&mut self, _: &str) {}
+
+    fn progress(&mut self, _: Option<&Progress>) {}
+
+    fn cancelled(&self) -> bool {
+        false
+    }
+
+    fn confirm(&mut self, _: &str) -> Option<bool> {
+        None
+    }
+
+    fn password(&mut self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn interactive(&self) -> bool {
+        false
+    }
+}
