@@ -92,6 +92,9 @@ pub(super) mod flag {
     pub(in super::super) const LACKING: u16 = 512;
     /// A directory in which a name could not be looked at while it moved: to be listed when it is found.
     pub(in super::super) const UNSEEN: u16 = 1024;
+    /// Of what is no directory: replication has sent it whole since the present mirror began, or has linked it to what the target is known to
+    /// have.
+    pub(in super::super) const SURE: u16 = 1024;
     /// Replication has sent its metadata alone since the present mirror began.
     pub(in super::super) const TIMED: u16 = 2048;
     /// The present mirror has sent or compared it.
@@ -447,6 +450,13 @@ impl Model {
     pub(super) fn clear_all(&mut self, flag: u16) {
         debug_assert_eq!(flag & KEPT, 0);
         self.nodes.iter_mut().for_each(|node| node.flags &= !flag);
+    }
+
+    /// Takes a flag from all that is no directory.
+    pub(super) fn clear_files(&mut self, flag: u16) {
+        debug_assert_eq!(flag & KEPT, 0);
+        let files = self.nodes.iter_mut().filter(|node| node.kind != FileKind::Directory);
+        files.for_each(|node| node.flags &= !flag);
     }
 
     /// The nodes that have a flag.

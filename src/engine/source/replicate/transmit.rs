@@ -244,9 +244,11 @@ impl Transmitter {
             Record::Rename { id, at, from, .. } if self.common.is_lacking(&id) => {
                 (self.push(&from, &Op::Remove { name: from.name, tree: false }), at)
             }
-            Record::Link { at, from, .. } => {
+            Record::Link { id, at, from } => {
                 let op = Op::Link { name: at.name, root: from.root, dir: from.path, from: from.name };
-                (self.push(&at, &op), at)
+                let sent = self.push(&at, &op);
+                self.common.is_sure_now(&id, &at, Some(&from));
+                (sent, at)
             }
             Record::Rename { at, from, directory, .. } => {
                 let op = Op::Rename { name: at.name, root: from.root, dir: from.path, from: from.name };
@@ -435,14 +437,26 @@ impl Transmitter {
         if state != State::Nothing && self.common.waits_for_whole(id) {
             return Err(Failed::Later);
         }
-        follow(&mut self.common.model(), id);
+        {
+            let mut model = self.common.model();
+            if state == State::Shared && self.common.is_uncertain(&model, now.node) {
+                drop(model);
+                self.common.ask_whole(*id);
+                return Err(Failed::Later);
+            }
+            follow(&mut model, id);
+        }
         let (file, stat) = self.open_file(&now, id)?;
         let xattrs = self.xattrs(&file)?;
         let settings = &self.common.plan.settings;
         self.common.writes(at, *id);
         let small = stat.size <= settings.small_file_threshold.min(CONTENT_MAX as u64) && !stat.is_sparse();
         if !small || self.bulk.has(id) {
-            return Ok(self.bulk.take(at, id, now.node, now.separate, file, &stat, xattrs, state)?);
+            self.bulk.take(at, id, now.node, now.separate, file, &stat, xattrs, state)?;
+            if state != State::Shared {
+                self.common.is_sure_now(id, at, None);
+            }
+            return Ok(());
         }
         self.bulk.forget(id);
         let size = usize::try_from(stat.size).unwrap_or(usize::MAX);
@@ -467,6 +481,7 @@ impl Transmitter {
             self.common.sent(sent as u64);
             emit.full()?;
             drop(emit);
+            self.common.is_sure_now(id, at, None);
             if state != State::Nothing
                 && let Some((_, dir)) = &self.last
             {
@@ -513,6 +528,22 @@ impl Transmitter {
         if self.common.waits_for_whole(id) {
             return Err(Failed::Later);
         }
+        let model = self.common.model();
+        if self.common.is_uncertain(&model, now.node) {
+            let kind = model.entry(now.node).kind;
+            let single = model.has(now.node, flag::SEPARATE) || model.group(now.node).len() == 1;
+            drop(model);
+            // What it is set on could be another's: it gets an inode of its own.
+            return match kind {
+                _ if !single => {
+                    self.common.ask_whole(*id);
+                    Err(Failed::Later)
+                }
+                FileKind::File => self.content(node, id, at, State::Single),
+                _ => self.other(node, id, at),
+            };
+        }
+        drop(model);
         let (stat, xattrs) = match self.entry(&now, id) {
             Err(error) if is_missed(&error) => {
                 let (object, stat) = by_key(self.common.hold_by_key(now.root, id), error)?;
@@ -580,6 +611,7 @@ impl Transmitter {
             Op::Node { name: at.name, meta: stat.meta, xattrs, kind: stat.kind, rdev: device(&stat) }
         };
         self.push(at, &op)?;
+        self.common.is_sure_now(id, at, None);
         let mut model = self.common.model();
         if model.is(now.node, id) {
             model.set_stamps(now.node, 0, stamps(&stat));

@@ -4,7 +4,7 @@ use super::super::desk::{Desk, Lost};
 use super::super::dirty::{Area, Marks, Nodes};
 use super::super::gate::{has_moved, is_displaced};
 use super::super::ledger::Entry;
-use super::super::model::{Model, NodeId, flag};
+use super::super::model::{Identity, Model, NodeId, flag};
 use super::super::record::{At, Record};
 use super::{Common, follow};
 use crate::engine::source::folder::join;
@@ -224,6 +224,43 @@ impl Common {
         }
     }
 
+    /// May the target have another file under one of the names of this one? While a mirror is on its way it may under those that it compares
+    /// and has not come to. What is written there, or set, could go to a file of which the mirror has passed other names already.
+    pub(in super::super) fn is_uncertain(&self, model: &Model, node: NodeId) -> bool {
+        if !self.is_mirroring() {
+            return false;
+        }
+        let is_sure = |name: NodeId| !self.is_uncertain_name(model, name);
+        if model.has(node, flag::SEPARATE) {
+            return !is_sure(node);
+        }
+        let id = model.entry(node).id;
+        !model.names_of(&id).filter(|name| !model.has(*name, flag::SEPARATE)).all(is_sure)
+    }
+
+    /// Replication has made this name, whole or as a link to that one: what the target has there is known from now on.
+    pub(in super::super) fn is_sure_now(&self, id: &Identity, at: &At<'_>, from: Option<&At<'_>>) {
+        if !self.is_mirroring() {
+            return;
+        }
+        let mut model = self.model();
+        let find = |model: &Model, at: &At<'_>| {
+            model.at(at.root, &join(at.path, at.name)).filter(|node| model.is(*node, id))
+        };
+        let Some(node) = find(&model, at) else { return };
+        if from
+            .is_none_or(|from| find(&model, from).is_some_and(|from| !self.is_uncertain_name(&model, from)))
+        {
+            model.set(node, flag::SURE);
+        }
+    }
+
+    fn is_uncertain_name(&self, model: &Model, node: NodeId) -> bool {
+        let compared = self.compared();
+        let is_compared = compared.as_ref().is_none_or(|compared| compared.has(model.parent(node)));
+        is_compared && !model.has(node, flag::PASSED | flag::SURE)
+    }
+
     /// The directories that the present mirror compares. None: all.
     pub(in super::super) fn compared(&self) -> Option<Arc<Nodes>> {
         self.comparing().directories.clone()
@@ -380,6 +417,7 @@ impl Common {
 
     fn begin_job(&self, model: &mut Model) {
         model.clear_all(flag::FOLLOWED | flag::TIMED | flag::PASSED);
+        model.clear_files(flag::SURE);
         self.clear_requests();
         let Some(bulk) = self.bulk() else { return };
         // What is under way goes on, into the file that the target has now. One that ends meanwhile leaves sums, which are of

@@ -53,6 +53,18 @@ impl Common {
         });
     }
 
+    /// The same, each time, and it is owed until then.
+    pub(in super::super) fn ask_whole(&self, id: Identity) {
+        self.ask(|desk| {
+            desk.jobs.regrouped.insert(id);
+            if !desk.jobs.requests.regroups.contains(&id) {
+                desk.jobs.requests.regroups.push(id);
+            }
+            let passed = desk.barriers.passed;
+            desk.owing.owe(id, passed);
+        });
+    }
+
     /// A job has sent a file whole under this name: asks for its other names to be linked to it.
     pub(in super::super) fn ask_links(&self, node: NodeId, id: Identity) {
         self.ask(|desk| desk.jobs.requests.links.push((node, id)));
