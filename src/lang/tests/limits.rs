@@ -52,6 +52,14 @@ fn brackets_never_closed_cost_no_time() {
     assert_eq!(problem(&open).0, "this ( is not closed");
 }
 
+/// Far less time than one look back over the script for each comment would take.
+#[test]
+fn comments_cost_the_same_at_a_long_scripts_end() {
+    let start = std::time::Instant::now();
+    assert_eq!(ok(&"//\\\n".repeat(100_000)).len(), 0);
+    assert!(start.elapsed() < std::time::Duration::from_secs(60), "{:?}", start.elapsed());
+}
+
 #[test]
 fn large_texts_come_in_order() {
     let text: String = (0..60_000).map(|n| format!("$a = {n}\n")).collect();
