@@ -6,6 +6,7 @@
 use super::format::Pieces;
 use super::grammar::Rule;
 use super::literal;
+use super::scan;
 use super::tree::{Binary, Clause, ClauseKind, CommandWords, End, Expr, For, Node, Part, Word, WordKind};
 use super::{Diagnostic, Span};
 use pest::Token;
@@ -144,6 +145,9 @@ impl<'t> Builder<'t> {
                         if rule == Rule::slashes {
                             let input = pos.span(&pos).get_input();
                             self.slashes(Span::new(start, stop), &input[..pos.pos()]);
+                        }
+                        if rule == Rule::rest {
+                            self.hash(start);
                         }
                         self.leaf(rule, start, stop);
                     } else {
@@ -387,6 +391,19 @@ impl<'t> Builder<'t> {
             self.problem(
                 Diagnostic::error(102, "// begins a comment only as the first thing in a line", span)
                     .help("elsewhere # begins a comment"),
+            );
+        }
+    }
+
+    /// `#` is a comment only at the start of a word (language.md 2.3), and a value ends no word before it (2.10).
+    /// `rest` is what stands behind it.
+    fn hash(&mut self, rest: usize) {
+        let [.., before, b'#'] = &self.text.as_bytes()[..rest] else { return };
+        if !scan::is_delimiter(*before) {
+            let message = "a # directly behind a value begins no comment";
+            self.problem(
+                Diagnostic::error(102, message, Span::new(rest - 1, rest))
+                    .help("put a blank before it; text that holds a value is written so: $\"{$x}#\""),
             );
         }
     }

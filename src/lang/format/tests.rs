@@ -115,6 +115,8 @@ fn comments_stay_and_are_indented() {
         "#!/usr/bin/env -S DTCL -f\n# a\nIF $a THEN\n  #b\n  //c\n  write 1#d\n  # e\nEND  # f\n",
     );
     becomes("write a \\\n # b", "write a\n# b\n");
+    becomes("write $\"x\"#c \\\n # d", "write $\"x\"  #c \\\n# d\n");
+    assert!(format(&Source::new("x", "write $x#c \\\n # d")).is_err());
     becomes("write 1; # a", "write 1  # a\n");
     becomes("  \\\n// a \\\nwrite 1", "// a \\\nwrite 1\n");
 }
