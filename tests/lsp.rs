@@ -324,6 +324,28 @@ fn a_document_that_changes_quickly_is_shown_as_it_is_at_last() {
 }
 
 #[test]
+fn what_is_no_file_is_neither_read_nor_waited_for() {
+    let home = Home::new();
+    for fifo in ["fifo", "x.rhai"] {
+        assert!(std::process::Command::new("mkfifo").arg(home.path(fifo)).status().unwrap().success());
+    }
+    std::fs::write(home.path("a.dtcl"), "").unwrap();
+    let mut client = Client::new(&home);
+    let uri = uri(&home, "a.dtcl");
+    client.open(&uri, "include fifo\ninclude /dev/zero\nrun /dev/stdin\nuse x.rhai\nx::f()\n");
+    let found = client.findings(&uri, Some(1));
+    assert!(found.len() >= 4, "{found:?}");
+    for line in 0..4 {
+        assert!(
+            found.iter().any(|one| one["range"]["start"]["line"] == line
+                && one["message"].as_str().unwrap().contains("it is no regular file")),
+            "{line}: {found:?}"
+        );
+    }
+    assert_eq!(client.at("textDocument/definition", &uri, 4, 4), Value::Null);
+}
+
+#[test]
 fn malformed_messages_are_told_and_passed_over() {
     let home = Home::new();
     let mut client = Client::new(&home);

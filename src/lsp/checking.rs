@@ -1,6 +1,7 @@
 //! The thread that checks: it has a copy of what is open, and checks a document again when it, or one that it names, was changed. Of
 //! several changes only the last one counts.
 
+use super::LONGEST_FILE;
 use super::document::Document;
 use super::place::uri_of;
 use super::protocol::Location;
@@ -10,12 +11,12 @@ use crate::commands::{Session, Ui};
 use crate::lang::{Diagnostic, Severity, Source};
 use crate::machine::Connector;
 use crate::runtime::{CheckedFile, check_files};
+use crate::sys::read_regular;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// What is open.
 #[derive(Clone, Debug)]
@@ -41,14 +42,59 @@ pub struct Findings {
     pub diagnostics: Vec<Value>,
 }
 
-/// Starts the thread. It ends when the sender of its jobs is gone.
-pub fn start(connector: Arc<dyn Connector>, found: impl Fn(Findings) + Send + 'static) -> Sender<Job> {
-    let (jobs, inbox) = channel();
+/// What waits to be checked: of each document the last job alone, however long a check takes.
+#[derive(Debug, Default)]
+struct Waiting {
+    jobs: HashMap<String, Job>,
+    over: bool,
+}
+
+type Shared = Arc<(Mutex<Waiting>, Condvar)>;
+
+/// The way to the thread, which ends with it.
+#[derive(Debug)]
+pub struct Jobs(Shared);
+
+impl Jobs {
+    pub fn send(&self, job: Job) {
+        let uri = match &job {
+            Job::Check(open) => open.uri.clone(),
+            Job::Closed(uri) => uri.clone(),
+        };
+        self.change(|waiting| _ = waiting.jobs.insert(uri, job));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Waiting)) {
+        let (waiting, some) = &*self.0;
+        change(&mut waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        some.notify_one();
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        self.change(|waiting| waiting.over = true);
+    }
+}
+
+/// All that waits, once something does; none at the end.
+fn next(shared: &Shared) -> Option<HashMap<String, Job>> {
+    let (waiting, some) = &**shared;
+    let idle = |waiting: &mut Waiting| waiting.jobs.is_empty() && !waiting.over;
+    let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut waiting = some.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner);
+    (!waiting.over).then(|| std::mem::take(&mut waiting.jobs))
+}
+
+/// Starts the thread.
+pub fn start(connector: Arc<dyn Connector>, found: impl Fn(Findings) + Send + 'static) -> Jobs {
+    let shared = Shared::default();
+    let inbox = shared.clone();
     std::thread::spawn(move || {
         let session = Session::new(connector, Box::new(Silent));
         Checking { session, open: HashMap::new(), names: HashMap::new(), found: &found }.work(&inbox);
     });
-    jobs
+    Jobs(shared)
 }
 
 struct Checking<'a> {
@@ -60,10 +106,10 @@ struct Checking<'a> {
 }
 
 impl Checking<'_> {
-    fn work(&mut self, inbox: &Receiver<Job>) {
-        while let Ok(job) = inbox.recv() {
+    fn work(&mut self, inbox: &Shared) {
+        while let Some(jobs) = next(inbox) {
             let mut changed = HashSet::new();
-            for job in std::iter::once(job).chain(inbox.try_iter()) {
+            for job in jobs.into_values() {
                 match job {
                     Job::Check(open) => {
                         changed.insert(open.path.clone());
@@ -132,7 +178,7 @@ impl Checking<'_> {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         match self.open.values().find(|open| open.path == path) {
             Some(open) => Ok(open.text.as_bytes().to_vec()),
-            None => std::fs::read(path),
+            None => read_regular(path, LONGEST_FILE),
         }
     }
 }
@@ -194,5 +240,31 @@ impl Ui for Silent {
 
     fn interactive(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_each_document_the_last_job_waits() {
+        let shared = Shared::default();
+        let jobs = Jobs(shared.clone());
+        let open = |uri: &str, version| {
+            let (text, path) = ("".into(), PathBuf::from(uri));
+            Job::Check(Open { uri: uri.to_owned(), version, text, path })
+        };
+        for version in 0..1000 {
+            jobs.send(open("a", version));
+            jobs.send(open("b", version));
+        }
+        jobs.send(Job::Closed("b".to_owned()));
+        let waiting = next(&shared).unwrap();
+        assert_eq!(waiting.len(), 2);
+        assert!(matches!(&waiting["a"], Job::Check(open) if open.version == 999));
+        assert!(matches!(&waiting["b"], Job::Closed(_)));
+        drop(jobs);
+        assert!(next(&shared).is_none());
     }
 }
