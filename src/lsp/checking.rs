@@ -13,10 +13,18 @@ use crate::machine::Connector;
 use crate::runtime::{CheckedFile, check_files};
 use crate::sys::read_regular;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// What one check of a document reads besides it.
+const MOST_FILES: usize = 1000;
+const MOST_BYTES: u64 = 256 << 20;
+/// So many findings of a document are shown.
+const MOST_FINDINGS: usize = 1000;
 
 /// What is open.
 #[derive(Clone, Debug)]
@@ -121,7 +129,8 @@ impl Checking<'_> {
                     }
                 }
             }
-            self.check(&changed);
+            // A mistake of the checker costs the findings of one check, not of all that come later.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.check(&changed)));
         }
     }
 
@@ -136,7 +145,8 @@ impl Checking<'_> {
         let mut own: Vec<(Open, CheckedFile)> = Vec::new();
         for open in wanted {
             let name = open.path.to_string_lossy().into_owned();
-            let read = |path: &Path| self.read(path);
+            let left = Cell::new((MOST_FILES, MOST_BYTES));
+            let read = |path: &Path| self.read(path, &left);
             let mut files = check_files(&self.session, &[], &name, open.text.as_bytes(), &read).into_iter();
             let first = files.next();
             let mut names: HashSet<PathBuf> = HashSet::new();
@@ -169,17 +179,28 @@ impl Checking<'_> {
 
     fn tell(&self, open: &Open, file: &CheckedFile) {
         let document = Document::new(file.source.text.clone(), 0);
-        let diagnostics =
-            file.findings.iter().map(|finding| told(finding, &file.source, &document)).collect();
+        let diagnostics = file
+            .findings
+            .iter()
+            .take(MOST_FINDINGS)
+            .map(|finding| told(finding, &file.source, &document))
+            .collect();
         (self.found)(Findings { uri: open.uri.clone(), version: open.version, diagnostics });
     }
 
     /// What is open counts as it is there, saved or not.
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        match self.open.values().find(|open| open.path == path) {
-            Some(open) => Ok(open.text.as_bytes().to_vec()),
-            None => read_regular(path, LONGEST_FILE),
+    fn read(&self, path: &Path, left: &Cell<(usize, u64)>) -> io::Result<Vec<u8>> {
+        let (files, bytes) = left.get();
+        if files == 0 || bytes == 0 {
+            return Err(io::Error::other("an editor's check reads no more files"));
         }
+        let text = match self.open.values().find(|open| open.path == path) {
+            Some(open) => Ok(open.text.as_bytes().to_vec()),
+            None => read_regular(path, LONGEST_FILE.min(bytes)),
+        };
+        let length = text.as_ref().map_or(0, |text| text.len() as u64);
+        left.set((files - 1, bytes.saturating_sub(length)));
+        text
     }
 }
 
@@ -246,6 +267,8 @@ impl Ui for Silent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{ApiError, Code};
+    use crate::machine::Machine;
 
     #[test]
     fn of_each_document_the_last_job_waits() {
@@ -266,5 +289,31 @@ mod tests {
         assert!(matches!(&waiting["b"], Job::Closed(_)));
         drop(jobs);
         assert!(next(&shared).is_none());
+    }
+
+    struct Nowhere;
+
+    impl Connector for Nowhere {
+        fn local(&self) -> String {
+            "here".to_owned()
+        }
+
+        fn open(&self, _: &str) -> Result<Arc<dyn Machine>, ApiError> {
+            Err(ApiError::bare(Code::ServerDoesNotExistOrCouldNotBeLocated))
+        }
+    }
+
+    #[test]
+    fn after_a_mistake_of_the_checker_the_next_check_is_made() {
+        let (sender, told) = std::sync::mpsc::channel();
+        let jobs = start(Arc::new(Nowhere), move |findings: Findings| {
+            sender.send(findings.version).unwrap();
+            assert!(findings.version > 1, "a mistake");
+        });
+        for version in 1..3 {
+            let (uri, text, path) = ("file:///a".to_owned(), "".into(), PathBuf::from("/a"));
+            jobs.send(Job::Check(Open { uri, version, text, path }));
+            assert_eq!(told.recv().unwrap(), version);
+        }
     }
 }
