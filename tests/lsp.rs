@@ -346,6 +346,27 @@ fn what_is_no_file_is_neither_read_nor_waited_for() {
 }
 
 #[test]
+fn an_edit_without_a_version_and_with_a_place_behind_all_numbers_is_taken_in() {
+    let home = Home::new();
+    let mut client = Client::new(&home);
+    let uri = uri(&home, "a.dtcl");
+    client.open(&uri, "write 1\nwrite 2\n");
+    client.findings(&uri, Some(1));
+    let end = json!({ "line": 0, "character": u64::MAX });
+    let change = json!([{ "range": { "start": place(0, 0, 0)["start"], "end": end }, "text": "frobnicate" }]);
+    client.tell(
+        "textDocument/didChange",
+        json!({ "textDocument": { "uri": uri, "version": null }, "contentChanges": change }),
+    );
+    let found = client.findings(&uri, Some(2));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["range"], place(0, 0, 10));
+    // So many are shown.
+    client.change(&uri, 3, json!([{ "text": "frobnicate\n".repeat(1200) }]));
+    assert_eq!(client.findings(&uri, Some(3)).len(), 1000);
+}
+
+#[test]
 fn malformed_messages_are_told_and_passed_over() {
     let home = Home::new();
     let mut client = Client::new(&home);

@@ -199,7 +199,7 @@ impl Server {
                     && let Some(document) = self.documents.get_mut(&named.uri)
                 {
                     content_changes.iter().for_each(|change| document.change(change));
-                    document.version = named.version;
+                    document.version = named.version.unwrap_or(document.version + 1);
                     self.check(&named.uri);
                 }
             }
