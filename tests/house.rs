@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("commands", &["api", "lang", "machine", "sys"]),
     ("runtime", &["api", "lang", "machine", "commands", "rhai_host", "sys"]),
     ("shell", &["api", "lang", "machine", "commands", "runtime", "sys"]),
-    ("lsp", &["api", "lang", "machine", "commands", "runtime", "shell"]),
+    ("lsp", &["api", "lang", "machine", "commands", "runtime", "shell", "sys"]),
     ("cli", &["api", "lang", "machine", "commands", "runtime", "shell", "lsp", "engine", "service", "sys"]),
 ];
 

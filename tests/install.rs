@@ -82,6 +82,26 @@ fn what_is_installed_works_and_is_taken_away() {
 }
 
 #[test]
+fn a_relative_destdir_counts_from_where_it_is_called() {
+    let dir = tempfile::tempdir().unwrap();
+    let called = |args: &[&str]| {
+        let script = Path::new(PROJECT).join("scripts/install");
+        Command::new(script).args(args).current_dir(dir.path()).output().unwrap()
+    };
+    let args = ["--destdir", "made here", "--binary", "/bin/true"];
+    let placed = called(&args);
+    assert!(placed.status.success(), "{}", said(&placed));
+    let editors = dir.path().join("made here/usr/local/share/dtcl/editors");
+    assert_eq!(files(&editors), files(&Path::new(PROJECT).join("editors")));
+    assert!(!Path::new(PROJECT).join("editors/made here").exists());
+    // A file that cannot be put into place is a failure.
+    std::fs::remove_dir_all(&editors).unwrap();
+    std::fs::write(&editors, "in the way").unwrap();
+    let failed = called(&args);
+    assert_eq!(failed.status.code(), Some(1), "{}", said(&failed));
+}
+
+#[test]
 fn a_wrong_argument_places_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let dest = dir.path().to_str().unwrap();

@@ -324,6 +324,49 @@ fn a_document_that_changes_quickly_is_shown_as_it_is_at_last() {
 }
 
 #[test]
+fn what_is_no_file_is_neither_read_nor_waited_for() {
+    let home = Home::new();
+    for fifo in ["fifo", "x.rhai"] {
+        assert!(std::process::Command::new("mkfifo").arg(home.path(fifo)).status().unwrap().success());
+    }
+    std::fs::write(home.path("a.dtcl"), "").unwrap();
+    let mut client = Client::new(&home);
+    let uri = uri(&home, "a.dtcl");
+    client.open(&uri, "include fifo\ninclude /dev/zero\nrun /dev/stdin\nuse x.rhai\nx::f()\n");
+    let found = client.findings(&uri, Some(1));
+    assert!(found.len() >= 4, "{found:?}");
+    for line in 0..4 {
+        assert!(
+            found.iter().any(|one| one["range"]["start"]["line"] == line
+                && one["message"].as_str().unwrap().contains("it is no regular file")),
+            "{line}: {found:?}"
+        );
+    }
+    assert_eq!(client.at("textDocument/definition", &uri, 4, 4), Value::Null);
+}
+
+#[test]
+fn an_edit_without_a_version_and_with_a_place_behind_all_numbers_is_taken_in() {
+    let home = Home::new();
+    let mut client = Client::new(&home);
+    let uri = uri(&home, "a.dtcl");
+    client.open(&uri, "write 1\nwrite 2\n");
+    client.findings(&uri, Some(1));
+    let end = json!({ "line": 0, "character": u64::MAX });
+    let change = json!([{ "range": { "start": place(0, 0, 0)["start"], "end": end }, "text": "frobnicate" }]);
+    client.tell(
+        "textDocument/didChange",
+        json!({ "textDocument": { "uri": uri, "version": null }, "contentChanges": change }),
+    );
+    let found = client.findings(&uri, Some(2));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["range"], place(0, 0, 10));
+    // So many are shown.
+    client.change(&uri, 3, json!([{ "text": "frobnicate\n".repeat(1200) }]));
+    assert_eq!(client.findings(&uri, Some(3)).len(), 1000);
+}
+
+#[test]
 fn malformed_messages_are_told_and_passed_over() {
     let home = Home::new();
     let mut client = Client::new(&home);

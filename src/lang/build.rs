@@ -6,6 +6,7 @@
 use super::format::Pieces;
 use super::grammar::Rule;
 use super::literal;
+use super::scan;
 use super::tree::{Binary, Clause, ClauseKind, CommandWords, End, Expr, For, Node, Part, Word, WordKind};
 use super::{Diagnostic, Span};
 use pest::Token;
@@ -142,7 +143,11 @@ impl<'t> Builder<'t> {
                             _ => start,
                         };
                         if rule == Rule::slashes {
-                            self.slashes(Span::new(start, stop), pos.line_of());
+                            let input = pos.span(&pos).get_input();
+                            self.slashes(Span::new(start, stop), &input[..pos.pos()]);
+                        }
+                        if rule == Rule::rest {
+                            self.hash(start);
                         }
                         self.leaf(rule, start, stop);
                     } else {
@@ -375,15 +380,30 @@ impl<'t> Builder<'t> {
         }
     }
 
-    /// `//` is a comment only as the first thing in a line (language.md 2.3), with what it continues.
+    /// `//` is a comment only as the first thing in a line (language.md 2.3), with what it continues. Looks back over
+    /// blanks alone: a comment costs the same at a long script's end.
     fn slashes(&mut self, span: Span, joined: &str) {
-        let before = &self.text[..span.start as usize];
-        let line = before.rfind('\n').map_or(before, |n| &before[n + 1..]);
-        let first = |line: &str| line.trim_start_matches([' ', '\t']).starts_with("//");
-        if !line.trim_matches([' ', '\t']).is_empty() || !first(joined) {
+        let begins_line = |before: &str| {
+            let before = before.trim_end_matches([' ', '\t']);
+            before.is_empty() || before.ends_with('\n')
+        };
+        if !begins_line(&self.text[..span.start as usize]) || !begins_line(joined) {
             self.problem(
                 Diagnostic::error(102, "// begins a comment only as the first thing in a line", span)
                     .help("elsewhere # begins a comment"),
+            );
+        }
+    }
+
+    /// `#` is a comment only at the start of a word (language.md 2.3), and a value ends no word before it (2.10).
+    /// `rest` is what stands behind it.
+    fn hash(&mut self, rest: usize) {
+        let [.., before, b'#'] = &self.text.as_bytes()[..rest] else { return };
+        if !scan::is_delimiter(*before) {
+            let message = "a # directly behind a value begins no comment";
+            self.problem(
+                Diagnostic::error(102, message, Span::new(rest - 1, rest))
+                    .help("put a blank before it; text that holds a value is written so: $\"{$x}#\""),
             );
         }
     }

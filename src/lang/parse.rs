@@ -181,38 +181,44 @@ fn refused(text: &str, range: Range<usize>) -> Vec<Refused> {
     let mut found = Vec::new();
     let mut start = range.start;
     while start < range.end {
-        let (end, mut next) = scan::end_of_line(bytes, start);
-        if end - start > LINE_LIMIT {
-            let mut limit = start + LINE_LIMIT;
+        let (end, next) = scan::end_of_line(bytes, start);
+        let continued = text[start..end].trim_end().ends_with('\\');
+        // Where the logical line ends is for the scan to say alone: brackets of a continued line nest too.
+        let mut lines = start..next;
+        if continued || (end - start <= LINE_LIMIT && brackets(start..end) > NESTING_LIMIT) {
+            let scan = scan::line(text, start);
+            lines.end = scan.next;
+            if let Some(place) = scan.too_deep {
+                found.push(Refused { lines: lines.clone(), problem: too_deep(Span::new(place, place + 1)) });
+            }
+        }
+        if let Some(long) = long_line(bytes, lines.clone()) {
+            let mut limit = long + LINE_LIMIT;
             while !text.is_char_boundary(limit) {
                 limit -= 1;
             }
             found.push(Refused {
-                lines: start..next,
+                lines: lines.clone(),
                 problem: Diagnostic::error(102, "the line is too long", Span::new(limit, limit + 1))
                     .help("a line has at most 1 MiB: continue it on the next with a blank and \\"),
             });
-        } else {
-            // As many as the whole logical line: brackets of a continued line nest too.
-            let mut last = start..end;
-            while text[last].trim_end().ends_with('\\') && next < range.end {
-                let (end, after) = scan::end_of_line(bytes, next);
-                last = next..end;
-                next = after;
-            }
-            if brackets(start..next) > NESTING_LIMIT {
-                let scan = scan::line(text, start);
-                if let Some(place) = scan.too_deep {
-                    found.push(Refused {
-                        lines: start..scan.next,
-                        problem: too_deep(Span::new(place, place + 1)),
-                    });
-                }
-            }
+        }
+        start = lines.end;
+    }
+    found
+}
+
+/// Where the first of these physical lines begins that is longer than one may be.
+fn long_line(bytes: &[u8], lines: Range<usize>) -> Option<usize> {
+    let mut start = lines.start;
+    while start < lines.end {
+        let (end, next) = scan::end_of_line(bytes, start);
+        if end - start > LINE_LIMIT {
+            return Some(start);
         }
         start = next;
     }
-    found
+    None
 }
 
 /// Past the limit of nesting (language.md 2, Limits).

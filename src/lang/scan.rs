@@ -113,7 +113,13 @@ pub(super) fn line(text: &str, start: usize) -> Scan {
         if template.is_some() {
             match byte {
                 b'"' if bytes.get(i + 1) == Some(&b'"') => i += 1,
-                b'"' => _ = inside.pop(),
+                b'"' => {
+                    inside.pop();
+                    // As behind any quote.
+                    at_word_start = true;
+                    i += 1;
+                    continue;
+                }
                 b'{' if bytes.get(i + 1) == Some(&b'{') => i += 1,
                 b'{' => push(&mut inside, Inside::Hole, i, &mut scan),
                 _ => {}
@@ -269,8 +275,9 @@ mod tests {
         assert_eq!(&text[line(text, 0).next..], "c");
         let text = "write (-$\"{[$\"}\"]} # \" \\\n 1)\nc";
         assert_eq!(&text[line(text, 0).next..], "c");
-        let text = "a # x \\\nc";
-        assert_eq!(&text[line(text, 0).next..], "c");
+        for text in ["a # x \\\nc", "a $\"x\"# x \\\nc", "a \"x\"# x \\\nc"] {
+            assert_eq!(&text[line(text, 0).next..], "c");
+        }
         let text = "e:\\data\\\nc";
         assert_eq!(&text[line(text, 0).next..], "c");
         let text = " \\\n// a \\\nc";

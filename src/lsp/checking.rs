@@ -1,6 +1,7 @@
 //! The thread that checks: it has a copy of what is open, and checks a document again when it, or one that it names, was changed. Of
 //! several changes only the last one counts.
 
+use super::LONGEST_FILE;
 use super::document::Document;
 use super::place::uri_of;
 use super::protocol::Location;
@@ -10,12 +11,20 @@ use crate::commands::{Session, Ui};
 use crate::lang::{Diagnostic, Severity, Source};
 use crate::machine::Connector;
 use crate::runtime::{CheckedFile, check_files};
+use crate::sys::read_regular;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// What one check of a document reads besides it.
+const MOST_FILES: usize = 1000;
+const MOST_BYTES: u64 = 256 << 20;
+/// So many findings of a document are shown.
+const MOST_FINDINGS: usize = 1000;
 
 /// What is open.
 #[derive(Clone, Debug)]
@@ -41,14 +50,59 @@ pub struct Findings {
     pub diagnostics: Vec<Value>,
 }
 
-/// Starts the thread. It ends when the sender of its jobs is gone.
-pub fn start(connector: Arc<dyn Connector>, found: impl Fn(Findings) + Send + 'static) -> Sender<Job> {
-    let (jobs, inbox) = channel();
+/// What waits to be checked: of each document the last job alone, however long a check takes.
+#[derive(Debug, Default)]
+struct Waiting {
+    jobs: HashMap<String, Job>,
+    over: bool,
+}
+
+type Shared = Arc<(Mutex<Waiting>, Condvar)>;
+
+/// The way to the thread, which ends with it.
+#[derive(Debug)]
+pub struct Jobs(Shared);
+
+impl Jobs {
+    pub fn send(&self, job: Job) {
+        let uri = match &job {
+            Job::Check(open) => open.uri.clone(),
+            Job::Closed(uri) => uri.clone(),
+        };
+        self.change(|waiting| _ = waiting.jobs.insert(uri, job));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Waiting)) {
+        let (waiting, some) = &*self.0;
+        change(&mut waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        some.notify_one();
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        self.change(|waiting| waiting.over = true);
+    }
+}
+
+/// All that waits, once something does; none at the end.
+fn next(shared: &Shared) -> Option<HashMap<String, Job>> {
+    let (waiting, some) = &**shared;
+    let idle = |waiting: &mut Waiting| waiting.jobs.is_empty() && !waiting.over;
+    let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut waiting = some.wait_while(waiting, idle).unwrap_or_else(PoisonError::into_inner);
+    (!waiting.over).then(|| std::mem::take(&mut waiting.jobs))
+}
+
+/// Starts the thread.
+pub fn start(connector: Arc<dyn Connector>, found: impl Fn(Findings) + Send + 'static) -> Jobs {
+    let shared = Shared::default();
+    let inbox = shared.clone();
     std::thread::spawn(move || {
         let session = Session::new(connector, Box::new(Silent));
         Checking { session, open: HashMap::new(), names: HashMap::new(), found: &found }.work(&inbox);
     });
-    jobs
+    Jobs(shared)
 }
 
 struct Checking<'a> {
@@ -60,10 +114,10 @@ struct Checking<'a> {
 }
 
 impl Checking<'_> {
-    fn work(&mut self, inbox: &Receiver<Job>) {
-        while let Ok(job) = inbox.recv() {
+    fn work(&mut self, inbox: &Shared) {
+        while let Some(jobs) = next(inbox) {
             let mut changed = HashSet::new();
-            for job in std::iter::once(job).chain(inbox.try_iter()) {
+            for job in jobs.into_values() {
                 match job {
                     Job::Check(open) => {
                         changed.insert(open.path.clone());
@@ -75,7 +129,8 @@ impl Checking<'_> {
                     }
                 }
             }
-            self.check(&changed);
+            // A mistake of the checker costs the findings of one check, not of all that come later.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.check(&changed)));
         }
     }
 
@@ -90,7 +145,8 @@ impl Checking<'_> {
         let mut own: Vec<(Open, CheckedFile)> = Vec::new();
         for open in wanted {
             let name = open.path.to_string_lossy().into_owned();
-            let read = |path: &Path| self.read(path);
+            let left = Cell::new((MOST_FILES, MOST_BYTES));
+            let read = |path: &Path| self.read(path, &left);
             let mut files = check_files(&self.session, &[], &name, open.text.as_bytes(), &read).into_iter();
             let first = files.next();
             let mut names: HashSet<PathBuf> = HashSet::new();
@@ -123,17 +179,28 @@ impl Checking<'_> {
 
     fn tell(&self, open: &Open, file: &CheckedFile) {
         let document = Document::new(file.source.text.clone(), 0);
-        let diagnostics =
-            file.findings.iter().map(|finding| told(finding, &file.source, &document)).collect();
+        let diagnostics = file
+            .findings
+            .iter()
+            .take(MOST_FINDINGS)
+            .map(|finding| told(finding, &file.source, &document))
+            .collect();
         (self.found)(Findings { uri: open.uri.clone(), version: open.version, diagnostics });
     }
 
     /// What is open counts as it is there, saved or not.
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        match self.open.values().find(|open| open.path == path) {
-            Some(open) => Ok(open.text.as_bytes().to_vec()),
-            None => std::fs::read(path),
+    fn read(&self, path: &Path, left: &Cell<(usize, u64)>) -> io::Result<Vec<u8>> {
+        let (files, bytes) = left.get();
+        if files == 0 || bytes == 0 {
+            return Err(io::Error::other("an editor's check reads no more files"));
         }
+        let text = match self.open.values().find(|open| open.path == path) {
+            Some(open) => Ok(open.text.as_bytes().to_vec()),
+            None => read_regular(path, LONGEST_FILE.min(bytes)),
+        };
+        let length = text.as_ref().map_or(0, |text| text.len() as u64);
+        left.set((files - 1, bytes.saturating_sub(length)));
+        text
     }
 }
 
@@ -194,5 +261,59 @@ impl Ui for Silent {
 
     fn interactive(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ApiError, Code};
+    use crate::machine::Machine;
+
+    #[test]
+    fn of_each_document_the_last_job_waits() {
+        let shared = Shared::default();
+        let jobs = Jobs(shared.clone());
+        let open = |uri: &str, version| {
+            let (text, path) = ("".into(), PathBuf::from(uri));
+            Job::Check(Open { uri: uri.to_owned(), version, text, path })
+        };
+        for version in 0..1000 {
+            jobs.send(open("a", version));
+            jobs.send(open("b", version));
+        }
+        jobs.send(Job::Closed("b".to_owned()));
+        let waiting = next(&shared).unwrap();
+        assert_eq!(waiting.len(), 2);
+        assert!(matches!(&waiting["a"], Job::Check(open) if open.version == 999));
+        assert!(matches!(&waiting["b"], Job::Closed(_)));
+        drop(jobs);
+        assert!(next(&shared).is_none());
+    }
+
+    struct Nowhere;
+
+    impl Connector for Nowhere {
+        fn local(&self) -> String {
+            "here".to_owned()
+        }
+
+        fn open(&self, _: &str) -> Result<Arc<dyn Machine>, ApiError> {
+            Err(ApiError::bare(Code::ServerDoesNotExistOrCouldNotBeLocated))
+        }
+    }
+
+    #[test]
+    fn after_a_mistake_of_the_checker_the_next_check_is_made() {
+        let (sender, told) = std::sync::mpsc::channel();
+        let jobs = start(Arc::new(Nowhere), move |findings: Findings| {
+            sender.send(findings.version).unwrap();
+            assert!(findings.version > 1, "a mistake");
+        });
+        for version in 1..3 {
+            let (uri, text, path) = ("file:///a".to_owned(), "".into(), PathBuf::from("/a"));
+            jobs.send(Job::Check(Open { uri, version, text, path }));
+            assert_eq!(told.recv().unwrap(), version);
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! Where a thing is defined: the file that RUN, INCLUDE or USE names, the function of a module.
 
+use super::LONGEST_FILE;
 use super::document::Document;
 use super::place::{self, There};
 use super::protocol::{Location, Position, Range};
 use crate::commands::{self, Handler, Item, Verb};
 use crate::lang::{self, ClauseKind, Span, Word, WordKind};
+use crate::sys::read_regular;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -96,7 +98,8 @@ impl Functions<'_> {
                 if seen.len() > FILES || !seen.insert(path.clone()) {
                     continue;
                 }
-                let Ok(text) = std::fs::read_to_string(&path) else { continue };
+                let Ok(bytes) = read_regular(&path, LONGEST_FILE) else { continue };
+                let Ok(text) = String::from_utf8(bytes) else { continue };
                 if named.verb == Verb::Include {
                     waiting.push((path, text));
                     continue;

@@ -15,3 +15,6 @@ mod protocol;
 mod server;
 
 pub use server::run;
+
+/// Of what an open document names, no file that is longer is read.
+const LONGEST_FILE: u64 = 64 << 20;

@@ -1,11 +1,18 @@
 //! The structures of the protocol that are spoken here. Lines and characters count from 0, characters in units of UTF-16.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Position {
+    #[serde(deserialize_with = "saturated")]
     pub line: u32,
+    #[serde(deserialize_with = "saturated")]
     pub character: u32,
+}
+
+/// Some editors write the end of a line as a number that is larger than any.
+fn saturated<'de, D: Deserializer<'de>>(given: D) -> Result<u32, D::Error> {
+    u64::deserialize(given).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -30,7 +37,8 @@ pub struct Opened {
 #[derive(Debug, Deserialize)]
 pub struct Versioned {
     pub uri: String,
-    pub version: i64,
+    /// An editor may know none.
+    pub version: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]

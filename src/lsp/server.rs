@@ -1,6 +1,6 @@
 //! The thread that answers: open documents, and a request at a time.
 
-use super::checking::{self, Findings, Job, Open};
+use super::checking::{self, Findings, Job, Jobs, Open};
 use super::definition::{self, Functions};
 use super::document::Document;
 use super::frames::{self, Frame};
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// So many messages wait to be answered before reading waits, too.
 const WAITING: usize = 256;
@@ -90,7 +90,7 @@ type Answer = Result<Value, Refused>;
 struct Server {
     output: io::Stdout,
     documents: HashMap<String, Document>,
-    jobs: Sender<Job>,
+    jobs: Jobs,
     options: Vec<&'static str>,
     life: Life,
     exit: Option<i32>,
@@ -199,14 +199,14 @@ impl Server {
                     && let Some(document) = self.documents.get_mut(&named.uri)
                 {
                     content_changes.iter().for_each(|change| document.change(change));
-                    document.version = named.version;
+                    document.version = named.version.unwrap_or(document.version + 1);
                     self.check(&named.uri);
                 }
             }
             "textDocument/didClose" => {
                 if let Ok(About { text_document: named }) = given(params) {
                     self.documents.remove(&named.uri);
-                    let _ = self.jobs.send(Job::Closed(named.uri.clone()));
+                    self.jobs.send(Job::Closed(named.uri.clone()));
                     return self.show(&named.uri, None, &[]);
                 }
             }
@@ -223,8 +223,7 @@ impl Server {
             text: document.text().into(),
             path: path_of(uri).unwrap_or_else(|| PathBuf::from(uri)),
         };
-        // It ends with this thread.
-        let _ = self.jobs.send(Job::Check(open));
+        self.jobs.send(Job::Check(open));
     }
 
     /// Findings of a text that is there no more are not shown.

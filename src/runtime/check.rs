@@ -7,7 +7,7 @@ use crate::lang::{self, Diagnostic, Known, Source, Span, Vocabulary, Word};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The catalogue, for the checker, the session, which knows the options, and what the script did so far.
 struct Catalogue<'a>(&'a Session, RefCell<Advice>);
@@ -83,7 +83,7 @@ pub fn check_files(
     let mut waiting = vec![(name.to_owned(), false, true, lang::decode(name, text))];
     // `shares`: it has the variables of the first one, which alone has those of --var.
     while let Some((name, included, shares, decoded)) = waiting.pop() {
-        if !seen.insert(name.clone()) {
+        if !seen.insert(one_name(Path::new(&name))) {
             continue;
         }
         let source = match decoded {
@@ -105,7 +105,7 @@ pub fn check_files(
             let path = verbs::beside(&name, &named.file);
             let shown = path.to_string_lossy().into_owned();
             names.push(path.clone());
-            if seen.contains(&shown) {
+            if seen.contains(&one_name(&path)) {
                 continue;
             }
             match read(&path) {
@@ -124,6 +124,25 @@ pub fn check_files(
         files.push(CheckedFile { source, findings, included, names });
     }
     files
+}
+
+/// The same for each way to write a file's name, so that scripts which name each other by way of `..` come to an end.
+fn one_name(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| {
+        let mut plain = PathBuf::new();
+        for part in path.components() {
+            match part {
+                Component::CurDir => {}
+                Component::ParentDir
+                    if matches!(plain.components().next_back(), Some(Component::Normal(_))) =>
+                {
+                    plain.pop();
+                }
+                part => plain.push(part),
+            }
+        }
+        plain
+    })
 }
 
 impl Interpreter {

@@ -21,6 +21,9 @@ pub fn format(source: &Source) -> Result<String, Vec<Diagnostic>> {
     if !read.problems.is_empty() {
         return Err(read.problems);
     }
+    if let Some(problem) = pieces::lost(text, &read.pieces) {
+        return Err(vec![problem]);
+    }
     let line_end = match text.find('\n') {
         Some(end) if text[..end].ends_with('\r') => "\r\n",
         _ => "\n",
@@ -30,8 +33,9 @@ pub fn format(source: &Source) -> Result<String, Vec<Diagnostic>> {
     if formatted == *text {
         return Ok(formatted);
     }
-    let again = Read::shape_of(&formatted);
-    if again.problems.is_empty() && again.shape == read.shape {
+    let again = Read::of(&formatted);
+    let comments = pieces::comments(text, &read.pieces).eq(pieces::comments(&formatted, &again.pieces));
+    if again.problems.is_empty() && again.shape == read.shape && comments {
         return Ok(formatted);
     }
     let place = again.problems.first().map_or(0, |problem| problem.span.start as usize);
@@ -55,13 +59,6 @@ impl Read {
     fn of(text: &str) -> Read {
         let (mut read, mut blocks) = (Read::default(), Blocks::default());
         parse::parse_pieces(text, |part| read.part(text, part, &mut blocks));
-        read.finish(&blocks)
-    }
-
-    /// Without its pieces.
-    fn shape_of(text: &str) -> Read {
-        let (mut read, mut blocks) = (Read::default(), Blocks::default());
-        parse::parse(text, |part| read.part(text, part, &mut blocks));
         read.finish(&blocks)
     }
 

@@ -2,9 +2,9 @@
 //!
 //! Between two pieces stands nothing but blanks, line ends, `;` and what continues a line. A `$"..."` is one piece.
 
-use crate::lang::Span;
 use crate::lang::grammar::Rule;
 use crate::lang::scan;
+use crate::lang::{Diagnostic, Span};
 use pest::Token;
 use pest::iterators::Tokens;
 
@@ -193,6 +193,44 @@ impl<'t> Pieces<'t> {
         let text = self.text.get(from..to).unwrap_or_default();
         from + text.chars().take_while(name).map(char::len_utf8).sum::<usize>()
     }
+}
+
+/// The comments among these pieces.
+pub fn comments<'t>(text: &'t str, pieces: &[Piece]) -> impl Iterator<Item = &'t str> {
+    pieces.iter().filter(|piece| piece.kind.is_comment()).map(|piece| piece.span.of(text))
+}
+
+/// What stands between pieces and would be lost with the blanks there: a form feed, say, which a run passes over with
+/// the comment behind it.
+pub fn lost(text: &str, pieces: &[Piece]) -> Option<Diagnostic> {
+    let bytes = text.as_bytes();
+    let ends = pieces.iter().map(|piece| (piece.span.end as usize, piece.kind.is_comment()));
+    let starts = pieces.iter().map(|piece| piece.span.start as usize).chain([text.len()]);
+    for ((mut at, comment), start) in std::iter::once((0, false)).chain(ends).zip(starts) {
+        // A comment's own end: all up to the newline is its text.
+        while comment && at < start && matches!(bytes[at], b' ' | b'\t' | b'\r') {
+            at += 1;
+        }
+        while at < start {
+            at = match bytes[at] {
+                b' ' | b'\t' | b'\n' | b';' => at + 1,
+                b'\r' if bytes.get(at + 1) == Some(&b'\n') => at + 1,
+                b'\\' => match scan::continuation(bytes, at) {
+                    Some(end) => end,
+                    None => return Some(cannot_stand(text, at)),
+                },
+                _ => return Some(cannot_stand(text, at)),
+            };
+        }
+    }
+    None
+}
+
+fn cannot_stand(text: &str, at: usize) -> Diagnostic {
+    let length = text[at..].chars().next().map_or(1, char::len_utf8);
+    let message = "what stands here is neither a statement nor a comment";
+    Diagnostic::error(102, message, Span::new(at, at + length))
+        .help("between statements stand blanks, tabs, semicolons and line ends: take this character out")
 }
 
 /// Where the rule that has just begun ends; what is in it is passed over.

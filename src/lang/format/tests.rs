@@ -115,6 +115,8 @@ fn comments_stay_and_are_indented() {
         "#!/usr/bin/env -S DTCL -f\n# a\nIF $a THEN\n  #b\n  //c\n  write 1#d\n  # e\nEND  # f\n",
     );
     becomes("write a \\\n # b", "write a\n# b\n");
+    becomes("write $\"x\"#c \\\n # d", "write $\"x\"  #c \\\n# d\n");
+    assert!(format(&Source::new("x", "write $x#c \\\n # d")).is_err());
     becomes("write 1; # a", "write 1  # a\n");
     becomes("  \\\n// a \\\nwrite 1", "// a \\\nwrite 1\n");
 }
@@ -161,6 +163,24 @@ fn a_script_with_errors_is_refused_with_all_of_them() {
 }
 
 #[test]
+fn what_is_no_blank_between_statements_is_not_lost_with_a_comment() {
+    for odd in ["\x0c", "\x0b", "\r"] {
+        for text in [
+            format!("write 1\n{odd} # important\nwrite 2\n"),
+            format!("write 1\n{odd}# important"),
+            format!("write 1\n \\\n{odd} \nwrite   2"),
+            format!("{odd}// important\n"),
+        ] {
+            let problems = format(&Source::new("x", text.as_str())).unwrap_err();
+            assert_eq!((problems.len(), problems[0].code), (1, 102), "{text:?}: {problems:?}");
+            let place = text.find(odd).unwrap();
+            assert_eq!(problems[0].span.start as usize, place, "{text:?}");
+        }
+    }
+    becomes("write 1 # a \r \r\n \\\r\n;write 2", "write 1  # a\n\nwrite 2\n".replace('\n', "\r\n").as_str());
+}
+
+#[test]
 fn a_line_that_becomes_too_long_is_refused() {
     let line = "$a=1;".repeat(LINE_LIMIT / 5);
     let problems = format(&Source::new("x", format!("write 1\n{line}"))).unwrap_err();
@@ -195,8 +215,7 @@ fn holds(text: &str) {
 }
 
 fn comments(text: &str) -> Vec<&str> {
-    let pieces = Read::of(text).pieces;
-    pieces.iter().filter(|piece| piece.kind.is_comment()).map(|piece| piece.span.of(text)).collect()
+    super::pieces::comments(text, &Read::of(text).pieces).collect()
 }
 
 /// The scripts of the project.

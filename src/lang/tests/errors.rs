@@ -151,3 +151,20 @@ fn pest_stays_inside() {
         }
     }
 }
+
+#[test]
+fn a_comment_begins_at_the_start_of_a_word() {
+    for text in ["write $x#c", "write $x[1]#c \\\n # d", "write $x.y#c", "$a = 5#c", "$a = [1]#c", "$a = $x#"]
+    {
+        let (message, _, place) = problem(text);
+        assert_eq!(
+            (message.as_str(), place.as_str()),
+            ("a # directly behind a value begins no comment", "#")
+        );
+    }
+    for text in
+        ["write ($x)#c", "write $\"x\"#c \\\n # d", "$a = \"x\"#c", "write a#c", "write 5#c", "$a = f(1)#c"]
+    {
+        assert_eq!(super::ok(text).len(), 1, "{text}");
+    }
+}

@@ -35,9 +35,29 @@ fn parentheses_nest_to_the_limit() {
 }
 
 #[test]
+fn the_limit_of_nesting_holds_behind_a_line_that_only_seems_continued() {
+    let deep = "(".repeat(100_000);
+    for before in ["write e:\\\n", "# \\\n", "// \\\n", "write \"a \\\n", "write 1 \\\n + \\ \r\n"] {
+        let (mut messages, text) = (Vec::new(), format!("{before}write {deep}"));
+        parse(&text, |part| messages.extend(part.problems.into_iter().map(|problem| problem.message)));
+        assert_eq!(messages.last().unwrap(), "nesting is deeper than 256", "{before:?}: {messages:?}");
+    }
+    let long = format!("write 1 \\\n{}\nwrite 1", "x".repeat(LINE_LIMIT + 1));
+    assert_eq!(problem(&long).0, "the line is too long");
+}
+
+#[test]
 fn brackets_never_closed_cost_no_time() {
     let open = format!("$a = {}", "len([(".repeat(80));
     assert_eq!(problem(&open).0, "this ( is not closed");
+}
+
+/// Far less time than one look back over the script for each comment would take.
+#[test]
+fn comments_cost_the_same_at_a_long_scripts_end() {
+    let start = std::time::Instant::now();
+    assert_eq!(ok(&"//\\\n".repeat(100_000)).len(), 0);
+    assert!(start.elapsed() < std::time::Duration::from_secs(60), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::api::{ApiError, Code};
 use crate::commands::Args;
 use crate::lang::{Beside, Value};
 use crate::rhai_host::{Host, Kind, Wrong};
-use std::io::Read as _;
+use crate::sys::read_regular;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -109,12 +109,7 @@ fn read(path: &Path, shown: &str) -> Result<String, ApiError> {
         invalid(format!("cannot read {shown}: {error}"))
             .help("a relative name is looked for beside the script that names it")
     };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LONGEST {
-        return Err(invalid(format!("{shown} is longer than {LONGEST} bytes")));
-    }
+    let bytes = read_regular(path, LONGEST).map_err(failed)?;
     String::from_utf8(bytes).map_err(|_| invalid(format!("{shown} is no UTF-8 text")))
 }
 

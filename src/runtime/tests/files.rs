@@ -114,3 +114,31 @@ fn check_follows_names_that_are_written_out() {
     assert!(!messages.contains("c:1:1"), "{messages}");
     assert!(messages.contains("a:5:5: warning: cannot read missing"), "{messages}");
 }
+
+#[test]
+fn check_comes_to_an_end_when_scripts_name_each_other_by_way_of_their_directories() {
+    let directory = tempfile::tempdir().unwrap();
+    for side in ["main", "lib"] {
+        std::fs::create_dir(directory.path().join(side)).unwrap();
+        let names: Vec<String> = (0..8)
+            .flat_map(|n| ["main", "lib"].map(|other| format!("include \"../{side}/../{other}/{n}\"\n")))
+            .collect();
+        for n in 0..8 {
+            std::fs::write(directory.path().join(side).join(n.to_string()), names.concat()).unwrap();
+        }
+    }
+    let path = directory.path().join("main/0");
+    let read = std::cell::Cell::new(0);
+    let (interpreter, _) = interpreter();
+    let files = crate::runtime::check_files(
+        &interpreter.session(),
+        &[],
+        &path.to_string_lossy(),
+        &std::fs::read(&path).unwrap(),
+        &|path| {
+            read.set(read.get() + 1);
+            if read.get() > 1000 { Err(std::io::Error::other("too many")) } else { std::fs::read(path) }
+        },
+    );
+    assert_eq!(files.len(), 16);
+}
