@@ -64,6 +64,39 @@ fn the_guard_does_not_count_what_rules_keep() {
     assert!(bed.target().join("cache/f49").exists());
 }
 
+/// Also where a rule cuts into a directory that only the target has, and by age.
+#[test]
+fn a_clean_takes_nothing_that_rules_or_age_keep() {
+    for (by_age, dir) in [(false, "only there"), (true, "only there"), (false, "shared"), (true, "shared")] {
+        let mut bed = Bed::new();
+        fill(&bed.source(), 20);
+        fill(&bed.source().join("shared"), 2);
+        bed.mirror(FULL);
+        let (stays, goes) = (bed.target().join(dir).join("kept.tmp"), bed.target().join("goes"));
+        fill(&bed.target().join(dir), 2);
+        fs::write(&stays, "x").unwrap();
+        fill(&goes, 2);
+        let root = bed.source().to_str().unwrap().to_string();
+        let rule = |path: String, include| Rule { path, include, recursive: true };
+        let mut rules = vec![rule(root.clone(), true)];
+        if by_age {
+            bed.settings.orphans.min_age_minutes = Some(60);
+            let then = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+            for name in ["goes", "goes/f0", "goes/f1"] {
+                fs::File::open(bed.target().join(name)).unwrap().set_modified(then).unwrap();
+            }
+        } else {
+            rules.push(rule(format!("{root}/*.tmp"), false));
+        }
+        let mut plan = bed.plan();
+        plan.rules = Arc::new(RuleSet::new(rules));
+        let clean = MirrorSpec { clean: true, ..FULL };
+        let outcome = source::run(&plan, JobKind::Mirror(clean), &JobShared::new(), None);
+        assert!(outcome.complete, "{outcome:?}");
+        assert!(stays.exists() && !goes.exists(), "{dir}, {by_age}");
+    }
+}
+
 #[test]
 fn a_file_in_the_place_of_a_full_directory_waits_for_the_guard() {
     let bed = Bed::new();

@@ -60,6 +60,8 @@ pub(super) struct Orphans {
     strays: HashMap<(u16, Vec<u8>), Arc<Stray>>,
     /// Those of them in which something stays.
     kept: HashSet<(u16, Vec<u8>)>,
+    /// The entries of the roots that have something that stays in them, or are it: a CLEAN takes none of them whole.
+    staying: HashMap<u16, HashSet<Box<[u8]>>>,
     /// Of the list, the ones that are known to have left the source: no person needs to say so.
     left: u64,
     /// They are looked for.
@@ -131,6 +133,7 @@ impl Orphans {
             at.rules.is_orphan(&theirs.name)
         };
         if !goes || !self.is_old(theirs) {
+            self.stays(&at.folder, &at.below, &theirs.name);
             return false;
         }
         self.list.push(Orphan {
@@ -151,6 +154,22 @@ impl Orphans {
         while !below.is_empty() && self.kept.insert((stray.folder.root, join(&stray.folder.path, below))) {
             below = super::folder::split(below).0;
         }
+    }
+
+    /// This is on the target, and is to stay there.
+    fn stays(&mut self, folder: &Folder, below: &[u8], name: &[u8]) {
+        let first = |path: &[u8]| path.split(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
+        let parts = [&folder.path[..], below, name];
+        let Some(top) = parts.into_iter().find(|part| !part.is_empty()).and_then(first) else { return };
+        let tops = self.staying.entry(folder.root).or_default();
+        if !tops.contains(&top[..]) {
+            tops.insert(top.into());
+        }
+    }
+
+    /// Nothing at or below this entry of a root is to stay: it may go whole.
+    pub(super) fn goes_whole(&self, root: u16, top: &[u8]) -> bool {
+        self.staying.get(&root).is_none_or(|tops| !tops.contains(top))
     }
 
     /// An entry that only the target has, as it has left the source unseen by the target. It goes as replication removes: whether
@@ -184,6 +203,7 @@ impl Orphans {
     pub(super) fn again(&mut self) {
         self.strays.clear();
         self.kept.clear();
+        self.staying.clear();
     }
 
     pub(super) fn len(&self) -> u64 {
