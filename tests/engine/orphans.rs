@@ -165,6 +165,32 @@ fn orphans_are_moved_to_another_file_system_whole() {
     assert_eq!(fs::read_to_string(moved.join("dir/script.1")).unwrap(), "second");
 }
 
+/// What stands where orphans are moved to is never replaced, and none of them is taken for gone because of it.
+#[test]
+fn what_is_in_the_way_of_moved_orphans_gives_them_another_name() {
+    for in_place_of in ["", "dir", "dir/empty"] {
+        let mut bed = Bed::new();
+        let aside = bed.dir.path().join("aside");
+        bed.settings.orphans.move_to = Some(aside.clone());
+        write(bed.source().join("file"), "x");
+        write(at(&bed, "dir/orphan"), "content");
+        fs::create_dir(at(&bed, "dir/empty")).unwrap();
+        let moved = aside.join(bed.target().strip_prefix("/").unwrap());
+        let other = moved.join(in_place_of);
+        let other = other.to_str().unwrap().trim_end_matches('/').to_owned();
+        write(PathBuf::from(&other), "of another");
+        assert_eq!(sweep(&bed.plan(), START), [1, 2, 7], "{in_place_of}");
+        assert_eq!(fs::read_to_string(&other).unwrap(), "of another");
+        let rest = |name: &str| match name.strip_prefix(in_place_of) {
+            Some(rest) => format!("{other}.1{}{rest}", if in_place_of.is_empty() { "/" } else { "" }),
+            None => moved.join(name).to_str().unwrap().to_owned(),
+        };
+        assert_eq!(fs::read_to_string(rest("dir/orphan")).unwrap(), "content");
+        assert!(Path::new(&rest("dir/empty")).is_dir());
+        assert!(!at(&bed, "dir").exists());
+    }
+}
+
 /// ORP-08: a place inside the connection's own target paths would move them again and again.
 #[test]
 fn orphans_that_would_be_moved_into_their_own_target_path_stay() {

@@ -11,7 +11,9 @@ use crate::engine::job::{JobPlan, JobShared, Sink};
 use crate::engine::repset::{DirDecision, DirRules};
 use crate::sys::FileKind;
 use crate::wire::{Answer, Op, OrphanStep, OrphanTerms, Reader};
+use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 
@@ -62,8 +64,6 @@ pub(super) struct Orphans {
     kept: HashSet<(u16, Vec<u8>)>,
     /// The entries of the roots that have something that stays in them, or are it: a CLEAN takes none of them whole.
     staying: HashMap<u16, HashSet<Box<[u8]>>>,
-    /// Of the list, the ones that are known to have left the source: no person needs to say so.
-    left: u64,
     /// They are looked for.
     pub wanted: bool,
     /// Only entries that were not modified since then, in seconds since 1970 (ORP-09).
@@ -71,6 +71,11 @@ pub(super) struct Orphans {
     /// Removed in earlier passes; and all that the target's copy had at the first.
     removed: u64,
     pub entries: u64,
+    /// Those that were named in this job, by their hash, which takes little: one that is named again counts once.
+    named: HashSet<u64>,
+    hasher: RandomState,
+    /// Entries of directories of the source that were described once more, as something in them had changed.
+    described_again: HashSet<(u16, Vec<u8>)>,
 }
 
 impl Orphans {
@@ -190,7 +195,6 @@ impl Orphans {
                 left: true,
                 replaced: false,
             });
-            self.left += 1;
         }
         belongs
     }
@@ -204,6 +208,11 @@ impl Orphans {
         self.strays.clear();
         self.kept.clear();
         self.staying.clear();
+    }
+
+    /// May this entry of a directory of the source be described once more? It may once.
+    pub(super) fn describes_again(&mut self, folder: &Folder, top: &[u8]) -> bool {
+        self.described_again.insert((folder.root, join(&folder.path, top)))
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -221,9 +230,10 @@ impl Orphans {
         list.retain(|orphan| orphan.kind != FileKind::Directory || !self.kept.contains(&orphan.place()));
         // A directory was met before what is in it.
         list.reverse();
-        (self.removed, self.entries) =
-            (self.removed + list.len() as u64 - self.left, self.entries.max(entries));
-        self.left = 0;
+        for orphan in list.iter().filter(|orphan| !orphan.left) {
+            self.removed += u64::from(self.named.insert(self.hasher.hash_one(orphan.place())));
+        }
+        self.entries = self.entries.max(entries);
         self.again();
         (list, guard(plan, self.removed, self.entries))
     }

@@ -184,7 +184,8 @@ impl Applier {
                 let way = [root, b"/", &join(&place.path, orphan.dir)].concat();
                 // A directory was changed by what was taken out of it.
                 let stat = Stat { meta: Meta { mtime: orphan.mtime, ..stat.meta }, ..stat };
-                settle(attic.take(&holder, name, &stat, &way, &self.wanted), "move to MoveOrphansDir")?;
+                let moved = attic.take(&holder, name, &stat, &way, &self.wanted);
+                settle_moved(moved, &holder, name)?;
                 " moved"
             }
         };
@@ -241,6 +242,19 @@ fn settle(gone: io::Result<()>, what: &'static str) -> Result<(), Left> {
         }
         Err(error) if is_gone(&error) => Err(Left::AsItIs),
         Err(error) => Err(Failure::new(what, &error).into()),
+    }
+}
+
+/// The same of one that was to be moved. What fails where orphans are moved to says nothing of the orphan: it has gone only when it is not
+/// there.
+fn settle_moved(moved: io::Result<()>, holder: &Dir, name: &CStr) -> Result<(), Left> {
+    let Err(error) = moved else { return Ok(()) };
+    if error.raw_os_error() == Some(libc::ENOTEMPTY) {
+        return Err(Left::Changed);
+    }
+    match holder.stat(name) {
+        Err(gone) if gone.kind() == io::ErrorKind::NotFound => Err(Left::AsItIs),
+        _ => Err(Failure::new("move to MoveOrphansDir", &error).into()),
     }
 }
 
