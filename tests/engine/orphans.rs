@@ -6,8 +6,12 @@ use dtcl::api::{MirrorSpec, OrphanSpec, Rule};
 use dtcl::engine::job::{JobKind, JobOutcome, JobPlan, JobShared};
 use dtcl::engine::orphans::TargetOrphans;
 use dtcl::engine::repset::RuleSet;
-use dtcl::engine::source;
+use dtcl::engine::settings::OrphanSettings;
+use dtcl::engine::{link, source, target};
+use dtcl::sys::FileKind;
+use dtcl::wire::{Op, OrphanNamed, OrphanStep};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -220,6 +224,51 @@ fn what_lies_in_the_directory_of_moved_orphans_stays() {
     write(at(&bed, "orphan"), "x");
     assert_eq!(sweep(&bed.plan(), START), [1, 0, 1]);
     assert!(at(&bed, "aside/of another/orphan").exists());
+}
+
+/// Has a target do this, as its source says it.
+fn says(root: &Path, orphans: &OrphanSettings, ops: &[Op<'_>]) {
+    let (source_end, target_end) = link::pair(false);
+    let settings = orphans.clone();
+    let orphans = Arc::new(TargetOrphans::new(move || settings.clone()));
+    let policy = target::Policy { orphans, ..target::Policy::default() };
+    let server = std::thread::spawn(move || target::serve(target_end, policy));
+    let mut frame = link::Frame::new();
+    let roots = vec![(root.as_os_str().as_bytes(), None)];
+    Op::Begin { attributes: true, xattrs: true, scan: false, roots }.encode(&mut frame);
+    Op::Enter { root: 0, path: b"", make: false }.encode(&mut frame);
+    ops.iter().for_each(|op| op.encode(&mut frame));
+    source_end.ops.send(frame).unwrap();
+    drop(source_end);
+    server.join().unwrap().unwrap();
+}
+
+/// However a source reaches for it: by a directory between, or by what holds it.
+#[test]
+fn nothing_is_taken_out_of_the_directory_of_moved_orphans() {
+    let bed = Bed::new();
+    let place = at(&bed, "holds/aside/of another/deep/orphan");
+    write(place.clone(), "x");
+    let mut settings = bed.settings.orphans.clone();
+    settings.directory = Some(at(&bed, "holds/aside"));
+    let meta = fs::metadata(&place).unwrap();
+    let mtime = (meta.mtime(), u32::try_from(meta.mtime_nsec()).unwrap());
+    let begin = || Op::Orphans(OrphanStep::Begin { preview: false });
+    let named =
+        |dir: &'static str| OrphanNamed { dir: dir.as_bytes(), name: b"orphan", kind: FileKind::File, mtime };
+    let deep = || Op::Orphan(named("holds/aside/of another/deep"));
+    says(&bed.target(), &settings, &[begin(), deep()]);
+    let remove = |name: &'static str| Op::Remove { name: name.as_bytes(), tree: true };
+    says(&bed.target(), &settings, &[remove("holds")]);
+    assert!(place.exists());
+    // While it is not known where that is nothing goes.
+    let unknown = OrphanSettings { directory: Some(bed.source().join("file/aside")), ..settings };
+    write(bed.source().join("file"), "x");
+    says(&bed.target(), &unknown, &[begin(), deep(), remove("holds")]);
+    assert!(place.exists());
+    let elsewhere = OrphanSettings { directory: None, ..unknown };
+    says(&bed.target(), &elsewhere, &[begin(), deep()]);
+    assert!(!place.exists());
 }
 
 #[test]
