@@ -2,7 +2,7 @@
 
 use crate::bed::{Bed, DIFFERENT, FULL};
 use crate::following::Followed;
-use dtcl::api::{MirrorSpec, OrphanSpec, Rule};
+use dtcl::api::{ConnectionId, MirrorSpec, OrphanSpec, Rule, VerifySpec};
 use dtcl::engine::job::{JobKind, JobOutcome, JobPlan, JobShared};
 use dtcl::engine::orphans::TargetOrphans;
 use dtcl::engine::repset::RuleSet;
@@ -110,6 +110,31 @@ fn what_a_rule_excludes_stays_and_what_an_included_wildcard_leaves_out_goes() {
         [("d/one.db", true), ("d/kept.log", true), ("d/two.db", false), ("d/other.txt", false), ("e", false)]
     {
         assert_eq!(at(&bed, name).exists(), stays, "{name}");
+    }
+}
+
+/// REP-34: what the source has is no orphan because another connection sends it.
+#[test]
+fn what_another_connection_sends_stays() {
+    let bed = Bed::new();
+    for name in ["d/one.db", "d/two.txt"] {
+        write(bed.source().join(name), "x");
+    }
+    for name in ["d/one.db", "d/orphan.db"] {
+        write(at(&bed, name), "x");
+    }
+    let mut plan = bed.plan();
+    plan.elsewhere = vec![(ConnectionId(7), by_rules(&bed, &[("/*.db", true)]).rules)];
+    let file = at(&bed, "d/one.db");
+    assert_eq!(sweep(&plan, START), [1, 0, 1]);
+    assert!(file.exists() && !at(&bed, "d/orphan.db").exists());
+    for kind in [
+        JobKind::Mirror(MirrorSpec { orphans: true, ..DIFFERENT }),
+        JobKind::Verify(VerifySpec { orphans: true, ..VerifySpec::default() }),
+        JobKind::Mirror(MirrorSpec { clean: true, ..FULL }),
+    ] {
+        let outcome = source::run(&plan, kind.clone(), &JobShared::new(), None);
+        assert!(outcome.complete && file.exists(), "{kind:?} {outcome:?}");
     }
 }
 

@@ -5,6 +5,7 @@
 use super::Way;
 use super::folder::{Folder, join};
 use super::listing::TargetEntry;
+use super::walk::Visit;
 use crate::api::{ApiError, Code};
 use crate::engine::connection::BEAT;
 use crate::engine::job::{JobPlan, JobShared, Sink};
@@ -85,18 +86,14 @@ impl Orphans {
 
     /// An entry that only the target has, in a directory that both have. True: it is to go itself, if nothing in it stays.
     /// `replaced`: the source has something else under its name.
-    pub(super) fn meet(
-        &mut self,
-        folder: &Arc<Folder>,
-        rules: &DirRules,
-        theirs: &TargetEntry,
-        replaced: bool,
-    ) -> bool {
-        if !self.wanted {
+    pub(super) fn meet(&mut self, visit: &Visit<'_>, theirs: &TargetEntry, replaced: bool) -> bool {
+        let Some(rules) = visit.rules.filter(|_| self.wanted) else { return false };
+        let folder = Arc::clone(visit.folder);
+        if visit.others.binary_search(&theirs.name).is_ok() {
+            self.stays(&folder, b"", &theirs.name);
             return false;
         }
-        let here =
-            Stray { folder: Arc::clone(folder), below: Arc::default(), rules: rules.clone(), replaced };
+        let here = Stray { folder, below: Arc::default(), rules: rules.clone(), replaced };
         self.consider(&here, theirs)
     }
 

@@ -260,9 +260,7 @@ impl Verify<'_> {
 
     /// Something that only the target has (ORP-02: a verification may see to orphans too).
     fn target_only(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) {
-        if let Some(rules) = visit.rules {
-            self.orphans.meet(visit.folder, rules, theirs, false);
-        }
+        self.orphans.meet(visit, theirs, false);
     }
 
     fn folder(&mut self, folder: &Folder, theirs: Option<(Meta, [u8; 16])>) {

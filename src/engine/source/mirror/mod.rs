@@ -558,10 +558,10 @@ impl Mirror<'_> {
     fn orphan(&mut self, visit: &Visit<'_>, theirs: &TargetEntry, replaced: bool) -> bool {
         let Some(rules) = visit.rules else { return false };
         let folder = visit.folder;
-        if self.has_left(folder, theirs) {
+        if self.has_left(folder, theirs) && visit.others.binary_search(&theirs.name).is_err() {
             return self.orphans.left(folder, rules, theirs);
         }
-        self.orphans.meet(folder, rules, theirs, replaced)
+        self.orphans.meet(visit, theirs, replaced)
     }
 
     /// Remembers an entry of a root, for a CLEAN.
