@@ -52,10 +52,14 @@ impl Applier {
     pub(super) fn orphans(&mut self, step: OrphanStep) {
         match step {
             OrphanStep::Ask { switch_on } => {
-                if switch_on {
+                let mut terms = self.policy.orphans.terms();
+                // The switch is for all sources. One on another machine may have orphans removed in its own places, by its own job; an
+                // administrator of this machine lets it do more (CONNECT ... ORPHANS, when the grant is given).
+                if switch_on && self.policy.source.is_none() {
                     self.policy.orphans.switch(true);
                 }
-                self.answer(&Answer::OrphanTerms(self.policy.orphans.terms()));
+                terms.on |= switch_on;
+                self.answer(&Answer::OrphanTerms(terms));
             }
             OrphanStep::Begin { preview } => {
                 self.end_orphans();
