@@ -48,6 +48,24 @@ fn the_guard_counts_what_is_in_orphaned_directories_wherever_they_stand() {
 }
 
 #[test]
+fn a_guard_of_none_lets_not_even_one_go() {
+    let mut bed = Bed::new();
+    bed.settings.orphans.guard_percent = 0;
+    fill(&bed.source(), 30);
+    bed.mirror(ORPHANS);
+    fs::write(bed.target().join("orphan"), "x").unwrap();
+    for kind in [
+        JobKind::Mirror(ORPHANS),
+        JobKind::Mirror(MirrorSpec { clean: true, ..FULL }),
+        JobKind::Orphans(dtcl::api::OrphanSpec { preview: false }),
+    ] {
+        let (outcome, _) = bed.run(kind.clone());
+        assert!(outcome.fatal.is_some_and(|fatal| fatal.message.contains("mass-deletion guard")), "{kind:?}");
+        assert!(bed.target().join("orphan").exists());
+    }
+}
+
+#[test]
 fn the_guard_does_not_count_what_rules_keep() {
     let bed = Bed::new();
     // The walk comes to a directory behind the one that stays.

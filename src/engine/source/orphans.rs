@@ -239,7 +239,13 @@ impl Orphans {
 /// The mass-deletion guard (X): more than the set share of the target's copy is not removed without a person.
 pub(super) fn guard(plan: &JobPlan, removed: u64, entries: u64) -> Option<ApiError> {
     let percent = u64::from(plan.settings.orphans.guard_percent);
-    if removed < GUARD_FLOOR || percent >= 100 || removed * 100 <= entries * percent {
+    let passes = match percent {
+        // Everything waits for a person.
+        0 => removed == 0,
+        1..100 => removed < GUARD_FLOOR || removed * 100 <= entries * percent,
+        _ => true,
+    };
+    if passes {
         return None;
     }
     let message = format!(
