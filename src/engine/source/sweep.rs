@@ -60,6 +60,9 @@ impl Sweep<'_> {
             while names.next_if(|name| *name < theirs.name.as_slice()).is_some() {}
             if names.peek().is_none_or(|name| *name != theirs.name.as_slice()) {
                 self.orphans.meet(visit, &theirs, false);
+                if self.orphans.is_full() {
+                    return Err(WireError::Invalid("description: it is too long"));
+                }
             }
         }
         self.entry = theirs;

@@ -290,7 +290,10 @@ impl Mirror<'_> {
         if self.shared.stopped() || self.report.is_fatal() {
             return true;
         }
-        let finished = self.listing.finish(&mut self.orphans).is_ok();
+        let finished = !self.orphans.is_full() && self.listing.finish(&mut self.orphans).is_ok();
+        if let Some(overflow) = self.orphans.overflow() {
+            self.report.fatal(overflow);
+        }
         for failure in std::mem::take(&mut self.listing.failures) {
             let spot = Spot { root: failure.root, path: failure.path, name: Vec::new() };
             self.report.errno(&self.shared.counters, spot, failure.errno, &failure.what, true);
