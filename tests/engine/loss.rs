@@ -59,7 +59,7 @@ fn a_guard_of_none_lets_not_even_one_go() {
         JobKind::Mirror(MirrorSpec { clean: true, ..FULL }),
         JobKind::Orphans(dtcl::api::OrphanSpec { preview: false }),
     ] {
-        let (outcome, _) = bed.run(kind.clone());
+        let (outcome, _) = bed.run(kind);
         assert!(outcome.fatal.is_some_and(|fatal| fatal.message.contains("mass-deletion guard")), "{kind:?}");
         assert!(bed.target().join("orphan").exists());
     }

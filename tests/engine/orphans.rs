@@ -133,7 +133,7 @@ fn what_another_connection_sends_stays() {
         JobKind::Verify(VerifySpec { orphans: true, ..VerifySpec::default() }),
         JobKind::Mirror(MirrorSpec { clean: true, ..FULL }),
     ] {
-        let outcome = source::run(&plan, kind.clone(), &JobShared::new(), None);
+        let outcome = source::run(&plan, kind, &JobShared::new(), None);
         assert!(outcome.complete && file.exists(), "{kind:?} {outcome:?}");
     }
 }
