@@ -4,6 +4,7 @@
 use super::settings::OrphanSettings;
 use crate::sys::{Dir, Stat};
 use crate::wire::{OrphanCounts, OrphanTerms};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -47,10 +48,15 @@ impl TargetOrphans {
         (self.settings)()
     }
 
-    /// `MoveOrphansDir` as device and inode, if it is there: what was moved there is nobody's orphan, whether orphans are moved or not.
-    pub fn own_directory(&self) -> Option<(u64, u64)> {
-        let directory = Dir::open_root(&self.settings().directory?).ok()?;
-        Stat::of(&directory).map(|stat| stat.id()).ok()
+    /// `MoveOrphansDir` as device and inode, if it is there: what was moved there is nobody's orphan, whether orphans are moved or not. The
+    /// error: it may be there, and could not be looked at.
+    pub fn own_directory(&self) -> io::Result<Option<(u64, u64)>> {
+        let Some(directory) = self.settings().directory else { return Ok(None) };
+        match Dir::open_root(&directory).and_then(|directory| Stat::of(&directory)) {
+            Ok(stat) => Ok(Some(stat.id())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// What a source is to go by.

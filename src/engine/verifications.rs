@@ -8,7 +8,7 @@ use super::log::inherit;
 use crate::api::{ApiError, Code};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -18,9 +18,22 @@ pub struct Verifying {
     times: Mutex<Option<VerifyTimes>>,
     running: Mutex<Option<Arc<JobShared>>>,
     /// A run is about to begin.
-    begins: AtomicBool,
+    begins: Arc<AtomicBool>,
+    /// How often times were set: what was begun by others says nothing of these.
+    version: AtomicU64,
+    /// Who changes them holds it until they are kept, so that an older one is never kept behind a newer one.
+    turn: Mutex<()>,
     /// It was told that one waits.
     told: AtomicBool,
+}
+
+/// A run that is about to begin: however that ends, another one may begin afterwards.
+struct Beginning(Arc<AtomicBool>);
+
+impl Drop for Beginning {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -47,7 +60,14 @@ impl Verifying {
         Some(if runs { format!("{words}; one runs") } else { words })
     }
 
+    /// None: one is about to begin already.
+    fn beginning(&self) -> Option<Beginning> {
+        let is_first = !self.begins.swap(true, Relaxed);
+        is_first.then(|| Beginning(Arc::clone(&self.begins)))
+    }
+
     pub(super) fn set(&self, times: Option<VerifyTimes>) {
+        self.version.fetch_add(1, Relaxed);
         *lock(&self.times) = times;
         *lock(&self.running) = None;
         self.told.store(false, Relaxed);
@@ -85,12 +105,11 @@ impl Engine {
             }
             let (now, zone) = (self.wall(), TimeZone::system());
             if verifying.change(|times| times.recounts(now)) == Some(true) {
-                self.keep_verifying(&connection.info);
+                self.keep_verifying(&connection.info, |_| ());
             }
             self.look_at_run(&connection);
             if verifying.change(|times| times.is_due(now, &zone)) != Some(true)
                 || lock(&verifying.running).is_some()
-                || verifying.begins.load(Relaxed)
             {
                 continue;
             }
@@ -103,11 +122,11 @@ impl Engine {
                 }
                 continue;
             }
-            verifying.begins.store(true, Relaxed);
+            let Some(beginning_one) = verifying.beginning() else { continue };
             let engine = Arc::clone(self);
             let begin = move || {
+                let _until_then = beginning_one;
                 engine.begin_verification(&connection);
-                connection.info.verifying.begins.store(false, Relaxed);
             };
             match std::thread::Builder::new().name("verify".to_owned()).spawn(inherit(begin)) {
                 Ok(thread) => beginning.push(thread),
@@ -120,66 +139,108 @@ impl Engine {
     /// Has the run that was begun come to its end?
     fn look_at_run(&self, connection: &Connection) {
         let verifying = &connection.info.verifying;
+        let (version, running) = {
+            let _turn = lock(&verifying.turn);
+            (verifying.version.load(Relaxed), lock(&verifying.running).clone())
+        };
         // The end of the engine stops it: it begins anew.
-        let Some(shared) = lock(&verifying.running).clone().filter(|_| !self.is_closed()) else { return };
+        let Some(shared) = running.filter(|_| !self.is_closed()) else { return };
         let state = connection.view().state;
         if state.running.as_ref().is_some_and(|running| Arc::ptr_eq(&running.shared, &shared)) {
             return;
         }
         // What a later job has written over says nothing any more.
         let failed = matches!(&state.last, Some((_, Ended::Failed(_), last)) if Arc::ptr_eq(last, &shared));
-        self.verification_ended(connection, failed);
+        self.verification_ended(connection, failed, version);
     }
 
-    fn verification_ended(&self, connection: &Connection, failed: bool) {
+    fn verification_ended(&self, connection: &Connection, failed: bool, version: u64) {
         let (info, now) = (&connection.info, self.wall());
         let retry @ (interval, _) = self.kept.settings.verify_retry();
-        *lock(&info.verifying.running) = None;
-        if info.verifying.change(|times| times.ended(failed, now, retry)) == Some(true) {
-            let minutes = interval.as_secs() / 60;
-            tracing::warn!(
-                "The verification of connection {} failed and is tried again in {minutes} minutes (VerifyRetryInterval)",
-                info.id
-            );
-        } else if failed {
-            tracing::warn!(
+        let again = self.keep_verifying(info, |verifying| {
+            if verifying.version.load(Relaxed) != version {
+                return None;
+            }
+            *lock(&verifying.running) = None;
+            verifying.change(|times| times.ended(failed, now, retry))
+        });
+        match again {
+            Some(true) => {
+                let minutes = interval.as_secs() / 60;
+                tracing::warn!(
+                    "The verification of connection {} failed and is tried again in {minutes} minutes (VerifyRetryInterval)",
+                    info.id
+                );
+            }
+            _ if failed => tracing::warn!(
                 "The verification of connection {} failed and is not tried again before its next time",
                 info.id
-            );
+            ),
+            _ => {}
         }
-        self.keep_verifying(info);
     }
 
     fn begin_verification(&self, connection: &Connection) {
         let info = &connection.info;
-        let Some(spec) = info.verifying.times().map(|times| times.verify) else { return };
+        let (version, times) = {
+            let _turn = lock(&info.verifying.turn);
+            (info.verifying.version.load(Relaxed), info.verifying.times())
+        };
+        let Some(spec) = times.map(|times| times.verify) else { return };
         let begun = self.begin_watched(connection, JobKind::Verify(spec), false);
         // Another job was there first: it is due still.
         if begun.as_ref().is_err_and(|error: &ApiError| error.code == Code::MirrorCurrentlyActive) {
             return;
         }
         let (now, zone) = (self.wall(), TimeZone::system());
-        info.verifying.told.store(false, Relaxed);
-        info.verifying.change(|times| times.begins(now, &zone));
-        match begun {
-            Ok(shared) => {
-                tracing::info!("The verification of connection {} begins, as its time has come", info.id);
-                *lock(&info.verifying.running) = Some(shared);
-                self.keep_verifying(info);
+        let (shared, error) = match begun {
+            Ok(shared) => (Some(shared), None),
+            Err(error) => (None, Some(error)),
+        };
+        if error.is_none() {
+            tracing::info!("The verification of connection {} begins, as its time has come", info.id);
+        }
+        self.keep_verifying(info, |verifying| {
+            // Other times were set meanwhile: the run is none of theirs.
+            if verifying.version.load(Relaxed) == version {
+                verifying.told.store(false, Relaxed);
+                verifying.change(|times| times.begins(now, &zone));
+                *lock(&verifying.running) = shared;
             }
-            Err(error) => {
-                tracing::warn!("The verification of connection {} could not begin: {error}", info.id);
-                self.verification_ended(connection, true);
-            }
+        });
+        if let Some(error) = error {
+            tracing::warn!("The verification of connection {} could not begin: {error}", info.id);
+            self.verification_ended(connection, true, version);
         }
     }
 
-    /// Keeps what is known of it, and forgets one that has been for the last time.
-    pub(super) fn keep_verifying(&self, info: &Info) {
+    /// Changes what is known of it and keeps that; one that has been for the last time is forgotten.
+    pub(super) fn keep_verifying<T>(&self, info: &Info, change: impl FnOnce(&Verifying) -> T) -> T {
+        let _turn = lock(&info.verifying.turn);
+        let changed = change(&info.verifying);
         let (now, zone) = (self.wall(), TimeZone::system());
         if info.verifying.times().is_some_and(|times| times.next(now, &zone).is_none()) {
             info.verifying.set(None);
         }
         self.keep_verify_times(info, info.verifying.times().as_ref());
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_could_not_begin_keeps_no_later_one_from_beginning() {
+        let verifying = Verifying::default();
+        let beginning = verifying.beginning().unwrap();
+        assert!(verifying.beginning().is_none());
+        let panics = std::thread::spawn(move || {
+            let _until_then = beginning;
+            panic!("as a thread may");
+        });
+        assert!(panics.join().is_err());
+        assert!(verifying.beginning().is_some());
     }
 }

@@ -48,6 +48,24 @@ fn the_guard_counts_what_is_in_orphaned_directories_wherever_they_stand() {
 }
 
 #[test]
+fn a_guard_of_none_lets_not_even_one_go() {
+    let mut bed = Bed::new();
+    bed.settings.orphans.guard_percent = 0;
+    fill(&bed.source(), 30);
+    bed.mirror(ORPHANS);
+    fs::write(bed.target().join("orphan"), "x").unwrap();
+    for kind in [
+        JobKind::Mirror(ORPHANS),
+        JobKind::Mirror(MirrorSpec { clean: true, ..FULL }),
+        JobKind::Orphans(dtcl::api::OrphanSpec { preview: false }),
+    ] {
+        let (outcome, _) = bed.run(kind);
+        assert!(outcome.fatal.is_some_and(|fatal| fatal.message.contains("mass-deletion guard")), "{kind:?}");
+        assert!(bed.target().join("orphan").exists());
+    }
+}
+
+#[test]
 fn the_guard_does_not_count_what_rules_keep() {
     let bed = Bed::new();
     // The walk comes to a directory behind the one that stays.
@@ -62,6 +80,39 @@ fn the_guard_does_not_count_what_rules_keep() {
     assert!(outcome.complete, "{outcome:?}");
     assert!(!bed.target().join("orphan").exists());
     assert!(bed.target().join("cache/f49").exists());
+}
+
+/// Also where a rule cuts into a directory that only the target has, and by age.
+#[test]
+fn a_clean_takes_nothing_that_rules_or_age_keep() {
+    for (by_age, dir) in [(false, "only there"), (true, "only there"), (false, "shared"), (true, "shared")] {
+        let mut bed = Bed::new();
+        fill(&bed.source(), 20);
+        fill(&bed.source().join("shared"), 2);
+        bed.mirror(FULL);
+        let (stays, goes) = (bed.target().join(dir).join("kept.tmp"), bed.target().join("goes"));
+        fill(&bed.target().join(dir), 2);
+        fs::write(&stays, "x").unwrap();
+        fill(&goes, 2);
+        let root = bed.source().to_str().unwrap().to_string();
+        let rule = |path: String, include| Rule { path, include, recursive: true };
+        let mut rules = vec![rule(root.clone(), true)];
+        if by_age {
+            bed.settings.orphans.min_age_minutes = Some(60);
+            let then = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+            for name in ["goes", "goes/f0", "goes/f1"] {
+                fs::File::open(bed.target().join(name)).unwrap().set_modified(then).unwrap();
+            }
+        } else {
+            rules.push(rule(format!("{root}/*.tmp"), false));
+        }
+        let mut plan = bed.plan();
+        plan.rules = Arc::new(RuleSet::new(rules));
+        let clean = MirrorSpec { clean: true, ..FULL };
+        let outcome = source::run(&plan, JobKind::Mirror(clean), &JobShared::new(), None);
+        assert!(outcome.complete, "{outcome:?}");
+        assert!(stays.exists() && !goes.exists(), "{dir}, {by_age}");
+    }
 }
 
 #[test]

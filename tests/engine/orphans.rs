@@ -2,12 +2,16 @@
 
 use crate::bed::{Bed, DIFFERENT, FULL};
 use crate::following::Followed;
-use dtcl::api::{MirrorSpec, OrphanSpec, Rule};
+use dtcl::api::{ConnectionId, MirrorSpec, OrphanSpec, Rule, VerifySpec};
 use dtcl::engine::job::{JobKind, JobOutcome, JobPlan, JobShared};
 use dtcl::engine::orphans::TargetOrphans;
 use dtcl::engine::repset::RuleSet;
-use dtcl::engine::source;
+use dtcl::engine::settings::OrphanSettings;
+use dtcl::engine::{link, source, target};
+use dtcl::sys::FileKind;
+use dtcl::wire::{Op, OrphanNamed, OrphanStep};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,6 +113,31 @@ fn what_a_rule_excludes_stays_and_what_an_included_wildcard_leaves_out_goes() {
     }
 }
 
+/// REP-34: what the source has is no orphan because another connection sends it.
+#[test]
+fn what_another_connection_sends_stays() {
+    let bed = Bed::new();
+    for name in ["d/one.db", "d/two.txt"] {
+        write(bed.source().join(name), "x");
+    }
+    for name in ["d/one.db", "d/orphan.db"] {
+        write(at(&bed, name), "x");
+    }
+    let mut plan = bed.plan();
+    plan.elsewhere = vec![(ConnectionId(7), by_rules(&bed, &[("/*.db", true)]).rules)];
+    let file = at(&bed, "d/one.db");
+    assert_eq!(sweep(&plan, START), [1, 0, 1]);
+    assert!(file.exists() && !at(&bed, "d/orphan.db").exists());
+    for kind in [
+        JobKind::Mirror(MirrorSpec { orphans: true, ..DIFFERENT }),
+        JobKind::Verify(VerifySpec { orphans: true, ..VerifySpec::default() }),
+        JobKind::Mirror(MirrorSpec { clean: true, ..FULL }),
+    ] {
+        let outcome = source::run(&plan, kind, &JobShared::new(), None);
+        assert!(outcome.complete && file.exists(), "{kind:?} {outcome:?}");
+    }
+}
+
 /// ORP-09: also in directories that only the target has.
 #[test]
 fn only_what_is_old_goes() {
@@ -165,6 +194,32 @@ fn orphans_are_moved_to_another_file_system_whole() {
     assert_eq!(fs::read_to_string(moved.join("dir/script.1")).unwrap(), "second");
 }
 
+/// What stands where orphans are moved to is never replaced, and none of them is taken for gone because of it.
+#[test]
+fn what_is_in_the_way_of_moved_orphans_gives_them_another_name() {
+    for in_place_of in ["", "dir", "dir/empty"] {
+        let mut bed = Bed::new();
+        let aside = bed.dir.path().join("aside");
+        bed.settings.orphans.move_to = Some(aside.clone());
+        write(bed.source().join("file"), "x");
+        write(at(&bed, "dir/orphan"), "content");
+        fs::create_dir(at(&bed, "dir/empty")).unwrap();
+        let moved = aside.join(bed.target().strip_prefix("/").unwrap());
+        let other = moved.join(in_place_of);
+        let other = other.to_str().unwrap().trim_end_matches('/').to_owned();
+        write(PathBuf::from(&other), "of another");
+        assert_eq!(sweep(&bed.plan(), START), [1, 2, 7], "{in_place_of}");
+        assert_eq!(fs::read_to_string(&other).unwrap(), "of another");
+        let rest = |name: &str| match name.strip_prefix(in_place_of) {
+            Some(rest) => format!("{other}.1{}{rest}", if in_place_of.is_empty() { "/" } else { "" }),
+            None => moved.join(name).to_str().unwrap().to_owned(),
+        };
+        assert_eq!(fs::read_to_string(rest("dir/orphan")).unwrap(), "content");
+        assert!(Path::new(&rest("dir/empty")).is_dir());
+        assert!(!at(&bed, "dir").exists());
+    }
+}
+
 /// ORP-08: a place inside the connection's own target paths would move them again and again.
 #[test]
 fn orphans_that_would_be_moved_into_their_own_target_path_stay() {
@@ -194,6 +249,51 @@ fn what_lies_in_the_directory_of_moved_orphans_stays() {
     write(at(&bed, "orphan"), "x");
     assert_eq!(sweep(&bed.plan(), START), [1, 0, 1]);
     assert!(at(&bed, "aside/of another/orphan").exists());
+}
+
+/// Has a target do this, as its source says it.
+fn says(root: &Path, orphans: &OrphanSettings, ops: &[Op<'_>]) {
+    let (source_end, target_end) = link::pair(false);
+    let settings = orphans.clone();
+    let orphans = Arc::new(TargetOrphans::new(move || settings.clone()));
+    let policy = target::Policy { orphans, ..target::Policy::default() };
+    let server = std::thread::spawn(move || target::serve(target_end, policy));
+    let mut frame = link::Frame::new();
+    let roots = vec![(root.as_os_str().as_bytes(), None)];
+    Op::Begin { attributes: true, xattrs: true, scan: false, roots }.encode(&mut frame);
+    Op::Enter { root: 0, path: b"", make: false }.encode(&mut frame);
+    ops.iter().for_each(|op| op.encode(&mut frame));
+    source_end.ops.send(frame).unwrap();
+    drop(source_end);
+    server.join().unwrap().unwrap();
+}
+
+/// However a source reaches for it: by a directory between, or by what holds it.
+#[test]
+fn nothing_is_taken_out_of_the_directory_of_moved_orphans() {
+    let bed = Bed::new();
+    let place = at(&bed, "holds/aside/of another/deep/orphan");
+    write(place.clone(), "x");
+    let mut settings = bed.settings.orphans.clone();
+    settings.directory = Some(at(&bed, "holds/aside"));
+    let meta = fs::metadata(&place).unwrap();
+    let mtime = (meta.mtime(), u32::try_from(meta.mtime_nsec()).unwrap());
+    let begin = || Op::Orphans(OrphanStep::Begin { preview: false });
+    let named =
+        |dir: &'static str| OrphanNamed { dir: dir.as_bytes(), name: b"orphan", kind: FileKind::File, mtime };
+    let deep = || Op::Orphan(named("holds/aside/of another/deep"));
+    says(&bed.target(), &settings, &[begin(), deep()]);
+    let remove = |name: &'static str| Op::Remove { name: name.as_bytes(), tree: true };
+    says(&bed.target(), &settings, &[remove("holds")]);
+    assert!(place.exists());
+    // While it is not known where that is nothing goes.
+    let unknown = OrphanSettings { directory: Some(bed.source().join("file/aside")), ..settings };
+    write(bed.source().join("file"), "x");
+    says(&bed.target(), &unknown, &[begin(), deep(), remove("holds")]);
+    assert!(place.exists());
+    let elsewhere = OrphanSettings { directory: None, ..unknown };
+    says(&bed.target(), &elsewhere, &[begin(), deep()]);
+    assert!(!place.exists());
 }
 
 #[test]
@@ -271,9 +371,9 @@ fn the_switch_of_the_target_counts_for_every_mirror() {
     assert!(at(&bed, "third").exists());
 }
 
-/// Over a line the target is asked at the beginning of each job, and told.
+/// Over a line the target is asked at the beginning of each job. What a source there asks for counts for its job alone.
 #[test]
-fn the_switch_of_a_target_on_another_machine_counts_at_once() {
+fn a_source_on_another_machine_turns_no_switch_for_others() {
     let followed = Followed::with_queue(Bed::far(), |bed| write(bed.source().join("file"), "x"));
     let bed = &followed.bed;
     let mirror = |spec| {
@@ -288,7 +388,7 @@ fn the_switch_of_a_target_on_another_machine_counts_at_once() {
     assert!(!at(bed, "orphan").exists());
     write(at(bed, "another"), "x");
     mirror(DIFFERENT);
-    assert!(!at(bed, "another").exists());
+    assert!(at(bed, "another").exists());
 }
 
 /// What replication brings while orphans are looked for stays, whatever its name was before.

@@ -20,8 +20,8 @@ pub(super) const COMMANDS: &[Command] = &[
     .details(
         "FULL, the default, sends every file. DIFFERENT sends the files whose date, time or size differ, with NEWER \
          those that are newer on the source, with CHECKSUM only the blocks that differ; NEWER or CHECKSUM alone mean \
-         DIFFERENT. CALCULATE measures the set first, ORPHANS removes what is on the target only, in this and in each later mirror \
-         and verification to that target, of whichever connection (CONNECT ... NOORPHANS ends that). CLEAN empties the \
+         DIFFERENT. CALCULATE measures the set first, ORPHANS removes what is on the target only; inside one machine also in each later \
+         mirror and verification of whichever connection (CONNECT ... NOORPHANS ends that). CLEAN empties the \
          connection's target paths first, where the option Cleaner is 1 (else -146). DRYRUN names each file that would \
          be sent with the reason and sends nothing. Refuses while a mirror runs (-113).",
     )

@@ -181,8 +181,7 @@ impl Engine {
         let connection = self.connection(id)?;
         let info = &connection.info;
         let Some(spec) = spec else {
-            info.verifying.set(None);
-            self.keep_verifying(info);
+            self.keep_verifying(info, |verifying| verifying.set(None));
             tracing::info!("Connection {id} is no longer verified at set times");
             return Ok(Reply::Done);
         };
@@ -195,8 +194,7 @@ impl Engine {
         let (now, zone) = (self.wall(), TimeZone::system());
         let times = VerifyTimes::of(spec, now, &zone)?;
         let words = times.words(now, &zone);
-        info.verifying.set(Some(times));
-        self.keep_verifying(info);
+        self.keep_verifying(info, |verifying| verifying.set(Some(times)));
         self.watch_schedules();
         tracing::info!("Connection {id} is verified {words}");
         if let Some(why) = info.transmission.held(&info.target) {

@@ -94,6 +94,10 @@ impl VerifyTimes {
         let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
         self.again_ms = again.then(|| now.as_millisecond().saturating_add(interval));
         self.tries = if again { self.tries + 1 } else { 0 };
+        if !again {
+            // Times that came while it ran are part of it.
+            self.handled_ms = self.handled_ms.max(now.as_millisecond());
+        }
         again
     }
 
@@ -234,6 +238,21 @@ mod tests {
         assert!(times.is_due(now + 24.hours(), &zone()));
         times.begins(now + 24.hours(), &zone());
         assert!(times.ended(true, now + 24.hours(), RETRY));
+    }
+
+    #[test]
+    fn times_that_come_while_it_runs_are_part_of_the_run() {
+        let now = at(date(2026, 11, 30).at(12, 0, 0, 0));
+        let mut times = times(None, Some((1, TimeUnit::Hours)), now);
+        times.begins(now, &zone());
+        let end = now + 150.minutes();
+        times.ended(false, end, RETRY);
+        assert!(!times.is_due(end + 29.minutes(), &zone()));
+        assert!(times.is_due(end + 30.minutes(), &zone()));
+        // One that is tried again is another run.
+        times.begins(end + 30.minutes(), &zone());
+        assert!(times.ended(true, end + 100.minutes(), RETRY));
+        assert!(times.is_due(end + 100.minutes(), &zone()));
     }
 
     #[test]

@@ -151,6 +151,9 @@ impl Listing {
             let mut theirs = TargetEntry::empty();
             while self.next_into(&mut theirs)? {
                 orphans.meet_in(&stray, &theirs);
+                if orphans.is_full() {
+                    return Err(WireError::Invalid("description: it is too long"));
+                }
             }
             return Ok(());
         }

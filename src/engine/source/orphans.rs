@@ -5,18 +5,26 @@
 use super::Way;
 use super::folder::{Folder, join};
 use super::listing::TargetEntry;
+use super::walk::Visit;
 use crate::api::{ApiError, Code};
 use crate::engine::connection::BEAT;
 use crate::engine::job::{JobPlan, JobShared, Sink};
 use crate::engine::repset::{DirDecision, DirRules};
 use crate::sys::FileKind;
 use crate::wire::{Answer, Op, OrphanStep, OrphanTerms, Reader};
+use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
 
 /// The guard lets so few removals pass whatever their share is.
 const GUARD_FLOOR: u64 = 10;
+
+/// What is remembered of the target takes so many bytes at most: a target may describe more than it has.
+const ROOM: usize = 512 << 20;
+/// About what an allocation, or a place in a table, takes beside its content.
+const EACH: usize = 48;
 
 /// One thing that only the target has.
 pub(super) struct Orphan {
@@ -60,8 +68,8 @@ pub(super) struct Orphans {
     strays: HashMap<(u16, Vec<u8>), Arc<Stray>>,
     /// Those of them in which something stays.
     kept: HashSet<(u16, Vec<u8>)>,
-    /// Of the list, the ones that are known to have left the source: no person needs to say so.
-    left: u64,
+    /// The entries of the roots that have something that stays in them, or are it: a CLEAN takes none of them whole.
+    staying: HashMap<u16, HashSet<Box<[u8]>>>,
     /// They are looked for.
     pub wanted: bool,
     /// Only entries that were not modified since then, in seconds since 1970 (ORP-09).
@@ -69,27 +77,31 @@ pub(super) struct Orphans {
     /// Removed in earlier passes; and all that the target's copy had at the first.
     removed: u64,
     pub entries: u64,
+    /// Bytes that what was found takes, and may take.
+    used: usize,
+    room: usize,
+    /// Those that were named in this job, by their hash, which takes little: one that is named again counts once.
+    named: HashSet<u64>,
+    hasher: RandomState,
+    /// Entries of directories of the source that were described once more, as something in them had changed.
+    described_again: HashSet<(u16, Vec<u8>)>,
 }
 
 impl Orphans {
     pub(super) fn new(wanted: bool, terms: OrphanTerms) -> Self {
-        Self { wanted, before: terms.before, ..Self::default() }
+        Self { wanted, before: terms.before, room: ROOM, ..Self::default() }
     }
 
     /// An entry that only the target has, in a directory that both have. True: it is to go itself, if nothing in it stays.
     /// `replaced`: the source has something else under its name.
-    pub(super) fn meet(
-        &mut self,
-        folder: &Arc<Folder>,
-        rules: &DirRules,
-        theirs: &TargetEntry,
-        replaced: bool,
-    ) -> bool {
-        if !self.wanted {
+    pub(super) fn meet(&mut self, visit: &Visit<'_>, theirs: &TargetEntry, replaced: bool) -> bool {
+        let Some(rules) = visit.rules.filter(|_| self.wanted) else { return false };
+        let folder = Arc::clone(visit.folder);
+        if visit.others.binary_search(&theirs.name).is_ok() {
+            self.stays(&folder, b"", &theirs.name);
             return false;
         }
-        let here =
-            Stray { folder: Arc::clone(folder), below: Arc::default(), rules: rules.clone(), replaced };
+        let here = Stray { folder, below: Arc::default(), rules: rules.clone(), replaced };
         self.consider(&here, theirs)
     }
 
@@ -113,7 +125,34 @@ impl Orphans {
         }
     }
 
+    /// More is remembered: that much. False: there is no room for it.
+    fn takes(&mut self, bytes: usize) -> bool {
+        self.used = self.used.saturating_add(bytes);
+        !self.is_full()
+    }
+
+    /// More was found than may be remembered. Nothing is to be removed then.
+    pub(super) fn is_full(&self) -> bool {
+        self.used > self.room
+    }
+
+    /// What is said then.
+    pub(super) fn overflow(&self) -> Option<ApiError> {
+        let message = || {
+            format!(
+                "the target's copy has more that the source has not than is looked at in one run ({} MiB of names): nothing was removed",
+                self.room >> 20
+            )
+        };
+        let help = "look whether the source is complete, and the target what it should be; if both are, remove some of it on the target \
+                    by hand, or divide the set among connections";
+        self.is_full().then(|| ApiError::new(Code::UnknownError, message()).help(help))
+    }
+
     fn consider(&mut self, at: &Stray, theirs: &TargetEntry) -> bool {
+        if !self.takes(size_of::<Orphan>() + theirs.name.len() + EACH) {
+            return false;
+        }
         let goes = if theirs.kind == FileKind::Directory {
             match at.rules.dir(&theirs.name) {
                 DirDecision::Skip => false,
@@ -121,6 +160,8 @@ impl Orphans {
                     let goes = at.rules.is_orphan_dir(included, &rules);
                     let below: Arc<[u8]> = join(&at.below, &theirs.name).into();
                     let place = (at.folder.root, join(&at.folder.path, &below));
+                    // It is remembered by its path here and where something in it stays, and by what is below it.
+                    self.takes(size_of::<Stray>() + 2 * place.1.len() + below.len() + 4 * EACH);
                     let folder = Arc::clone(&at.folder);
                     self.strays
                         .insert(place, Arc::new(Stray { folder, below, rules, replaced: at.replaced }));
@@ -131,6 +172,7 @@ impl Orphans {
             at.rules.is_orphan(&theirs.name)
         };
         if !goes || !self.is_old(theirs) {
+            self.stays(&at.folder, &at.below, &theirs.name);
             return false;
         }
         self.list.push(Orphan {
@@ -153,6 +195,22 @@ impl Orphans {
         }
     }
 
+    /// This is on the target, and is to stay there.
+    fn stays(&mut self, folder: &Folder, below: &[u8], name: &[u8]) {
+        let first = |path: &[u8]| path.split(|byte| *byte == b'/').next().map(<[u8]>::to_vec);
+        let parts = [&folder.path[..], below, name];
+        let Some(top) = parts.into_iter().find(|part| !part.is_empty()).and_then(first) else { return };
+        let tops = self.staying.entry(folder.root).or_default();
+        if !tops.contains(&top[..]) {
+            tops.insert(top.into());
+        }
+    }
+
+    /// Nothing at or below this entry of a root is to stay: it may go whole.
+    pub(super) fn goes_whole(&self, root: u16, top: &[u8]) -> bool {
+        self.staying.get(&root).is_none_or(|tops| !tops.contains(top))
+    }
+
     /// An entry that only the target has, as it has left the source unseen by the target. It goes as replication removes: whether
     /// orphans are looked for or not, and however old it is. True: so it is.
     pub(super) fn left(&mut self, folder: &Arc<Folder>, rules: &DirRules, theirs: &TargetEntry) -> bool {
@@ -171,7 +229,6 @@ impl Orphans {
                 left: true,
                 replaced: false,
             });
-            self.left += 1;
         }
         belongs
     }
@@ -184,6 +241,12 @@ impl Orphans {
     pub(super) fn again(&mut self) {
         self.strays.clear();
         self.kept.clear();
+        self.staying.clear();
+    }
+
+    /// May this entry of a directory of the source be described once more? It may once.
+    pub(super) fn describes_again(&mut self, folder: &Folder, top: &[u8]) -> bool {
+        self.described_again.insert((folder.root, join(&folder.path, top)))
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -197,22 +260,35 @@ impl Orphans {
 
     /// Takes out all that were found, what is in a directory before it. The error: more than the guard lets pass.
     pub(super) fn take(&mut self, plan: &JobPlan, entries: u64) -> (Vec<Orphan>, Option<ApiError>) {
+        let list = self.taken();
+        self.entries = self.entries.max(entries);
+        (list, guard(plan, self.removed, self.entries))
+    }
+
+    fn taken(&mut self) -> Vec<Orphan> {
         let mut list = std::mem::take(&mut self.list);
+        self.used = 0;
         list.retain(|orphan| orphan.kind != FileKind::Directory || !self.kept.contains(&orphan.place()));
         // A directory was met before what is in it.
         list.reverse();
-        (self.removed, self.entries) =
-            (self.removed + list.len() as u64 - self.left, self.entries.max(entries));
-        self.left = 0;
+        for orphan in list.iter().filter(|orphan| !orphan.left) {
+            self.removed += u64::from(self.named.insert(self.hasher.hash_one(orphan.place())));
+        }
         self.again();
-        (list, guard(plan, self.removed, self.entries))
+        list
     }
 }
 
 /// The mass-deletion guard (X): more than the set share of the target's copy is not removed without a person.
 pub(super) fn guard(plan: &JobPlan, removed: u64, entries: u64) -> Option<ApiError> {
     let percent = u64::from(plan.settings.orphans.guard_percent);
-    if removed < GUARD_FLOOR || percent >= 100 || removed * 100 <= entries * percent {
+    let passes = match percent {
+        // Everything waits for a person.
+        0 => removed == 0,
+        1..100 => removed < GUARD_FLOOR || removed * 100 <= entries * percent,
+        _ => true,
+    };
+    if passes {
         return None;
     }
     let message = format!(
@@ -245,6 +321,87 @@ pub(super) fn terms(plan: &JobPlan, shared: &JobShared, way: &Way, switch_on: bo
             Err(RecvTimeoutError::Timeout) if shared.stopped() => return None,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::listing::Listing;
+    use super::*;
+    use crate::engine::link::{Frame, FramePool};
+    use crate::engine::source::folder::OwnMeta;
+    use crate::sys::{Meta, Stat, Xattrs};
+    use crate::wire::Described;
+    use std::sync::mpsc::sync_channel;
+
+    const META: Meta = Meta { mode: 0o755, uid: 0, gid: 0, mtime: (1, 0) };
+
+    fn folder() -> Arc<Folder> {
+        let here = crate::sys::Dir::open_root(std::path::Path::new("/")).unwrap();
+        Folder::new(0, Vec::new(), &Stat::of(&here).unwrap(), Xattrs::default(), None, OwnMeta::Always)
+    }
+
+    fn here() -> Stray {
+        let root = crate::api::Rule { path: "/set".to_owned(), include: true, recursive: true };
+        let rules = crate::engine::repset::RuleSet::new(vec![root]);
+        let DirDecision::Enter { rules, .. } = rules.enter(std::path::Path::new("/set")) else { panic!() };
+        Stray { folder: folder(), below: Arc::default(), rules, replaced: false }
+    }
+
+    fn entry(name: &str, kind: FileKind) -> TargetEntry {
+        TargetEntry { name: name.into(), kind, meta: META, ..TargetEntry::empty() }
+    }
+
+    fn orphans(room: usize) -> Orphans {
+        Orphans { room, ..Orphans::new(true, OrphanTerms::default()) }
+    }
+
+    /// A target can describe entries without end.
+    #[test]
+    fn a_description_without_end_ends_the_run_and_not_the_memory() {
+        let mut orphans = orphans(1 << 20);
+        assert!(orphans.consider(&here(), &entry("endless", FileKind::Directory)));
+        let (frames, frames_in) = sync_channel(1);
+        let mut frame = Frame::new();
+        Answer::Directory { root: 0, path: b"endless", meta: META, xattrs: [0; 16] }.encode(&mut frame);
+        let told = std::thread::spawn(move || {
+            let mut sent = 0;
+            while frames.send(std::mem::take(&mut frame)).is_ok() {
+                sent += 1;
+                assert!(sent < 1000, "it is never enough");
+                for number in 0..100 {
+                    Answer::Entry(Described {
+                        name: format!("{sent}-{number}").as_bytes(),
+                        kind: FileKind::File,
+                        meta: META,
+                        size: 0,
+                        shared: None,
+                        rdev: 0,
+                        xattrs: [0; 16],
+                        text: b"",
+                    })
+                    .encode(&mut frame);
+                }
+            }
+        });
+        let mut listing = Listing::new(Some(frames_in.into()), FramePool::default());
+        assert!(listing.finish(&mut orphans).is_err());
+        drop(listing);
+        told.join().unwrap();
+        assert!(orphans.len() < (1 << 20) / 64);
+        assert!(orphans.overflow().is_some_and(|refusal| refusal.message.contains("nothing was removed")));
+    }
+
+    /// What a pass could not remove the next one names again.
+    #[test]
+    fn what_is_named_again_counts_once_and_is_described_again_once() {
+        let mut orphans = orphans(ROOM);
+        for pass in 0..3 {
+            assert!(orphans.consider(&here(), &entry("orphan", FileKind::File)));
+            assert_eq!(orphans.taken().len(), 1);
+            assert_eq!(orphans.removed, 1);
+            assert_eq!(orphans.describes_again(&folder(), b"orphan"), pass == 0);
         }
     }
 }

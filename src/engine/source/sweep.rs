@@ -58,10 +58,11 @@ impl Sweep<'_> {
         let mut names = visit.names.iter().map(|(name, _)| name.to_bytes()).peekable();
         while self.listing.next_into(&mut theirs)? {
             while names.next_if(|name| *name < theirs.name.as_slice()).is_some() {}
-            if names.peek().is_none_or(|name| *name != theirs.name.as_slice())
-                && let Some(rules) = visit.rules
-            {
-                self.orphans.meet(folder, rules, &theirs, false);
+            if names.peek().is_none_or(|name| *name != theirs.name.as_slice()) {
+                self.orphans.meet(visit, &theirs, false);
+                if self.orphans.is_full() {
+                    return Err(WireError::Invalid("description: it is too long"));
+                }
             }
         }
         self.entry = theirs;

@@ -228,7 +228,7 @@ impl Verify<'_> {
         let mut have = there.is_some() && self.listing.next_into(&mut theirs)?;
         for (name, _) in visit.names.iter() {
             while have && theirs.name.as_slice() < name.to_bytes() {
-                self.target_only(visit, &theirs);
+                self.target_only(visit, &theirs)?;
                 have = self.listing.next_into(&mut theirs)?;
             }
             let both = have && theirs.name.as_slice() == name.to_bytes();
@@ -251,7 +251,7 @@ impl Verify<'_> {
             }
         }
         while have {
-            self.target_only(visit, &theirs);
+            self.target_only(visit, &theirs)?;
             have = self.listing.next_into(&mut theirs)?;
         }
         self.entry = theirs;
@@ -259,10 +259,10 @@ impl Verify<'_> {
     }
 
     /// Something that only the target has (ORP-02: a verification may see to orphans too).
-    fn target_only(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) {
-        if let Some(rules) = visit.rules {
-            self.orphans.meet(visit.folder, rules, theirs, false);
-        }
+    fn target_only(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) -> Result<(), Failed> {
+        self.orphans.meet(visit, theirs, false);
+        // The walk ends, and says why when it has.
+        if self.orphans.is_full() { Err(Failed::Gone) } else { Ok(()) }
     }
 
     fn folder(&mut self, folder: &Folder, theirs: Option<(Meta, [u8; 16])>) {

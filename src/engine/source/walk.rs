@@ -43,6 +43,8 @@ pub(super) struct Visit<'a> {
     pub names: &'a Names,
     /// None: the directory only holds a root that is a single file.
     pub rules: Option<&'a DirRules>,
+    /// In byte order, names that the source has and that are none of this connection's: another one sends them, or no path may be so long.
+    pub others: &'a [Vec<u8>],
 }
 
 /// What a walk reports to.
@@ -330,17 +332,23 @@ impl Walk<'_> {
                 next.part.is_some()
             });
         }
+        let mut others = Vec::new();
         if !self.plan.elsewhere.is_empty() {
             names.retain(|name, kind| {
                 // Directories are met once more, when they are walked.
-                kind == Some(FileKind::Directory)
-                    || self.sent_by(&folder.join(name.to_bytes()), false).is_none()
+                let is_own = kind == Some(FileKind::Directory)
+                    || self.sent_by(&folder.join(name.to_bytes()), false).is_none();
+                if !is_own {
+                    others.push(name.to_bytes().to_vec());
+                }
+                is_own
             });
         }
-        self.drop_too_long(&folder, &mut names, visitor);
+        self.drop_too_long(&folder, &mut names, &mut others, visitor);
+        others.sort_unstable();
         let dir = Arc::new(dir);
-        let go_on =
-            visitor.directory(&Visit { folder: &folder, dir: &dir, names: &names, rules: rules.as_ref() });
+        let (rules, others) = (rules.as_ref(), &others[..]);
+        let go_on = visitor.directory(&Visit { folder: &folder, dir: &dir, names: &names, rules, others });
         self.names = names;
         if go_on { Step::Down(Level { folder, id: stat.id(), below }) } else { Step::End }
     }
@@ -364,7 +372,13 @@ impl Walk<'_> {
     }
 
     /// Leaves out the names with which a path would be over the limit.
-    fn drop_too_long(&self, folder: &Folder, names: &mut Names, visitor: &mut dyn Visitor) {
+    fn drop_too_long(
+        &self,
+        folder: &Folder,
+        names: &mut Names,
+        others: &mut Vec<Vec<u8>>,
+        visitor: &mut dyn Visitor,
+    ) {
         let start =
             self.root.path.as_os_str().len() + 1 + folder.path.len() + usize::from(!folder.path.is_empty());
         if start + NAME_MAX <= PATH_MAX {
@@ -375,6 +389,9 @@ impl Walk<'_> {
             // Directories are met once more, when they are walked.
             if !fits && kind != Some(FileKind::Directory) {
                 self.too_long(&folder.join(name.to_bytes()), visitor);
+            }
+            if !fits {
+                others.push(name.to_bytes().to_vec());
             }
             fits
         });

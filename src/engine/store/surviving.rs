@@ -77,12 +77,24 @@ impl Survivors {
                     replicates: row.get(2)?,
                     established_ms: row.get(3)?,
                     settled: row.get(4)?,
-                    verify: verify.and_then(|verify| serde_json::from_str(&verify).ok()),
+                    verify: verify.and_then(|verify| self.times(row.get(0).ok()?, &verify)),
                 })
             })?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
         self.with(read)
+    }
+
+    /// None: they cannot be read, which the log tells.
+    fn times(&self, row: i64, kept: &str) -> Option<VerifyTimes> {
+        let times = serde_json::from_str(kept);
+        if let Err(error) = &times {
+            tracing::error!(
+                "When connection {row} of {} is verified cannot be read, so it is not: {error}; SCHEDULE VERIFY sets it anew",
+                super::error::show(&self.path)
+            );
+        }
+        times.ok()
     }
 
     /// Keeps a new one; its row.

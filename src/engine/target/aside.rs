@@ -85,17 +85,39 @@ impl Attic {
     fn directory(&self, way: &[u8]) -> io::Result<Dir> {
         let mut dir = self.top.again()?;
         for part in way.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-            let part = sys::c_string(part)?;
-            dir = match dir.dir(&part) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => match dir.make_dir(&part) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                    _ => dir.dir(&part)?,
-                },
-                other => other?,
-            };
+            dir = enter(&dir, &sys::c_string(part)?)?.dir;
         }
         Ok(dir)
     }
+}
+
+/// A directory that orphans go to.
+struct Entered {
+    dir: Dir,
+    name: CString,
+    made: bool,
+}
+
+/// The directory of this name, which is made if it is missing. Where something else has the name it is the next one: what was moved before
+/// stays.
+fn enter(holder: &Dir, name: &CStr) -> io::Result<Entered> {
+    for number in 0..SAME_NAME {
+        let name = numbered(name, number)?;
+        let (opened, made) = match holder.dir(&name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match holder.make_dir(&name) {
+                Ok(()) => (holder.dir(&name), true),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (holder.dir(&name), false),
+                Err(error) => return Err(error),
+            },
+            opened => (opened, false),
+        };
+        match opened {
+            Ok(dir) => return Ok(Entered { dir, name, made }),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::EMLINK))
 }
 
 /// `name`, then `name.1` and so on; what would be too long is cut before the number.
@@ -112,20 +134,13 @@ fn numbered(name: &CStr, number: u32) -> io::Result<CString> {
 fn take_directory((holder, name, stat): (&Dir, &CStr, &Stat), to: &Dir, wanted: &Wanted) -> io::Result<()> {
     let from = holder.dir_here(name)?;
     let xattrs = sys::xattrs_of_open(from.as_fd(), wanted.root)?;
-    let made = match to.make_dir(name) {
-        Ok(()) => true,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-        Err(error) => return Err(error),
-    };
-    let moved = to
-        .dir(name)
-        .and_then(|copy| {
-            wanted.set_dir(&copy, &stat.meta, &xattrs)?;
-            sync(to)
-        })
+    let copy = enter(to, name)?;
+    let moved = wanted
+        .set_dir(&copy.dir, &stat.meta, &xattrs)
+        .and_then(|()| sync(to))
         .and_then(|()| holder.remove_dir(name));
-    if moved.is_err() && made {
-        let _ = to.remove_dir(name);
+    if moved.is_err() && copy.made {
+        let _ = to.remove_dir(&copy.name);
     }
     moved
 }

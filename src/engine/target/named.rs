@@ -128,7 +128,10 @@ fn remove(dir: &Dir, name: &CStr, tree: bool, policy: &Policy) -> io::Result<()>
     let gone = match dir.remove(name) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EISDIR | libc::EPERM)) => {
             if tree {
-                remove_tree(dir, name, &policy.forbidden)
+                // What orphans were moved to stays, too.
+                let mut kept = policy.forbidden.clone();
+                kept.extend(policy.orphans.own_directory()?);
+                remove_tree(dir, name, &kept)
             } else {
                 dir.remove_dir(name)
             }

@@ -6,7 +6,7 @@
 use super::apply::Applier;
 use super::aside::Attic;
 use super::failure::{Failure, Trouble};
-use super::place::Place;
+use super::place::{Place, leads_into};
 use crate::engine::log::escape;
 use crate::sys::{self, Dir, FileKind, Meta, Stat};
 use crate::wire::{Answer, FailureKind, OrphanCounts, OrphanNamed, OrphanStep, WireError};
@@ -52,10 +52,14 @@ impl Applier {
     pub(super) fn orphans(&mut self, step: OrphanStep) {
         match step {
             OrphanStep::Ask { switch_on } => {
-                if switch_on {
+                let mut terms = self.policy.orphans.terms();
+                // The switch is for all sources. One on another machine may have orphans removed in its own places, by its own job; an
+                // administrator of this machine lets it do more (CONNECT ... ORPHANS, when the grant is given).
+                if switch_on && self.policy.source.is_none() {
                     self.policy.orphans.switch(true);
                 }
-                self.answer(&Answer::OrphanTerms(self.policy.orphans.terms()));
+                terms.on |= switch_on;
+                self.answer(&Answer::OrphanTerms(terms));
             }
             OrphanStep::Begin { preview } => {
                 self.end_orphans();
@@ -70,27 +74,35 @@ impl Applier {
 
     fn begin_orphans(&mut self, preview: bool) {
         let settings = self.policy.orphans.settings();
-        let how = match settings.move_to {
-            _ if preview => How::Preview,
-            None => How::Delete,
-            Some(path) => match Attic::open(&path, &mut self.roots) {
-                Ok(attic) => How::Move(attic),
-                Err(error) => {
-                    tracing::warn!("Orphans cannot be moved to {} and are kept: {error}", shown(&path));
-                    let what = "move orphans to MoveOrphansDir, which must be a directory that can be written, outside the target \
-                                paths of the connection: SET MoveOrphansDir to another one";
-                    let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
-                    let (who, kind) = (self.who, FailureKind::One);
-                    let what = what.as_bytes();
-                    self.answer(&Answer::Failed { who, kind, errno, root: 0, path: b"", name: b"", what });
-                    How::Keep
-                }
-            },
-        };
         let mut kept = self.policy.forbidden.clone();
-        kept.extend(self.policy.orphans.own_directory());
+        let how = match (self.policy.orphans.own_directory(), settings.move_to) {
+            (Err(error), _) => self.keeps_orphans(&error, settings.directory.as_deref()),
+            (Ok(own), move_to) => {
+                kept.extend(own);
+                match move_to {
+                    _ if preview => How::Preview,
+                    None => How::Delete,
+                    Some(path) => match Attic::open(&path, &mut self.roots) {
+                        Ok(attic) => How::Move(attic),
+                        Err(error) => self.keeps_orphans(&error, Some(&path)),
+                    },
+                }
+            }
+        };
         self.run =
             Some(Run { how, names: settings.log_each, counts: OrphanCounts::default(), failed: 0, kept });
+    }
+
+    /// What was moved before would be taken, or what is to be moved has no place: none goes.
+    fn keeps_orphans(&self, error: &io::Error, directory: Option<&std::path::Path>) -> How {
+        let directory = shown(directory.unwrap_or(std::path::Path::new("MoveOrphansDir")));
+        tracing::warn!("Orphans cannot be moved to {directory} and are kept: {error}");
+        let what = b"move orphans to MoveOrphansDir, which must be a directory that can be written, outside the target paths of the \
+                     connection: SET MoveOrphansDir to another one";
+        let errno = error.raw_os_error().unwrap_or(libc::EINVAL);
+        let (who, kind) = (self.who, FailureKind::One);
+        self.answer(&Answer::Failed { who, kind, errno, root: 0, path: b"", name: b"", what });
+        How::Keep
     }
 
     /// Tells of the run in the log (ORP-10): also of one whose source has left in its midst.
@@ -161,6 +173,16 @@ impl Applier {
         if run.kept.contains(&within) || run.kept.contains(&stat.id()) {
             return Err(Left::AsItIs);
         }
+        // However deep in one of those.
+        let path = join(&place.path, orphan.dir);
+        let root = self.roots.get_mut(usize::from(place.root));
+        match root.map(|root| root.open(false).and_then(|root| leads_into(&root, &path, &run.kept))) {
+            Some(Ok(false)) => {}
+            Some(Err(error)) if !is_gone(&error) => {
+                return Err(Failure::new("reach the directory of an orphan", &error).into());
+            }
+            _ => return Err(Left::AsItIs),
+        }
         if is_directory {
             // Where something is mounted it is EXDEV.
             match holder.dir_here(name).and_then(|dir| is_empty(&dir)) {
@@ -184,7 +206,8 @@ impl Applier {
                 let way = [root, b"/", &join(&place.path, orphan.dir)].concat();
                 // A directory was changed by what was taken out of it.
                 let stat = Stat { meta: Meta { mtime: orphan.mtime, ..stat.meta }, ..stat };
-                settle(attic.take(&holder, name, &stat, &way, &self.wanted), "move to MoveOrphansDir")?;
+                let moved = attic.take(&holder, name, &stat, &way, &self.wanted);
+                settle_moved(moved, &holder, name)?;
                 " moved"
             }
         };
@@ -241,6 +264,19 @@ fn settle(gone: io::Result<()>, what: &'static str) -> Result<(), Left> {
         }
         Err(error) if is_gone(&error) => Err(Left::AsItIs),
         Err(error) => Err(Failure::new(what, &error).into()),
+    }
+}
+
+/// The same of one that was to be moved. What fails where orphans are moved to says nothing of the orphan: it has gone only when it is not
+/// there.
+fn settle_moved(moved: io::Result<()>, holder: &Dir, name: &CStr) -> Result<(), Left> {
+    let Err(error) = moved else { return Ok(()) };
+    if error.raw_os_error() == Some(libc::ENOTEMPTY) {
+        return Err(Left::Changed);
+    }
+    match holder.stat(name) {
+        Err(gone) if gone.kind() == io::ErrorKind::NotFound => Err(Left::AsItIs),
+        _ => Err(Failure::new("move to MoveOrphansDir", &error).into()),
     }
 }
 

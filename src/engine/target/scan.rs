@@ -47,7 +47,8 @@ pub(super) fn describe_all(
 /// Walks all that is asked for. Ends early when the source has gone.
 fn describe(request: Request, policy: &Policy, listings: &SyncSender<Frame>, frames: &FramePool) {
     let Request { mut roots, parts, detail, who } = request;
-    let attic = policy.orphans.own_directory();
+    // One that cannot be looked at is spoken of; while that is so no orphan goes.
+    let attic = policy.orphans.own_directory().unwrap_or_default();
     let mut scan = Scan {
         policy,
         forbidden: policy.forbidden.clone(),

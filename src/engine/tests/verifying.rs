@@ -195,3 +195,28 @@ fn a_service_that_is_started_again_goes_on_with_them() {
     look(&bench);
     assert_eq!(runs(&bench), 3);
 }
+
+#[test]
+fn times_that_cannot_be_read_again_are_told() {
+    let home = |bench: &Bench| crate::engine::home::Home::at(bench.path("home"));
+    let bench = Bench::new();
+    bench.engine.close(Duration::ZERO);
+    let open = |bench: &Bench| {
+        let engine =
+            crate::engine::Engine::open_as(home(bench), bench.runner.clone(), bench.clock.clone(), true);
+        let engine = engine.unwrap();
+        engine.resume_connections().unwrap();
+        engine
+    };
+    let engine = open(&bench);
+    let bench = Bench { engine, ..bench };
+    bench.connect(bench.spec());
+    bench.ask(every(1, TimeUnit::Days, VerifySpec::default())).unwrap();
+    bench.engine.close(Duration::ZERO);
+    let kept = rusqlite::Connection::open(home(&bench).state_dir().join("connect.sts")).unwrap();
+    assert_eq!(kept.execute("UPDATE connection SET verify = '{'", []).unwrap(), 1);
+    drop(kept);
+    let bench = Bench { engine: open(&bench), ..bench };
+    assert!(bench.log().contains("is verified cannot be read"), "{}", bench.log());
+    assert_eq!(shown(&bench), "");
+}

@@ -120,7 +120,7 @@ impl Mirror<'_> {
                 FileKind::Directory => return Err(io::Error::from_raw_os_error(libc::EISDIR).into()),
                 _ => {
                     let names = sys::Names::default();
-                    let visit = Visit { folder: &folder, dir: &dir, names: &names, rules: None };
+                    let visit = Visit { folder: &folder, dir: &dir, names: &names, rules: None, others: &[] };
                     self.other(&visit, &name, &stat, None)?;
                 }
             }

@@ -254,7 +254,7 @@ impl Mirror<'_> {
         let mut have = self.listing.next_into(&mut theirs)?;
         for (name, kind) in visit.names.iter() {
             while have && theirs.name.as_slice() < name.to_bytes() {
-                self.target_only(visit, &theirs);
+                self.target_only(visit, &theirs)?;
                 have = self.listing.next_into(&mut theirs)?;
             }
             let both = have && theirs.name.as_slice() == name.to_bytes();
@@ -275,7 +275,7 @@ impl Mirror<'_> {
             }
         }
         while have {
-            self.target_only(visit, &theirs);
+            self.target_only(visit, &theirs)?;
             have = self.listing.next_into(&mut theirs)?;
         }
         self.entry = theirs;
@@ -542,11 +542,13 @@ impl Mirror<'_> {
     }
 
     /// Something that only the target has.
-    fn target_only(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) {
+    fn target_only(&mut self, visit: &Visit<'_>, theirs: &TargetEntry) -> Result<(), Failed> {
         if self.orphan(visit, theirs, false) {
             self.tell(visit.folder, &theirs.name, MirrorReason::Orphan, 0);
             self.note_top(visit.folder, theirs);
         }
+        // The walk ends, and says why when it has.
+        if self.orphans.is_full() { Err(Failed::Gone) } else { Ok(()) }
     }
 
     /// Is it what has left the source while the target could not be told?
@@ -558,10 +560,10 @@ impl Mirror<'_> {
     fn orphan(&mut self, visit: &Visit<'_>, theirs: &TargetEntry, replaced: bool) -> bool {
         let Some(rules) = visit.rules else { return false };
         let folder = visit.folder;
-        if self.has_left(folder, theirs) {
+        if self.has_left(folder, theirs) && visit.others.binary_search(&theirs.name).is_err() {
             return self.orphans.left(folder, rules, theirs);
         }
-        self.orphans.meet(folder, rules, theirs, replaced)
+        self.orphans.meet(visit, theirs, replaced)
     }
 
     /// Remembers an entry of a root, for a CLEAN.

@@ -113,6 +113,7 @@ impl Mirror<'_> {
         let left = self.removed.map_or(0, |counts| counts.left);
         if left > 0 && !preview && errors == self.shared.counters.errors.load(Relaxed) {
             // What was described had moved by then: those directories are to be described once more.
+            tops.retain(|(folder, top)| self.orphans.describes_again(folder, top));
             tops.iter().for_each(|(folder, top)| _ = gate.vanished(folder, top));
         }
         Ok(())

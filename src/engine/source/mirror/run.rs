@@ -290,7 +290,10 @@ impl Mirror<'_> {
         if self.shared.stopped() || self.report.is_fatal() {
             return true;
         }
-        let finished = self.listing.finish(&mut self.orphans).is_ok();
+        let finished = !self.orphans.is_full() && self.listing.finish(&mut self.orphans).is_ok();
+        if let Some(overflow) = self.orphans.overflow() {
+            self.report.fatal(overflow);
+        }
         for failure in std::mem::take(&mut self.listing.failures) {
             let spot = Spot { root: failure.root, path: failure.path, name: Vec::new() };
             self.report.errno(&self.shared.counters, spot, failure.errno, &failure.what, true);
@@ -304,7 +307,8 @@ impl Mirror<'_> {
         known.max(self.listing.entries)
     }
 
-    /// Empties the target's paths, when what would be lost passes the guard. False: the target has ended.
+    /// Empties the target's paths, when what would be lost passes the guard; an entry in which something stays is left to the mirror.
+    /// False: the target has ended.
     fn clean(&mut self) -> bool {
         let lost = self.orphans.len();
         if let Some(refusal) = super::super::orphans::guard(self.plan, lost, self.listing.entries) {
@@ -314,6 +318,12 @@ impl Mirror<'_> {
         tracing::info!("Cleaning the target <{}>: {} entries", self.plan.connection, self.listing.entries);
         self.gate.distrusts();
         for (folder, name) in std::mem::take(&mut self.top_entries) {
+            if !self.orphans.goes_whole(folder.root, &name) {
+                let spot = Spot { root: folder.root, path: folder.path.clone(), name };
+                let path = escape(self.report.path(&spot));
+                tracing::info!("{path} is not cleaned: something at or below it stays on the target");
+                continue;
+            }
             let Some(_turn) = self.gate.stands(&folder) else { continue };
             if self.emitter.send(&folder, &Op::Remove { name: &name, tree: true }).is_err() {
                 return false;
