@@ -85,6 +85,4 @@ impl Visitor for Count<'_> {
     fn unreadable(&mut self, _: u16, _: &[u8], _: &io::Error, _: &str) {
         self.size.errors += 1;
     }
-
-    fn left_out(&mut self, _: u16, _: &[u8], _: &str) {}
 }

@@ -85,6 +85,12 @@ impl Report {
         }
     }
 
+    /// A directory (root and path) that could not be read on the source.
+    pub(super) fn unreadable(&self, counters: &Counters, at: (u16, &[u8]), error: &io::Error, what: &str) {
+        let spot = Spot { root: at.0, path: at.1.to_vec(), name: Vec::new() };
+        self.errno(counters, spot, error.raw_os_error().unwrap_or(libc::EIO), what, false);
+    }
+
     /// A failed operation of the target.
     pub(super) fn answered(
         &self,

@@ -5,7 +5,7 @@ use super::folder::Folder;
 use super::listing::{Listing, TargetEntry};
 use super::mirror::Mirror;
 use super::orphans::{Orphans, terms};
-use super::report::{Report, Spot};
+use super::report::Report;
 use super::start::{Start, begin, policy, root_is_gone};
 use super::walk::{Visit, Visitor, walk};
 use super::{Way, broken_off, refused};
@@ -39,12 +39,8 @@ impl Visitor for Sweep<'_> {
     }
 
     fn unreadable(&mut self, root: u16, path: &[u8], error: &io::Error, what: &str) {
-        let errno = error.raw_os_error().unwrap_or(libc::EIO);
-        let spot = Spot { root, path: path.to_vec(), name: Vec::new() };
-        self.report.errno(&self.shared.counters, spot, errno, what, false);
+        self.report.unreadable(&self.shared.counters, (root, path), error, what);
     }
-
-    fn left_out(&mut self, _: u16, _: &[u8], _: &str) {}
 }
 
 impl Sweep<'_> {

@@ -206,12 +206,8 @@ impl Visitor for Verify<'_> {
     }
 
     fn unreadable(&mut self, root: u16, path: &[u8], error: &io::Error, what: &str) {
-        let errno = error.raw_os_error().unwrap_or(libc::EIO);
-        let spot = Spot { root, path: path.to_vec(), name: Vec::new() };
-        self.report.errno(&self.shared.counters, spot, errno, what, false);
+        self.report.unreadable(&self.shared.counters, (root, path), error, what);
     }
-
-    fn left_out(&mut self, _: u16, _: &[u8], _: &str) {}
 }
 
 impl Verify<'_> {

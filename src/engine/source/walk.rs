@@ -74,7 +74,7 @@ pub(super) trait Visitor {
     /// Something that belongs could not be read.
     fn unreadable(&mut self, root: u16, path: &[u8], error: &io::Error, what: &str);
     /// Something is left out on purpose; a sentence for the log.
-    fn left_out(&mut self, root: u16, path: &[u8], why: &str);
+    fn left_out(&mut self, _root: u16, _path: &[u8], _why: &str) {}
 }
 
 /// Opens the roots of a plan. Those that cannot be opened are given to `missing` with their number and error.

@@ -2,6 +2,8 @@
 
 use super::support::*;
 use crate::api::*;
+use crate::engine::Engine;
+use crate::engine::home::Home;
 use crate::engine::job::JobOutcome;
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,23 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn every(n: u64, unit: TimeUnit, verify: VerifySpec) -> Request {
     let schedule = VerifyScheduleSpec { time: None, every: Some((n, unit)), verify };
     Request::ScheduleVerify { connection: ONE, schedule: Some(schedule) }
+}
+
+fn home(bench: &Bench) -> Home {
+    Home::at(bench.path("home"))
+}
+
+/// Its engine is closed and opened, as a service's is.
+fn started_again(bench: Bench) -> Bench {
+    bench.engine.close(Duration::ZERO);
+    opened(bench)
+}
+
+/// The same of one that is closed.
+fn opened(bench: Bench) -> Bench {
+    let engine = Engine::open_as(home(&bench), bench.runner.clone(), bench.clock.clone(), true).unwrap();
+    engine.resume_connections().unwrap();
+    Bench { engine, ..bench }
 }
 
 /// Looks so often that what is due has been done.
@@ -165,30 +184,18 @@ fn a_single_one_is_forgotten_when_it_has_been() {
 
 #[test]
 fn a_service_that_is_started_again_goes_on_with_them() {
-    let home = |bench: &Bench| crate::engine::home::Home::at(bench.path("home"));
-    let bench = Bench::new();
-    bench.engine.close(Duration::ZERO);
-    let open = |bench: &Bench| {
-        let engine =
-            crate::engine::Engine::open_as(home(bench), bench.runner.clone(), bench.clock.clone(), true);
-        let engine = engine.unwrap();
-        engine.resume_connections().unwrap();
-        engine
-    };
-    let engine = open(&bench);
-    let bench = Bench { engine, ..bench };
+    let bench = started_again(Bench::new());
     bench.connect(bench.spec());
     bench.ask(every(1, TimeUnit::Days, VerifySpec::default())).unwrap();
     until_runs(&bench, 1);
     // It is cut: it begins anew.
-    bench.engine.close(Duration::ZERO);
-    let bench = Bench { engine: open(&bench), ..bench };
+    let bench = started_again(bench);
     until_runs(&bench, 2);
     end(&bench, whole());
     bench.engine.close(Duration::ZERO);
     // Three days that nobody saw are made good once.
     bench.clock.pass(73 * HOUR);
-    let bench = Bench { engine: open(&bench), ..bench };
+    let bench = opened(bench);
     by_itself(&bench, 3);
     end(&bench, whole());
     bench.clock.pass(22 * HOUR);
@@ -198,25 +205,14 @@ fn a_service_that_is_started_again_goes_on_with_them() {
 
 #[test]
 fn times_that_cannot_be_read_again_are_told() {
-    let home = |bench: &Bench| crate::engine::home::Home::at(bench.path("home"));
-    let bench = Bench::new();
-    bench.engine.close(Duration::ZERO);
-    let open = |bench: &Bench| {
-        let engine =
-            crate::engine::Engine::open_as(home(bench), bench.runner.clone(), bench.clock.clone(), true);
-        let engine = engine.unwrap();
-        engine.resume_connections().unwrap();
-        engine
-    };
-    let engine = open(&bench);
-    let bench = Bench { engine, ..bench };
+    let bench = started_again(Bench::new());
     bench.connect(bench.spec());
     bench.ask(every(1, TimeUnit::Days, VerifySpec::default())).unwrap();
     bench.engine.close(Duration::ZERO);
     let kept = rusqlite::Connection::open(home(&bench).state_dir().join("connect.sts")).unwrap();
     assert_eq!(kept.execute("UPDATE connection SET verify = '{'", []).unwrap(), 1);
     drop(kept);
-    let bench = Bench { engine: open(&bench), ..bench };
+    let bench = opened(bench);
     assert!(bench.log().contains("is verified cannot be read"), "{}", bench.log());
     assert_eq!(shown(&bench), "");
 }

@@ -155,9 +155,7 @@ impl Visitor for Mirror<'_> {
     }
 
     fn unreadable(&mut self, root: u16, path: &[u8], error: &io::Error, what: &str) {
-        let errno = error.raw_os_error().unwrap_or(libc::EIO);
-        let spot = Spot { root, path: path.to_vec(), name: Vec::new() };
-        self.report.errno(&self.shared.counters, spot, errno, what, false);
+        self.report.unreadable(&self.shared.counters, (root, path), error, what);
         self.gate.passes_over(root, path);
     }
 

@@ -528,22 +528,16 @@ impl Transmitter {
         if self.common.waits_for_whole(id) {
             return Err(Failed::Later);
         }
-        let model = self.common.model();
-        if self.common.is_uncertain(&model, now.node) {
-            let kind = model.entry(now.node).kind;
-            let single = model.has(now.node, flag::SEPARATE) || model.group(now.node).len() == 1;
-            drop(model);
-            // What it is set on could be another's: it gets an inode of its own.
-            return match kind {
-                _ if !single => {
-                    self.common.ask_whole(*id);
-                    Err(Failed::Later)
-                }
-                FileKind::File => self.content(node, id, at, State::Single),
-                _ => self.other(node, id, at),
-            };
+        // What it is set on could be another's: it gets an inode of its own.
+        match self.common.uncertain(now.node) {
+            None => {}
+            Some((_, false)) => {
+                self.common.ask_whole(*id);
+                return Err(Failed::Later);
+            }
+            Some((FileKind::File, true)) => return self.content(node, id, at, State::Single),
+            Some((_, true)) => return self.other(node, id, at),
         }
-        drop(model);
         let (stat, xattrs) = match self.entry(&now, id) {
             Err(error) if is_missed(&error) => {
                 let (object, stat) = by_key(self.common.hold_by_key(now.root, id), error)?;

@@ -238,6 +238,16 @@ impl Common {
         !model.names_of(&id).filter(|name| !model.has(*name, flag::SEPARATE)).all(is_sure)
     }
 
+    /// The same, of what is not locked: its kind, and whether it has an inode of its own. None: it is certain.
+    pub(in super::super) fn uncertain(&self, node: NodeId) -> Option<(FileKind, bool)> {
+        if !self.is_mirroring() {
+            return None;
+        }
+        let model = self.model();
+        let single = || model.has(node, flag::SEPARATE) || model.group(node).len() == 1;
+        self.is_uncertain(&model, node).then(|| (model.entry(node).kind, single()))
+    }
+
     /// Replication has made this name, whole or as a link to that one: what the target has there is known from now on.
     pub(in super::super) fn is_sure_now(&self, id: &Identity, at: &At<'_>, from: Option<&At<'_>>) {
         if !self.is_mirroring() {
