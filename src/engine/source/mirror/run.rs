@@ -29,6 +29,14 @@ const LATER: Duration = Duration::from_secs(2);
 /// What is waited at first for directories that are on their way.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// What follows a pass.
+enum Again {
+    Pass,
+    Ended,
+    /// Directories kept moving: what only the target has may be left.
+    Endless,
+}
+
 /// A mirror, or what one would send. `clean`: afterwards, what the target has is removed instead (see [`survey`]).
 pub(in crate::engine::source) fn run(
     plan: &JobPlan,
@@ -76,7 +84,8 @@ pub(in crate::engine::source) fn run(
         )
     };
     let compares = !is_dry && spec.kind == MirrorKind::Different && spec.checksum;
-    let complete = mirror.passes(compares.then(|| Sums::new(sums, frames)), spec.orphans || clean, clean);
+    let sweeps = spec.orphans || clean || begun.unseen;
+    let complete = mirror.passes(compares.then(|| Sums::new(sums, frames)), sweeps, clean);
     drop(mirror);
     if own {
         emitter.lock().close();
@@ -137,9 +146,9 @@ fn walk_all(plan: &JobPlan, roots: &[Root], shared: &JobShared, mirror: &mut Mir
 }
 
 impl Mirror<'_> {
-    /// All passes of the mirror. False: it did not come to its end. `sums`: checksums are compared; `asked`: a person has asked that what
-    /// only the target has be removed.
-    fn passes(&mut self, mut sums: Option<Sums>, asked: bool, clean: bool) -> Result<bool, ApiError> {
+    /// All passes of the mirror. False: it did not come to its end. `sums`: checksums are compared; `sweeps`: what only the target has is to be
+    /// removed, and not alone where something has left unseen.
+    fn passes(&mut self, mut sums: Option<Sums>, sweeps: bool, clean: bool) -> Result<bool, ApiError> {
         let is_survey = self.dry.is_some() && !clean;
         let mut whole = self.pass(sums.as_mut(), is_survey)?;
         if is_survey {
@@ -148,7 +157,16 @@ impl Mirror<'_> {
         self.orphans.entries = self.entries();
         if self.dry.is_none() {
             let (mut pass, counters) = (1, &self.shared.counters);
-            while whole && self.is_sound() && self.stirs_again(pass, asked) {
+            while whole && self.is_sound() {
+                match self.stirs_again(pass, sweeps) {
+                    Again::Pass => {}
+                    Again::Ended => break,
+                    Again::Endless => {
+                        // Who has asked is told; what has left unseen is the next mirror's.
+                        whole = sweeps;
+                        break;
+                    }
+                }
                 // What is compared once more is counted once.
                 let counts = [
                     &counters.directories,
@@ -178,27 +196,28 @@ impl Mirror<'_> {
     }
 
     /// What has moved during this pass, or could not be compared, may have on the target what the source has not: is it to be
-    /// compared in another? The later ones are short, and nothing moves in them. `sweeps`: else only what the walk has missed is.
-    fn stirs_again(&mut self, pass: u32, sweeps: bool) -> bool {
+    /// compared in another? The later ones are short, and nothing moves in them. `sweeps`: else only what the walk has missed is, and where
+    /// something has left unseen.
+    fn stirs_again(&mut self, pass: u32, sweeps: bool) -> Again {
         if pass > LOOSE && !self.shared.sleep(PAUSE * pass) {
             // The looker has its turn between two of them.
-            return false;
+            return Again::Ended;
         }
         let mut waits = 0;
         loop {
             // While nothing is sent nothing is answered.
             if !self.shared.go_on() {
-                return false;
+                return Again::Ended;
             }
             self.gate.calm(pass + waits >= LOOSE);
             let stirred = self.gate.stirred(sweeps);
             let is_endless =
                 pass + waits >= PASSES || pass > LOOSE && matches!(stirred, Stirred::Parts(None, _));
             let (parts, vacated) = match stirred {
-                Stirred::Nothing => return false,
+                Stirred::Nothing => return Again::Ended,
                 Stirred::Gone => {
                     self.gone = true;
-                    return false;
+                    return Again::Ended;
                 }
                 _ if self.gate.is_held() => {
                     tracing::warn!(
@@ -206,7 +225,7 @@ impl Mirror<'_> {
                          when it goes on",
                         self.plan.connection
                     );
-                    return false;
+                    return Again::Ended;
                 }
                 _ if is_endless => {
                     tracing::warn!(
@@ -214,7 +233,7 @@ impl Mirror<'_> {
                          MIRROR START {} DIFFERENT ORPHANS when fewer do",
                         self.plan.connection
                     );
-                    return false;
+                    return Again::Endless;
                 }
                 Stirred::Parts(parts, vacated) => (parts.map(Arc::new), vacated),
                 Stirred::Later => {
@@ -224,7 +243,7 @@ impl Mirror<'_> {
                     let until = Instant::now() + LATER;
                     loop {
                         if !self.shared.sleep(PAUSE * waits) {
-                            return false;
+                            return Again::Ended;
                         }
                         if !self.gate.owes() || Instant::now() >= until {
                             break;
@@ -237,7 +256,7 @@ impl Mirror<'_> {
             self.gate.calm(pass >= LOOSE);
             if ask_for(self.emitter, self.roots, parts.as_deref()).is_err() {
                 self.gone = true;
-                return false;
+                return Again::Ended;
             }
             (self.parts, self.vacated) = (parts, vacated);
             // Content was sent once.
@@ -245,7 +264,7 @@ impl Mirror<'_> {
             self.listing.again();
             self.orphans.again();
             self.links = Links::default();
-            return true;
+            return Again::Pass;
         }
     }
 

@@ -254,8 +254,7 @@ impl Gate {
     pub(in crate::engine::source) fn stirred(&self, sweeps: bool) -> Stirred {
         match self {
             Gate::Open => Stirred::default(),
-            Gate::Follow(common) if sweeps => common.stirred(),
-            Gate::Follow(common) => common.missed_by_walk(),
+            Gate::Follow(common) => common.stirred(sweeps),
         }
     }
 

@@ -606,11 +606,72 @@ fn what_a_walk_has_missed_is_asked_for_once_more() {
         let swept = model.at(0, b"d").unwrap();
         model.set(swept, flag::SWEPT);
     }
-    let Stirred::Parts(Some(parts), _) = common.missed_by_walk() else { panic!() };
+    let Stirred::Parts(Some(parts), _) = common.stirred(false) else { panic!() };
     let paths: Vec<_> = parts.list().into_iter().map(|(_, path, _)| path).collect();
     assert_eq!(paths, [b"".to_vec(), b"d/e".to_vec()]);
-    assert!(matches!(common.missed_by_walk(), Stirred::Nothing));
+    assert!(matches!(common.stirred(false), Stirred::Nothing));
     common.job_ends(true);
+}
+
+/// Where something has left unseen, what the target has left in a directory that was on its way at that moment is looked for once more, also
+/// by a mirror that removes nothing else.
+#[test]
+fn what_could_not_be_removed_where_something_has_left_is_looked_for_once_more() {
+    let bed = Bed::new(|source, _| fs::create_dir_all(source.join("d/e")).unwrap());
+    let common = bed.replication.as_any().downcast_ref::<Follow>().unwrap().common();
+    common.mirror_begins(false);
+    let (d, e) = {
+        let mut model = common.model();
+        let nodes = [b"".as_slice(), b"d", b"d/e"].map(|path| model.at(0, path).unwrap());
+        nodes.into_iter().for_each(|node| model.set(node, flag::SWEPT));
+        (nodes[1], nodes[2])
+    };
+    common.model().set(e, flag::STIRRED);
+    assert!(matches!(common.stirred(false), Stirred::Nothing), "nothing has left there");
+    common.model().set(d, flag::VACATED);
+    let Stirred::Parts(Some(parts), vacated) = common.stirred(false) else { panic!() };
+    let paths: Vec<_> = parts.list().into_iter().map(|(_, path, _)| path).collect();
+    assert_eq!(paths, [b"d/e".to_vec()]);
+    assert!(vacated.has(0, b"d/e", b"left"));
+    // It is not where it stood.
+    common.model().set(e, flag::DISPLACED);
+    assert!(matches!(common.stirred(false), Stirred::Later));
+    common.model().clear(e, flag::DISPLACED);
+    assert!(matches!(common.stirred(false), Stirred::Parts(..)));
+    common.job_ends(true);
+}
+
+/// A directory that stood under the engine's own name when the log was lost is not there on the target. What is moved into it until it is found
+/// makes one there that has nothing but that.
+#[test]
+fn what_stood_under_the_engines_own_name_when_the_log_was_lost_arrives_whole() {
+    let bed = Bed::new(|source, _| {
+        fs::create_dir(source.join("d")).unwrap();
+        fs::write(source.join("d/in"), "in").unwrap();
+    });
+    bed.replication.cut();
+    wait_until(|| bed.replication.shared().mirror_required().is_some());
+    fs::rename(bed.source("d"), bed.source("far")).unwrap();
+    let follow = bed.replication.as_any().downcast_ref::<Follow>().unwrap();
+    let common = follow.common();
+    let aside = ".dtcl-unfinished-1";
+    let node = {
+        let mut model = common.model();
+        let (node, root) = (model.at(0, b"d").unwrap(), model.at(0, b"").unwrap());
+        model.relocate(node, root, aside.as_bytes());
+        model.set(node, flag::PARKED);
+        node
+    };
+    // What is not dirty is not compared.
+    bed.replication.shared().begin_mirror(true);
+    let (_, _end) = follow.job(&JobShared::new()).unwrap();
+    common.mirror_begins(false);
+    fs::create_dir(bed.target(aside)).unwrap();
+    bed.name("", "far", Change::NAME);
+    wait_until(|| !common.model().has(node, flag::PARKED));
+    follow.end_job(true);
+    wait_until(|| bed.content("far/in").is_some());
+    assert!(!bed.target(aside).exists());
 }
 
 /// A file that cannot be read is a failure, and no barrier waits for it.

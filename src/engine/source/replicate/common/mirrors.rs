@@ -63,29 +63,38 @@ pub(in crate::engine::source) enum Stirred {
 }
 
 impl Common {
-    /// Directories that the present mirror could not compare as they are now. They are compared in another pass, for which what replication
-    /// has sent until now counts as passed: it is on its way to the target before that is asked to describe itself.
-    pub(in super::super) fn stirred(&self) -> Stirred {
-        self.wait_answered();
+    /// Directories that are to be compared in another pass, for which what replication has sent until now counts as passed: it is on its way to
+    /// the target before that is asked to describe itself.
+    ///
+    /// Where the target may have what the source has not (`sweeps`: everywhere; else at places that something has left unseen), those that
+    /// could not be compared as they are now. Elsewhere those that stand where they stood, and were not compared: they, or those above
+    /// them, were away for the moment in which the walk came by, and no event but that of the way back tells. Once each.
+    pub(in super::super) fn stirred(&self, sweeps: bool) -> Stirred {
+        if sweeps {
+            self.wait_answered();
+        }
         let Some(mut model) = self.mirror_turn() else { return Stirred::Gone };
         // What fails, or was missed, may be sent anew to a place where the target has something else.
-        let mut away = !self.is_answered() || self.has_debts() || self.has_requests();
+        let mut away = sweeps && (!self.is_answered() || self.has_debts() || self.has_requests());
         let mut found = Vec::new();
         let (asked, mut again) = self.asked();
         for root in model.roots().to_vec() {
             for node in model.all_below(root) {
-                let is_directory = model.entry(node).kind == FileKind::Directory;
                 let is_stirred = model.has(node, flag::STIRRED);
-                if !is_directory || model.has(node, flag::SWEPT) && !is_stirred {
+                let is_compared = model.has(node, flag::SWEPT) && !is_stirred;
+                if model.entry(node).kind != FileKind::Directory || is_compared {
                     continue;
                 }
                 let was_asked = asked.as_ref().is_none_or(|asked| asked.has(node));
-                if was_asked && !is_stirred && !has_moved(&model, node) && !again.insert(node) {
+                let (moved, displaced) = (has_moved(&model, node), is_displaced(&model, node));
+                if !sweeps && !model.is_under(node, flag::VACATED) {
+                    if was_asked && !is_stirred && !moved && !displaced && again.insert(node) {
+                        found.push(node);
+                    }
+                } else if was_asked && !is_stirred && !moved && !again.insert(node) {
                     // It stood still, and could not be compared all the same.
                     model.set(node, flag::SWEPT);
-                    continue;
-                }
-                if is_displaced(&model, node) {
+                } else if displaced {
                     model.set(node, flag::STIRRED);
                     away = true;
                 } else {
@@ -98,29 +107,6 @@ impl Common {
             return if away { Stirred::Later } else { Stirred::Nothing };
         }
         self.asks_again(&mut model, found)
-    }
-
-    /// Directories that were to be compared, stand where they stood, and were not: they, or those above them, were away for the moment in which
-    /// the walk came by, and no event but that of the way back tells. Once each.
-    pub(in super::super) fn missed_by_walk(&self) -> Stirred {
-        let Some(mut model) = self.mirror_turn() else { return Stirred::Gone };
-        let mut found = Vec::new();
-        let (asked, mut again) = self.asked();
-        for root in model.roots().to_vec() {
-            for node in model.all_below(root) {
-                let was_asked = asked.as_ref().is_none_or(|asked| asked.has(node));
-                let is_missed = model.entry(node).kind == FileKind::Directory
-                    && was_asked
-                    && !model.has(node, flag::SWEPT | flag::STIRRED)
-                    && !has_moved(&model, node)
-                    && !is_displaced(&model, node);
-                if is_missed && again.insert(node) {
-                    found.push(node);
-                }
-            }
-        }
-        self.comparing().again = again;
-        if found.is_empty() { Stirred::Nothing } else { self.asks_again(&mut model, found) }
     }
 
     /// The directories that the present pass compares (None: all), and those that were asked for once more.
@@ -172,10 +158,8 @@ impl Common {
         }
         let mut unseen = false;
         if let Some(mut marks) = comparing.marks.take_if(|_| !complete) {
-            if comparing.removes {
-                // What only the target has there may not be removed yet.
-                model.flagged(flag::STIRRED).into_iter().for_each(|node| marks.node(node, false));
-            }
+            // What only the target has there may not be removed yet.
+            model.flagged(flag::STIRRED).into_iter().for_each(|node| marks.node(node, false));
             self.dirty().keep(&marks);
             unseen = comparing.unseen;
         }
@@ -219,7 +203,12 @@ impl Common {
             self.mirroring.store(false, Relaxed);
             comparing.marks = None;
             if comparing.complete {
+                let parked = model.flagged(flag::PARKED);
+                let doubtful: Vec<_> =
+                    parked.into_iter().filter(|node| model.has(*node, flag::VACATED)).collect();
                 model.clear_all(flag::VACATED);
+                // No mirror compares what stands under the engine's own names.
+                doubtful.into_iter().for_each(|node| model.set(node, flag::VACATED));
             }
         }
     }
@@ -323,7 +312,8 @@ impl Common {
                 model.set(node, flag::VACATED);
             }
         }
-        let vacated = model.flagged(flag::VACATED);
+        let mut vacated = model.flagged(flag::VACATED);
+        vacated.retain(|node| !model.has(*node, flag::PARKED));
         let area = if self.shared.mirrors_dirty_only() && !self.has_given_up() {
             marks.area(&model, &left, &vacated)
         } else {
@@ -381,6 +371,9 @@ impl Common {
         let degraded = self.degraded.swap(self.has_given_up(), Relaxed);
         if degraded {
             model.clear_all(flag::CONTENT | flag::META);
+            // Under the engine's own name the target may have it not at all, or what was sent there meanwhile: the move to that name may have
+            // gone with the log.
+            model.flagged(flag::PARKED).into_iter().for_each(|node| model.set(node, flag::VACATED));
             self.waiting().clear();
         }
         let mut marks = self.dirty().take();

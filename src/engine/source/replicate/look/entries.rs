@@ -429,9 +429,8 @@ impl Looker {
         self.clear_doubtful(model, dir, name);
         let (from_root, from_path, from_name) = model.place(node);
         let doubtful = self.is_doubtful(model, node);
-        // Under the engine's own name the target may have it not at all, or what was sent there meanwhile: the move to that name may have
-        // gone with the log.
-        let parked = model.has(node, flag::PARKED) && self.common.is_mirroring();
+        // Also where no mirror is on its way: none compares what stands under the engine's own name.
+        let parked = model.has(node, flag::PARKED) && model.has(node, flag::VACATED);
         let vacated = model.has(node, flag::MADE) && (doubtful || parked || self.holds_vacated(model, node));
         if model.has(node, flag::MADE) && model.has(node, flag::LACKING) {
             // The target has nothing of it: what stands there is what it had replaced.
