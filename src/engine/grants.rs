@@ -22,17 +22,29 @@ use crate::wire::control::Present;
 use crate::wire::data::{Line, Side};
 use crate::wire::tls::Fingerprint;
 use rustls::ServerConnection;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Most grants.
 const GRANTS: usize = 4096;
 /// A line that was admitted.
 pub enum Admitted {
     New(Box<New>),
-    /// It rested, and goes on.
-    Again(Arc<Line>),
+    /// It goes on, after a rest or a failure: so much of it was heard here, and so much there.
+    Again(Arc<Line>, u64, u64),
+}
+
+impl Admitted {
+    /// Bytes of the line that were heard here.
+    pub fn heard(&self) -> u64 {
+        match self {
+            Admitted::New(_) => 0,
+            Admitted::Again(_, here, _) => *here,
+        }
+    }
 }
 
 /// A line that will be served.
@@ -313,7 +325,7 @@ impl Engine {
             return Ok(None);
         }
         let dead = |id: &str, number| {
-            let goes_on = present.resumes && number == present.line;
+            let goes_on = present.resumes.is_some() && number == present.line;
             id == grant.id && !goes_on && !present.standing.contains(&number)
         };
         if !self.lines.end(dead) {
@@ -323,12 +335,20 @@ impl Engine {
             )
             .help("it is tried again"));
         }
-        if present.resumes {
+        if let Some(there) = present.resumes {
             let line = self.lines.standing(&grant.id, present.line).ok_or_else(|| {
                 ApiError::new(Code::ConnectionDoesNotExist, "the target has not kept that line")
                     .help("what was not applied is sent anew")
             })?;
-            return Ok(Some(Admitted::Again(line)));
+            // What has come is heard, and over what it came is given up.
+            let here = line.heard_last(ENDING).map_err(|error| {
+                ApiError::new(
+                    Code::ServerIsNotResponding,
+                    format!("the line is not let go of there: {error}"),
+                )
+                .help("it is tried again")
+            })?;
+            return Ok(Some(Admitted::Again(line, here, there)));
         }
         let taken = self.lines.begin(&grant.id, present.line, from).ok_or_else(|| {
             ApiError::new(Code::ServerIsNotResponding, "the target has too many lines already")
@@ -347,8 +367,14 @@ impl Engine {
         socket: TcpStream,
     ) -> std::io::Result<()> {
         let New { grant, taken, process } = match admitted {
-            // What was on its way when it came to rest is being heard.
-            Admitted::Again(line) => return line.go_on(tls.into(), socket, ENDING),
+            Admitted::Again(line, _, there) => {
+                let goes_on = line.go_on(tls.into(), socket, Some(there), Duration::ZERO);
+                if goes_on.as_ref().is_err_and(|error| error.kind() == ErrorKind::InvalidInput) {
+                    // What it has not heard is not there any more.
+                    line.break_off();
+                }
+                return goes_on;
+            }
             Admitted::New(new) => *new,
         };
         let line = Arc::new(Line::new(Side::Target, tls.into(), socket)?);

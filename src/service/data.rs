@@ -4,6 +4,7 @@
 use super::House;
 use super::door::Guest;
 use crate::api::{ApiError, Code};
+use crate::engine::grants::Admitted;
 use crate::wire::control::{Admit, Incoming, Present, STRANGER_MAX, frame};
 use crate::wire::tls::shown_by;
 use std::net::SocketAddr;
@@ -31,7 +32,10 @@ pub(super) async fn run(mut stream: TlsStream<TcpStream>, from: SocketAddr, hous
     let engine = Arc::clone(&house.engine);
     let asked = tokio::task::spawn_blocking(move || engine.admit(key, from, &present));
     let (admitted, answer) = match asked.await {
-        Ok(Ok(admitted)) => (admitted, Admit::Admitted),
+        Ok(Ok(admitted)) => {
+            let heard = admitted.as_ref().map_or(0, Admitted::heard);
+            (admitted, Admit::Admitted(heard))
+        }
         Ok(Err(error)) => (None, Admit::Refused(error)),
         Err(_) => {
             (None, Admit::Refused(ApiError::new(Code::UnknownError, "an internal error ended the request")))

@@ -11,7 +11,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The version of everything behind the greeting. Ends of different versions do not speak to each other (error 157).
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// Most bytes that a service reads as one request of a caller without access.
 pub const STRANGER_MAX: usize = 16 << 10;
@@ -98,8 +98,9 @@ pub struct Present {
     /// not to be applied any more when this one begins.
     pub line: u64,
     pub standing: Vec<u64>,
-    /// That line rested and goes on, if the target still has its end of it; else it is a new one.
-    pub resumes: bool,
+    /// That line goes on, after a rest or a failure, if the target still has its end of it: so many bytes of it were heard. None: it is a new
+    /// one.
+    pub resumes: Option<u64>,
     /// The connection has ended: the grant is given back, and nothing follows.
     pub ends: bool,
 }
@@ -107,8 +108,8 @@ pub struct Present {
 /// What a target answers.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 pub enum Admit {
-    /// Operations may come.
-    Admitted,
+    /// Operations may come; of a line that goes on so many bytes were heard.
+    Admitted(u64),
     Refused(ApiError),
 }
 

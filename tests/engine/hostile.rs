@@ -32,7 +32,7 @@ impl Liar {
         let dialled = far.dial(&Transmission::default(), &Arc::default()).unwrap();
         let (end, carrier) = far::source(Arc::clone(&dialled.line), Arc::default(), far::Outlet::default());
         let carried = std::thread::spawn(move || {
-            let carried = far::carry(carrier);
+            let carried = far::carry(carrier, None);
             drop(dialled);
             carried
         });
@@ -348,7 +348,7 @@ fn a_name_belongs_to_the_key_that_came_with_it() {
 fn a_source_that_does_not_listen_is_cut_off() {
     let ground = Ground::new();
     let dialled = ground.far.dial(&Transmission::default(), &Arc::default()).unwrap();
-    let line = &*dialled.line;
+    let line = &dialled.line;
     let mut frame = Frame::new();
     begin(&ground.at("granted"), None).encode(&mut frame);
     line.send(Channel::Ops, &frame).unwrap();
@@ -356,7 +356,7 @@ fn a_source_that_does_not_listen_is_cut_off() {
     let path = vec![[b'd'; 200]; 19].join(&b'/');
     let ended = std::thread::scope(|scope| {
         let hears = scope.spawn(|| {
-            let mut ear = Ear::of(line);
+            let mut ear = Ear::of(line, None);
             loop {
                 match ear.hear(Vec::new) {
                     // Never taken out.
@@ -432,7 +432,7 @@ fn a_target_gets_nothing_that_does_not_belong_to_the_set() {
             places.iter().map(|(path, name)| ((*path).to_owned(), (*name).to_owned())).collect();
         std::thread::scope(|scope| {
             let target = scope.spawn(move || {
-                let mut ear = Ear::of(&far_end);
+                let mut ear = Ear::of(&far_end, None);
                 answers_terms(&mut ear, &far_end);
                 let (mut all, mut asked) = (Vec::new(), false);
                 while let Ok(Heard::Frame(Channel::Ops, frame)) = ear.hear(Vec::new) {
@@ -478,7 +478,7 @@ fn a_target_gets_nothing_that_does_not_belong_to_the_set() {
                 all
             });
             let (end, carrier) = far::source(near, Arc::default(), far::Outlet::default());
-            scope.spawn(|| far::carry(carrier));
+            scope.spawn(|| far::carry(carrier, None));
             source::run_over(&plan, JobKind::Mirror(FULL), &JobShared::new(), end);
             target.join().unwrap()
         })
@@ -562,7 +562,7 @@ fn a_target_that_lies_is_told_nothing_and_ends_the_mirror() {
         let (near, far_end) = dtcl::wire::data::testing::lines();
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                let mut ear = Ear::of(&far_end);
+                let mut ear = Ear::of(&far_end, None);
                 answers_terms(&mut ear, &far_end);
                 let first = ear.hear(Vec::new).unwrap();
                 let Heard::Frame(Channel::Ops, frame) = first else { panic!("{first:?}") };
@@ -573,7 +573,7 @@ fn a_target_that_lies_is_told_nothing_and_ends_the_mirror() {
                 far_end.break_off();
             });
             let (end, carrier) = far::source(near, Arc::default(), far::Outlet::default());
-            let carried = scope.spawn(|| far::carry(carrier));
+            let carried = scope.spawn(|| far::carry(carrier, None));
             let outcome = source::run_over(&bed.plan(), JobKind::Mirror(FULL), &JobShared::new(), end);
             let carried = carried.join().unwrap();
             assert!(!outcome.complete || carried.is_err(), "{number}: {outcome:?} {carried:?}");

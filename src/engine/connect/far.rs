@@ -27,6 +27,8 @@ use tokio_rustls::TlsConnector;
 
 /// How long it may take to admit a line. It may have to wait for an earlier one to end.
 const ADMIT: Duration = Duration::from_secs(15);
+/// What is waited at first, and at most, before a target is dialled once more.
+const REDIAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How long the end of a connection waits for the target to take the grant back.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -81,18 +83,58 @@ impl Dialled {
         let _turn = far.presenting.lock().unwrap_or_else(PoisonError::into_inner);
         let standing = far.numbers().standing.iter().copied().filter(|other| other != number).collect();
         let (grant, process) = (far.grant.clone(), incarnation());
-        let resumes = self.begun.load(Relaxed);
+        if self.line.is_over() || !self.line.is_at_rest() {
+            // Somebody else has called it.
+            return Ok(None);
+        }
+        let resumes = self.begun.load(Relaxed).then(|| self.line.heard());
         let present = Present { grant, process, line: *number, standing, resumes, ends: false };
         let (tls, socket, admit) = far.present(&present, ADMIT)?;
-        match admit {
-            Admit::Admitted => {}
+        let heard = match admit {
+            Admit::Admitted(heard) => heard,
             Admit::Refused(error) if error.code == Code::ServerIsNotResponding => return Err(error),
             Admit::Refused(error) => return Ok(Some(error)),
+        };
+        match self.line.go_on(tls.into(), socket, Some(heard), Duration::ZERO) {
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                return Ok(Some(far.lost(&error.into())));
+            }
+            went => went.map_err(|error| far.lost(&error.into()))?,
         }
-        let went = self.line.go_on(tls.into(), socket, Duration::ZERO);
-        went.map_err(|error| far.lost(&error.into()))?;
         self.begun.store(true, Relaxed);
         Ok(None)
+    }
+}
+
+impl Dialled {
+    /// What carried the line has failed: dials until something carries it again, or it is over.
+    pub fn redial(&self, transmission: &Transmission, traffic: &Traffic) {
+        let _away = traffic.away();
+        let name = &self.stands.far.name;
+        tracing::warn!("The line to {name} has failed; it is dialled anew");
+        let (mut wait, mut told) = (REDIAL.0, None);
+        while !self.line.is_over() && self.line.is_at_rest() {
+            match transmission.redials(|| self.call()) {
+                // Who has it go on calls.
+                None => {}
+                Some(Ok(None)) => {
+                    tracing::info!("The line to {name} goes on where it was");
+                    return;
+                }
+                Some(Ok(Some(refused))) => {
+                    tracing::warn!("The line to {name} does not go on: {}", refused.message);
+                    return self.line.break_off();
+                }
+                Some(Err(error)) => {
+                    if told.as_ref() != Some(&error.message) {
+                        tracing::warn!("{}", error.message);
+                        told = Some(error.message);
+                    }
+                }
+            }
+            self.line.wait_way(wait);
+            wait = (2 * wait).min(REDIAL.1);
+        }
     }
 }
 
@@ -179,6 +221,7 @@ impl Far {
     ) -> Result<Arc<Dialled>, ApiError> {
         transmission.dials(|with_socket| {
             let line = Arc::new(Line::at_rest(Side::Source));
+            line.mends();
             line.pass(transmission.gate_of(traffic));
             let dialled =
                 Arc::new(Dialled { line, stands: self.take_number()?, begun: AtomicBool::new(false) });
@@ -192,9 +235,9 @@ impl Far {
     /// Gives the grant back, if the target can be told in a short time.
     pub fn withdraw(&self) -> Result<(), ApiError> {
         let (grant, process) = (self.grant.clone(), incarnation());
-        let present = Present { grant, process, line: 0, standing: Vec::new(), resumes: false, ends: true };
+        let present = Present { grant, process, line: 0, standing: Vec::new(), resumes: None, ends: true };
         match self.present(&present, FAREWELL)?.2 {
-            Admit::Admitted => Ok(()),
+            Admit::Admitted(_) => Ok(()),
             Admit::Refused(error) => Err(error),
         }
     }

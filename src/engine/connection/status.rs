@@ -95,6 +95,7 @@ fn transmit_word(info: &Info, state: &State) -> &'static str {
         Stage::Off => state.running.is_none() && state.resumes.is_some(),
         Stage::Starting | Stage::Stopping(_) => false,
     };
+    let gone = gone || info.traffic.is_away();
     match (state.remirror, &state.running) {
         (Remirror::Disconnected, None) => "Stopped",
         // Also while a mirror that makes good what was lost tries to reach it.
@@ -105,7 +106,7 @@ fn transmit_word(info: &Info, state: &State) -> &'static str {
 
 /// Has the target something to apply that was sent to it, as far as it has told?
 pub fn has_under_way(info: &Info, state: &State) -> bool {
-    if info.transmission.is_mute() {
+    if info.transmission.is_mute() || info.traffic.is_away() {
         // Nothing is told, and nothing can be waited for.
         return false;
     }
@@ -147,6 +148,7 @@ pub fn status(info: &Info, view: &View) -> ConnectionStatus {
     let retrying = replication.is_some_and(|shared| shared.retrying.load(Relaxed));
     let spared = &info.traffic.spared;
     let held = info.transmission.held(&info.target);
+    let away = info.traffic.away_words(&info.target);
     ConnectionStatus {
         id: info.id,
         repset: info.repset.clone(),
@@ -178,7 +180,7 @@ pub fn status(info: &Info, view: &View) -> ConnectionStatus {
             + count(|shared| &shared.errors),
         verification: None,
         bandwidth_limit: info.transmission.in_force().0.map(|limit| limit.to_string()),
-        last_error: held.or_else(|| state.last_error()),
+        last_error: held.or(away).or_else(|| state.last_error()),
         paths: view.route.paths.iter().map(|path| (shown(&path.source), shown(&path.target))).collect(),
     }
 }

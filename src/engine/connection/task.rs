@@ -303,7 +303,7 @@ impl Task {
 
     /// A job that shall end does not wait for a line that nothing leaves over.
     fn let_go(&self) {
-        let resting = self.info.transmission.is_mute();
+        let resting = self.info.transmission.is_mute() || self.info.traffic.is_away();
         match (&self.state().running, &self.state().stage) {
             (Some(running), Stage::On(replication)) if resting && running.over_stream => {
                 replication.let_job_go();

@@ -103,8 +103,9 @@ fn told(frames: Receiver<Frame>, line: &Arc<Line>, channel: Channel) -> Inlet {
     Inlet { frames, taps: Some(Box::new(Told(Arc::clone(line), channel))) }
 }
 
-/// Carries until the target has ended; blocks. The error: why it ended before its source did.
-pub fn carry(carrier: Carrier) -> Result<(), String> {
+/// Carries until the target has ended; blocks. The error: why it ended before its source did. `redials`: has the line go on when a socket has
+/// failed, and returns once it does, or is over; None: that is its end.
+pub fn carry(carrier: Carrier, redials: Option<&(dyn Fn() + Sync)>) -> Result<(), String> {
     let Carrier { line, outlet, cut, ops, answers, frames } = carrier;
     let _guard = BreaksOff(Arc::clone(&line));
     let (sends, pool) = (Arc::clone(&line), frames.clone());
@@ -115,7 +116,7 @@ pub fn carry(carrier: Carrier) -> Result<(), String> {
             let _ = sends.end(Ok(()));
         }
     })?;
-    let mut ear = Ear::of(&line);
+    let mut ear = Ear::of(&line, redials);
     loop {
         let (to, frame) = match ear.hear(|| frames.take()) {
             Ok(Heard::Frame(Channel::Listings, frame)) => (&answers.listings, frame),
@@ -154,6 +155,7 @@ pub fn receive<E: std::fmt::Display>(
 ) -> Result<(), String> {
     let _guard = BreaksOff(Arc::clone(line));
     cut.on_cut(breaks_off(line));
+    line.mends();
     let (ops, ops_in) = channel();
     let (listings, listings_in) = sync_channel(DEPTH);
     let (sums, sums_in) = sync_channel(DEPTH);
@@ -174,7 +176,7 @@ pub fn receive<E: std::fmt::Display>(
     let (hears, pool, cuts) = (Arc::clone(line), frames.clone(), Arc::clone(&cut));
     let (heard_all, all_heard) = channel::<()>();
     start("line in", move || {
-        let mut ear = Ear::of(&hears);
+        let mut ear = Ear::of(&hears, None);
         let mut ops = Some(ops);
         loop {
             match ear.hear(|| pool.take()) {

@@ -12,6 +12,8 @@ use std::time::Duration;
 /// What mirror and verify read. Taken once when a job starts.
 #[derive(Clone, Debug)]
 pub struct MirrorSettings {
+    /// A line that has failed is dialled anew (AutoReconnect).
+    pub reconnects: bool,
     pub checksum_all: bool,
     /// 0 never, 1 always, 2 only when the target's file is older.
     pub overwrite: Overwrite,
@@ -77,6 +79,7 @@ pub struct OrphanSettings {
 impl Default for MirrorSettings {
     fn default() -> Self {
         Self {
+            reconnects: true,
             checksum_all: true,
             overwrite: Overwrite::Always,
             zero_k_files: true,
@@ -209,6 +212,7 @@ fn clamp<T: TryFrom<u64>>(value: u64, greatest: T) -> T {
 impl Settings {
     pub fn mirror(&self) -> MirrorSettings {
         MirrorSettings {
+            reconnects: self.on("AutoReconnect"),
             checksum_all: self.on("ChecksumAll"),
             overwrite: match self.number("MirrorOverwrite") {
                 0 => Overwrite::Never,

@@ -17,10 +17,13 @@ pub(super) fn reach(plan: &JobPlan, cut: Arc<Cut>) -> Result<(SourceEnd, Serve),
             far::Outlet { transmission: Arc::clone(&plan.transmission), traffic: Arc::clone(&plan.traffic) };
         let dialled = machine.dial(&plan.transmission, &plan.traffic)?;
         let (end, carrier) = far::source(Arc::clone(&dialled.line), cut, outlet);
+        let (transmission, traffic) = (Arc::clone(&plan.transmission), Arc::clone(&plan.traffic));
+        let reconnects = plan.settings.reconnects;
         return Ok((
             end,
             Box::new(move || {
-                let carried = far::carry(carrier);
+                let redials = || dialled.redial(&transmission, &traffic);
+                let carried = far::carry(carrier, if reconnects { Some(&redials) } else { None });
                 drop(dialled);
                 carried
             }),

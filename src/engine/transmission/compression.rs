@@ -3,7 +3,7 @@
 use crate::sys;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// What was chosen for a target. Disabled by default (TRN-40); AUTO until a level is.
@@ -48,6 +48,41 @@ pub struct Traffic {
     pub spared: [AtomicU64; 2],
     /// Bytes that went over the wire, to the target.
     pub left: AtomicU64,
+    /// Lines that have failed, and are dialled anew.
+    away: AtomicU64,
+}
+
+impl Traffic {
+    /// A line has failed, until what is returned is dropped.
+    pub fn away(&self) -> Away<'_> {
+        self.away.fetch_add(1, Relaxed);
+        Away(self)
+    }
+
+    /// Nothing is told by the target, and nothing reaches it.
+    pub fn is_away(&self) -> bool {
+        self.away.load(Relaxed) > 0
+    }
+
+    /// The same for a person; None: it is reached.
+    pub fn away_words(&self, target: &str) -> Option<String> {
+        let words = || {
+            format!(
+                "the line to {target} has failed; it is dialled anew, and goes on where it was if {target} has kept it"
+            )
+        };
+        self.is_away().then(words)
+    }
+}
+
+/// See [`Traffic::away`].
+#[derive(Debug)]
+pub struct Away<'a>(&'a Traffic);
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        self.0.away.fetch_sub(1, Relaxed);
+    }
 }
 
 /// How often AUTO chooses.

@@ -273,6 +273,12 @@ impl Transmission {
         Ok(dialled)
     }
 
+    /// Dials a line that has failed, unless it is to rest: then it is dialled when it goes on.
+    pub fn redials<T>(&self, dial: impl FnOnce() -> T) -> Option<T> {
+        let _steps_wait = self.dialling.read().unwrap_or_else(PoisonError::into_inner);
+        (!self.is_resting()).then(dial)
+    }
+
     /// TRANSMISSION START, STOP, PAUSE or RESUME. -153 or -154 when there is nothing to do, -110 when the target is to be dialled and
     /// cannot be reached: then all stays as it was. Blocks until sockets are closed, or there.
     pub fn step(&self, step: TransmissionStep, target: &str) -> Result<(), ApiError> {

@@ -2,13 +2,14 @@
 
 use super::rest::Way;
 use super::{
-    AGAIN, CHANNELS, COST, Channel, END, FRAME, FRAME_MAX, LEFT, Line, PACKED, PART, PIECE, REST, Side,
-    TAKEN, WINDOW, WORDS_MAX, broken, lock,
+    AGAIN, CHANNELS, COST, Channel, END, FRAME, FRAME_MAX, HEARD, LEFT, Line, PACKED, PART, PIECE, REST,
+    Side, TAKEN, WINDOW, WORDS_MAX, broken, head, lock,
 };
 use crate::wire::packed::{PACKED_MAX, Packed, Unpacker};
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 /// What is heard. That frames were taken out, or are not wanted any more, is no news to anybody but the line.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,12 +21,18 @@ pub enum Heard {
 
 /// Hears one end of a line.
 pub struct Ear<'a> {
-    line: &'a Line,
+    line: &'a Arc<Line>,
+    /// When a socket has failed: dials anew, and returns once something carries the line or it is over. None: the other end does.
+    redials: Option<&'a (dyn Fn() + Sync)>,
     /// What is heard over; None while the line rests.
     way: Option<Arc<Way>>,
     /// Sealed bytes that were read; those before `from` were opened.
     raw: Vec<u8>,
     from: usize,
+    /// How that has failed, once what was read before is taken out.
+    failed: Option<io::Error>,
+    /// So long a source may stay away that was lost.
+    until: Option<Instant>,
     /// None: nothing was packed yet.
     unpacker: Option<Unpacker>,
     /// Memory for packed frames.
@@ -34,16 +41,22 @@ pub struct Ear<'a> {
     pub(super) parts: Vec<u8>,
 }
 
+/// How long a target keeps a line that has failed. After a weekend the source compares what is dirty.
+const AWAY: Duration = Duration::from_hours(72);
+
 /// Most bytes of packed frames' memory that are kept.
 const KEPT: usize = 1 << 20;
 
 impl<'a> Ear<'a> {
-    pub fn of(line: &'a Line) -> Self {
+    pub fn of(line: &'a Arc<Line>, redials: Option<&'a (dyn Fn() + Sync)>) -> Self {
         Ear {
             line,
+            redials,
             way: None,
             raw: Vec::new(),
             from: 0,
+            failed: None,
+            until: None,
             unpacker: None,
             packed: Vec::new(),
             parts: Vec::new(),
@@ -113,13 +126,14 @@ impl<'a> Ear<'a> {
                     lock(&self.line.windows).left[channel as usize] = true;
                     self.line.changed.notify_all();
                 }
-                AGAIN if len == 0 => {
-                    if !self.way.as_ref().is_some_and(|way| self.line.spoken(way)) {
-                        return Err(broken("what goes on"));
-                    }
+                HEARD if len == 8 => {
+                    let mut heard = [0; 8];
+                    self.open(&mut heard)?;
+                    self.line.is_heard(u64::from_le_bytes(heard));
                 }
                 REST if len == 0 => {
-                    // Nothing follows over this one.
+                    // Nothing follows over this one, of which this was said alone.
+                    self.line.heard.fetch_sub(8, Relaxed);
                     let Some(way) = self.way.take() else { return Err(broken("a rest")) };
                     if !self.is_at_end() || !self.line.rests(&way)? {
                         return Err(broken("a rest"));
@@ -166,38 +180,78 @@ impl<'a> Ear<'a> {
         self.from == self.raw.len()
     }
 
-    /// Reads so many bytes.
+    /// Reads so many bytes, over as many sockets as it takes.
     fn open(&mut self, mut into: &mut [u8]) -> io::Result<()> {
-        let way = match &self.way {
-            Some(way) => Arc::clone(way),
-            None => {
-                self.raw.clear();
-                self.from = 0;
-                Arc::clone(self.way.insert(self.line.hears()?))
+        while !into.is_empty() {
+            let read = match self.way()? {
+                Some(way) => self.read(&way, into),
+                None => continue,
+            };
+            match read {
+                Ok(count) => {
+                    self.line.heard.fetch_add(count as u64, Relaxed);
+                    into = &mut into[count..];
+                }
+                Err(error) => self.lose(error)?,
             }
-        };
-        loop {
-            let mut tls = lock(&way.tls);
-            while !into.is_empty() {
-                match tls.reader().read(into) {
-                    Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                    Ok(count) => {
-                        into = &mut into[count..];
-                        continue;
+        }
+        Ok(())
+    }
+
+    /// What is heard over, once there is something. None: it has failed already.
+    fn way(&mut self) -> io::Result<Option<Arc<Way>>> {
+        if let Some(way) = &self.way {
+            return Ok(Some(Arc::clone(way)));
+        }
+        let way = self.line.hears(self.until.take())?;
+        self.raw.clear();
+        self.from = 0;
+        self.way = Some(Arc::clone(&way));
+        if way.again.is_some() && self.line.side == Side::Target {
+            // Before the source has spoken it may not have taken over what carries the line.
+            let mut said = [0; 8];
+            let mut len = 0;
+            while len < said.len() {
+                match self.read(&way, &mut said[len..]) {
+                    Ok(count) => len += count,
+                    Err(error) => {
+                        self.lose(error)?;
+                        return Ok(None);
                     }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
                 }
-                let mut rest = &self.raw[self.from..];
-                if rest.is_empty() {
-                    break;
-                }
-                self.from += tls.read_tls(&mut rest)?;
-                tls.process_new_packets().map_err(io::Error::other)?;
             }
-            drop(tls);
-            if into.is_empty() {
-                return Ok(());
+            if said != head(AGAIN, Channel::Ops, 0)? {
+                return Err(broken("what goes on"));
+            }
+            self.line.speaks(&way)?;
+        }
+        Ok(Some(way))
+    }
+
+    /// What carries the line has failed. The error: so has the line.
+    fn lose(&mut self, error: io::Error) -> io::Result<()> {
+        let Some(way) = self.way.take() else { return Err(error) };
+        self.line.loses(&way, error)?;
+        self.until = Instant::now().checked_add(AWAY).filter(|_| self.line.side == Side::Target);
+        if let Some(redials) = self.redials {
+            redials();
+        }
+        Ok(())
+    }
+
+    /// Reads some bytes, at least one.
+    fn read(&mut self, way: &Way, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
+            let mut count = 0;
+            let opened = self.open_read(way, into, &mut count);
+            if count == 0 {
+                opened?;
+            } else {
+                self.failed = opened.err();
+                return Ok(count);
             }
             self.raw.resize(PIECE, 0);
             self.from = 0;
@@ -209,6 +263,29 @@ impl<'a> Ear<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// Opens what was read from the socket, and takes out what fits; `count`: so many bytes.
+    fn open_read(&mut self, way: &Way, into: &mut [u8], count: &mut usize) -> io::Result<()> {
+        let mut tls = lock(&way.tls);
+        while *count < into.len() {
+            match tls.reader().read(&mut into[*count..]) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(more) => {
+                    *count += more;
+                    continue;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            let mut rest = &self.raw[self.from..];
+            if rest.is_empty() {
+                break;
+            }
+            self.from += tls.read_tls(&mut rest)?;
+            tls.process_new_packets().map_err(io::Error::other)?;
+        }
+        Ok(())
     }
 }
 

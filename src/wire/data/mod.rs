@@ -5,14 +5,16 @@
 //! something on, and a channel that nobody reads holds up no other. Who wants no more of a channel says so. Plain threads use a
 //! line: any may send, one hears; who is blocked is freed by [`Line::break_off`].
 //!
-//! A line outlives what carries it: it may come to [rest](Line::rest), without a socket, and go on over another. Nothing is lost
-//! or repeated by that; who sends waits meanwhile.
+//! A line outlives what carries it: it may come to [rest](Line::rest), without a socket, and go on over another; and one that
+//! [mends](Line::mends) goes on when a socket has failed ([`again`]). Nothing is lost or repeated by that; who sends waits meanwhile.
 //!
 //! A source's frame leaves in parts, so that what is short, and a rest, come between two of them; and each part passes a
 //! [`Gate`], which may make it wait, and counts what went over the wire.
 
+mod again;
 mod ear;
 mod gate;
+mod kept;
 mod rest;
 #[doc(hidden)]
 #[allow(clippy::unwrap_used)]
@@ -24,6 +26,7 @@ pub use ear::{Ear, Heard};
 pub use gate::{Gate, Leave, PART_MOST, wire_len};
 
 use super::FRAME_MAX;
+use kept::Kept;
 use rest::{Way, Ways};
 use rustls::Connection;
 use std::io::{self, ErrorKind, IoSlice, Write};
@@ -67,6 +70,11 @@ const PACKED: u8 = 6;
 const AGAIN: u8 = 7;
 /// Bytes of a frame, whose kind is told with its last ones.
 const PART: u8 = 8;
+/// How many bytes were heard since the line began.
+const HEARD: u8 = 9;
+
+/// What was taken out, or heard, is told when it is so much: until then the other end keeps what it has said.
+const WORTH: u64 = WINDOW / 16;
 
 /// Whose end of a line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +92,16 @@ pub struct Line {
     carried: AtomicBool,
     /// A way has come or gone.
     moved: Condvar,
-    /// Sealed bytes on their way out. Held by who sends, so that they leave in the order in which they were sealed.
-    sealed: parking_lot::Mutex<Vec<u8>>,
+    /// Held by who sends, so that messages leave in the order in which they were sealed.
+    out: parking_lot::Mutex<Out>,
+    /// It goes on when what carries it has failed.
+    mends: AtomicBool,
+    /// [`Line::end`] was called.
+    ended: AtomicBool,
+    /// Bytes that were heard; those of which the other end was told; and those of which it has told.
+    heard: AtomicU64,
+    told: AtomicU64,
+    confirmed: AtomicU64,
     /// What may be sent.
     windows: Mutex<Windows>,
     changed: Condvar,
@@ -97,6 +113,14 @@ pub struct Line {
     over: AtomicBool,
     /// What frames pass on their way out; unset: nothing holds them up.
     gate: OnceLock<Arc<dyn Gate>>,
+}
+
+/// What is on its way out.
+#[derive(Debug, Default)]
+struct Out {
+    sealed: Vec<u8>,
+    /// Nothing, if the line does not mend.
+    kept: Kept,
 }
 
 /// How much of a frame has left.
@@ -133,7 +157,7 @@ impl Line {
     /// A line whose ends have met: the handshake is over, and nothing else is under way.
     pub fn new(side: Side, tls: Connection, socket: TcpStream) -> io::Result<Line> {
         let line = Self::at_rest(side);
-        line.go_on(tls, socket, Duration::ZERO)?;
+        line.first(tls, socket)?;
         Ok(line)
     }
 
@@ -144,7 +168,12 @@ impl Line {
             ways: Mutex::default(),
             carried: AtomicBool::new(false),
             moved: Condvar::new(),
-            sealed: parking_lot::Mutex::default(),
+            out: parking_lot::Mutex::default(),
+            mends: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            heard: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            confirmed: AtomicU64::new(0),
             windows: Mutex::default(),
             changed: Condvar::new(),
             held: Default::default(),
@@ -184,16 +213,17 @@ impl Line {
                     Some(Leave::Go(took)) => took,
                     Some(Leave::Shut | Leave::Over) => return self.refuse_over().map(|()| false),
                 };
-            let Some((way, mut sealed)) = self.try_turn() else {
+            let Some((way, mut out)) = self.try_turn() else {
                 self.went(took, 0);
                 return self.refuse_over().map(|()| false);
             };
             let count = gate::body_of(took).min(left.len());
             let last = count == left.len();
             let kind = if last { kind } else { PART };
-            let went = self.put_uncounted(&way, &mut sealed, kind, Channel::Ops, &left[..count]);
+            let went = self.put_uncounted(&way, &mut out, kind, Channel::Ops, &left[..count]);
             self.went(took, *went.as_ref().unwrap_or(&took));
             went?;
+            self.tell_heard(&way, &mut out);
             sent.bytes += count;
             if last {
                 return Ok(true);
@@ -248,6 +278,7 @@ impl Line {
 
     /// Says that nothing follows.
     pub fn end(&self, how: Result<(), &str>) -> io::Result<()> {
+        self.ended.store(true, Relaxed);
         let words = how.err().unwrap_or_default().as_bytes();
         // A letter that is cut is shown as one that cannot be read.
         self.write(END, Channel::Ops, &words[..words.len().min(WORDS_MAX)])
@@ -260,7 +291,7 @@ impl Line {
         let mut untold = lock(&self.untold);
         let here = &mut untold.taken[channel as usize];
         *here += cost;
-        let worth = *here >= WINDOW / 4;
+        let worth = *here >= WORTH;
         drop(untold);
         if worth {
             self.tell(channel);
@@ -269,22 +300,23 @@ impl Line {
 
     /// Tells the other end what became of a channel; a line that rests does so when it goes on, and one that is gone needs no word.
     fn tell(&self, channel: Channel) {
-        if let Some((way, mut sealed)) = self.try_turn() {
-            self.tell_over(&way, &mut sealed, channel);
+        if let Some((way, mut out)) = self.try_turn() {
+            self.tell_over(&way, &mut out, channel);
+            self.tell_heard(&way, &mut out);
         }
     }
 
-    fn tell_over(&self, way: &Way, sealed: &mut Vec<u8>, channel: Channel) {
+    fn tell_over(&self, way: &Way, out: &mut Out, channel: Channel) {
         let mut untold = lock(&self.untold);
         let taken = std::mem::take(&mut untold.taken[channel as usize]);
         let left = std::mem::take(&mut untold.left[channel as usize]);
         drop(untold);
         if taken > 0 {
             let taken = u32::try_from(taken).unwrap_or(u32::MAX).to_le_bytes();
-            let _ = self.put(way, sealed, TAKEN, channel, &taken);
+            let _ = self.put(way, out, TAKEN, channel, &taken);
         }
         if left {
-            let _ = self.put(way, sealed, LEFT, channel, &[]);
+            let _ = self.put(way, out, LEFT, channel, &[]);
         }
     }
 
@@ -321,20 +353,15 @@ impl Line {
 
     /// Writes a message, once the line does not rest.
     fn write(&self, kind: u8, channel: Channel, body: &[u8]) -> io::Result<()> {
-        let (way, mut sealed) = self.turn()?;
-        self.put(&way, &mut sealed, kind, channel, body)
+        let (way, mut out) = self.turn()?;
+        self.put(&way, &mut out, kind, channel, body)?;
+        self.tell_heard(&way, &mut out);
+        Ok(())
     }
 
     /// Writes a message at the writer's turn. It does not wait at the gate, which counts it.
-    fn put(
-        &self,
-        way: &Way,
-        sealed: &mut Vec<u8>,
-        kind: u8,
-        channel: Channel,
-        body: &[u8],
-    ) -> io::Result<()> {
-        let went = self.put_uncounted(way, sealed, kind, channel, body)?;
+    fn put(&self, way: &Way, out: &mut Out, kind: u8, channel: Channel, body: &[u8]) -> io::Result<()> {
+        let went = self.put_uncounted(way, out, kind, channel, body)?;
         self.went(0, went);
         Ok(())
     }
@@ -343,15 +370,21 @@ impl Line {
     fn put_uncounted(
         &self,
         way: &Way,
-        sealed: &mut Vec<u8>,
+        out: &mut Out,
         kind: u8,
         channel: Channel,
         body: &[u8],
     ) -> io::Result<usize> {
-        let len = u32::try_from(body.len()).map_err(|_| ErrorKind::InvalidInput)?.to_le_bytes();
-        let head = [kind, channel as u8, 0, 0, len[0], len[1], len[2], len[3]];
+        let head = head(kind, channel, body.len())?;
         let (first, rest) = body.split_at(body.len().min(PIECE));
         self.refuse_over()?;
+        let mends = self.is_mending();
+        let Out { sealed, kept } = out;
+        if mends {
+            kept.forget(self.confirmed.load(Relaxed));
+            kept.push(&head);
+            kept.push(body);
+        }
         let mut send = || {
             let mut went = seal(way, sealed, [&head, first])?;
             for piece in rest.chunks(PIECE) {
@@ -359,9 +392,21 @@ impl Line {
             }
             Ok(went)
         };
-        // What was sent in part cannot be gone on with.
-        send().inspect_err(|_| self.break_off())
+        match send() {
+            Err(error) if mends => {
+                // It is said again, from where the other end has heard it.
+                self.fails(way, &error);
+                Ok(wire_len(body.len()))
+            }
+            // What was sent in part cannot be gone on with.
+            went => went.inspect_err(|_| self.break_off()),
+        }
     }
+}
+
+fn head(kind: u8, channel: Channel, len: usize) -> io::Result<[u8; 8]> {
+    let len = u32::try_from(len).map_err(|_| ErrorKind::InvalidInput)?.to_le_bytes();
+    Ok([kind, channel as u8, 0, 0, len[0], len[1], len[2], len[3]])
 }
 
 /// Seals these bytes and sends them; how many they became.
@@ -378,17 +423,10 @@ fn seal(way: &Way, sealed: &mut Vec<u8>, bytes: [&[u8]; 2]) -> io::Result<usize>
         }
     }
     let count = sealed.len();
-    let mut rest = sealed.as_slice();
-    while !rest.is_empty() {
-        match (&way.socket).write(rest) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => rest = &rest[count..],
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let written = (&way.socket).write_all(sealed);
+    // Nothing of it goes over another socket.
     sealed.clear();
-    Ok(count)
+    written.map(|()| count)
 }
 
 fn broken(what: &str) -> io::Error {

@@ -1,11 +1,11 @@
-//! What carries a line at the moment, and how it changes: the source says that the line rests, the target answers, and the socket
-//! is closed with nothing on its way; later the source dials anew, and both go on where they were.
+//! What carries a line at the moment, and how it comes to rest: the source says that the line rests, the target answers, and the socket
+//! is closed with nothing on its way; later the source dials anew, and both go on where they were ([`super::again`]).
 
-use super::{AGAIN, CHANNELS, Channel, Line, REST, Side, lock};
+use super::{Channel, Line, Out, REST, Side, head, lock, seal};
 use rustls::Connection;
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,16 +13,20 @@ use std::time::{Duration, Instant};
 pub(super) struct Way {
     pub(super) tls: Mutex<Connection>,
     pub(super) socket: TcpStream,
+    /// It carries the line after another: what the other end has not heard over that is said again, from this place on.
+    pub(super) again: Option<u64>,
+    /// It has failed, and not as the other end has closed it.
+    pub(super) failed: AtomicBool,
 }
 
 /// Over what is written and heard. One that rests has neither; between, the source still hears until the target has said that
-/// nothing more comes.
+/// nothing more comes. One that goes on is not written to, except what is said again, until that has been.
 #[derive(Default)]
 pub(super) struct Ways {
-    writes: Option<Arc<Way>>,
-    hears: Option<Arc<Way>>,
+    pub(super) writes: Option<Arc<Way>>,
+    pub(super) hears: Option<Arc<Way>>,
     /// The source has said, or is about to say, that the line rests.
-    asked: bool,
+    pub(super) asked: bool,
 }
 
 impl Ways {
@@ -31,77 +35,36 @@ impl Ways {
     }
 }
 
-/// A writer's turn: over what it writes, and the buffer.
-type Turn<'a> = (Arc<Way>, parking_lot::MutexGuard<'a, Vec<u8>>);
+/// A writer's turn: over what it writes, and what is on its way.
+type Turn<'a> = (Arc<Way>, parking_lot::MutexGuard<'a, Out>);
 
 impl Line {
-    /// Goes on over another socket, whose handshake is over. What was under way when it came to rest may still be on its way to
-    /// here, for which `patience` is waited: AlreadyExists, if it does not rest by then.
-    pub fn go_on(&self, mut tls: Connection, socket: TcpStream, patience: Duration) -> io::Result<()> {
-        socket.set_nonblocking(false)?;
-        // What is sealed goes out at once; the windows are the limit.
-        tls.set_buffer_limit(None);
-        let way = Arc::new(Way { tls: Mutex::new(tls), socket });
-        let deadline = Instant::now() + patience;
-        let mut ways = lock(&self.ways);
-        while ways.all().next().is_some() {
-            self.refuse_over()?;
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(ErrorKind::AlreadyExists.into());
-            }
-            ways = self.moved.wait_timeout(ways, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        drop(ways);
-        let mut sealed = self.sealed.lock();
-        let again = self.carried.swap(true, Relaxed);
-        if again && self.side == Side::Source {
-            self.put(&way, &mut sealed, AGAIN, Channel::Ops, &[])?;
-            self.tell_all(&way, &mut sealed);
-        }
-        let mut ways = lock(&self.ways);
-        self.refuse_over()?;
-        if ways.all().next().is_some() {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
-        // Until the source has spoken it may not have taken over what carries the line.
-        let writes = (!again || self.side == Side::Source).then(|| Arc::clone(&way));
-        *ways = Ways { writes, hears: Some(way), asked: false };
-        self.moved.notify_all();
-        Ok(())
-    }
-
-    /// The source has spoken over another socket. False: it was not its turn to.
-    pub(super) fn spoken(&self, way: &Arc<Way>) -> bool {
-        let mut sealed = self.sealed.lock();
-        if self.side == Side::Source || lock(&self.ways).writes.is_some() {
-            return false;
-        }
-        self.tell_all(way, &mut sealed);
-        lock(&self.ways).writes = Some(Arc::clone(way));
-        self.moved.notify_all();
-        true
-    }
-
-    /// First of all, while the socket is empty: who sends may fill it before the other end hears anything.
-    fn tell_all(&self, way: &Way, sealed: &mut Vec<u8>) {
-        CHANNELS.into_iter().for_each(|channel| self.tell_over(way, sealed, channel));
-    }
-
     /// The source's: brings the line to rest; returns once the socket is closed. The error: it could not be brought to rest in that
     /// time, or the line is gone. Who hears has to go on hearing meanwhile.
     pub fn rest(&self, patience: Duration) -> io::Result<()> {
         let deadline = Instant::now() + patience;
-        // Who writes brings its message to an end.
-        let Some(mut sealed) = self.sealed.try_lock_for(patience) else {
-            return Err(ErrorKind::TimedOut.into());
+        let (way, mut out) = loop {
+            // Who writes brings its message to an end.
+            let Some(out) = self.out.try_lock_for(deadline.saturating_duration_since(Instant::now())) else {
+                return Err(ErrorKind::TimedOut.into());
+            };
+            let ways = lock(&self.ways);
+            match (&ways.writes, &ways.hears) {
+                (Some(way), _) => break (Arc::clone(way), out),
+                (None, None) => return self.refuse_over(),
+                // It goes on after a failure.
+                (None, Some(_)) => {
+                    drop(out);
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    drop(self.moved.wait_timeout(ways, left).unwrap_or_else(PoisonError::into_inner));
+                }
+            }
         };
-        let Some(way) = lock(&self.ways).writes.clone() else { return self.refuse_over() };
         // The answer may come at once.
         lock(&self.ways).asked = true;
-        self.put(&way, &mut sealed, REST, Channel::Ops, &[])?;
+        self.says_alone(&way, &mut out, REST)?;
         lock(&self.ways).writes = None;
-        drop(sealed);
+        drop(out);
         // Who waits for room only while the line does not rest; under the lock, so that nobody misses it.
         let windows = lock(&self.windows);
         self.changed.notify_all();
@@ -146,8 +109,8 @@ impl Line {
     pub(super) fn rests(&self, way: &Arc<Way>) -> io::Result<bool> {
         match self.side {
             Side::Target => {
-                let mut sealed = self.sealed.lock();
-                self.put(way, &mut sealed, REST, Channel::Ops, &[])?;
+                let mut out = self.out.lock();
+                self.says_alone(way, &mut out, REST)?;
                 let mut ways = lock(&self.ways);
                 *ways = Ways::default();
                 self.moved.notify_all();
@@ -166,15 +129,38 @@ impl Line {
         Ok(true)
     }
 
-    /// What is heard over, once there is something.
-    pub(super) fn hears(&self) -> io::Result<Arc<Way>> {
+    /// Says something of what carries the line, not of the line: it is not said again over another.
+    pub(super) fn says_alone(&self, way: &Way, out: &mut Out, kind: u8) -> io::Result<()> {
+        match seal(way, &mut out.sealed, [&head(kind, Channel::Ops, 0)?, &[]]) {
+            Ok(went) => {
+                self.went(0, went);
+                Ok(())
+            }
+            Err(error) if self.is_mending() => {
+                self.fails(way, &error);
+                Ok(())
+            }
+            Err(error) => {
+                self.break_off();
+                Err(error)
+            }
+        }
+    }
+
+    /// What is heard over, once there is something. The error: it is over, or there is none until then.
+    pub(super) fn hears(&self, until: Option<Instant>) -> io::Result<Arc<Way>> {
         let mut ways = lock(&self.ways);
         loop {
             self.refuse_over()?;
             if let Some(way) = &ways.hears {
                 return Ok(Arc::clone(way));
             }
-            ways = self.moved.wait(ways).unwrap_or_else(PoisonError::into_inner);
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            ways = match left {
+                None => self.moved.wait(ways).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return Err(ErrorKind::TimedOut.into()),
+                Some(left) => self.moved.wait_timeout(ways, left).unwrap_or_else(PoisonError::into_inner).0,
+            };
         }
     }
 
@@ -194,9 +180,9 @@ impl Line {
 
     /// A turn to write; None: it rests.
     pub(super) fn try_turn(&self) -> Option<Turn<'_>> {
-        let sealed = self.sealed.lock();
+        let out = self.out.lock();
         // Looked at under the writers' lock: who brings the line to rest takes it, too.
         let way = lock(&self.ways).writes.clone()?;
-        Some((way, sealed))
+        Some((way, out))
     }
 }

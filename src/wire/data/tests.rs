@@ -1,4 +1,4 @@
-use super::testing::{lines, ways};
+use super::testing::{lines, ways, ways_of};
 use super::*;
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ fn frames_of_any_size_arrive_as_they_were_sent() {
             source.send(Channel::Ops, frame).unwrap();
         }
         source.end(Ok(())).unwrap();
-        let mut ear = Ear::of(&source);
+        let mut ear = Ear::of(&source, None);
         assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Results, b"seen".to_vec()));
         assert_eq!(hear(&mut ear).unwrap(), Heard::End(Err("a reason".into())));
         assert!(hear(&mut ear).is_err());
     });
-    let mut ear = Ear::of(&target);
+    let mut ear = Ear::of(&target, None);
     for frame in frames {
         assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Ops, frame));
     }
@@ -85,7 +85,7 @@ fn frames_leave_in_portions_and_are_counted_as_they_go_over_the_wire() {
         let (source, target) = lines();
         let gate = portions(most);
         source.pass(gate.clone());
-        let mut ear = Ear::of(&target);
+        let mut ear = Ear::of(&target, None);
         for len in [0, 1, 33, 5000, PIECE - 8, PIECE, 200_000] {
             let frame: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
             let before = gate.went.load(Relaxed);
@@ -118,14 +118,14 @@ fn a_frame_is_held_in_its_midst_and_goes_on_over_another_socket() {
     let heard = {
         let target = Arc::clone(&target);
         std::thread::spawn(move || {
-            let mut ear = Ear::of(&target);
+            let mut ear = Ear::of(&target, None);
             hear(&mut ear).unwrap()
         })
     };
     // What the source hears: that the line rests.
     let hears = Arc::clone(&source);
     let ear = std::thread::spawn(move || {
-        let mut ear = Ear::of(&hears);
+        let mut ear = Ear::of(&hears, None);
         while hear(&mut ear).is_ok() {}
     });
     let mut sent = Sent::default();
@@ -141,8 +141,9 @@ fn a_frame_is_held_in_its_midst_and_goes_on_over_another_socket() {
     gate.shut.store(false, Relaxed);
     assert!(!source.offer(&frame, None, &mut sent).unwrap(), "it rests");
     let (one, other) = ways();
-    source.go_on(one.0, one.1, Duration::ZERO).unwrap();
-    target.go_on(other.0, other.1, Duration::from_secs(10)).unwrap();
+    source.go_on(one.0, one.1, None, Duration::ZERO).unwrap();
+    target.go_on(other.0, other.1, None, Duration::from_secs(10)).unwrap();
+    source.wait_carried(Duration::from_secs(10)).unwrap();
     assert!(source.offer(&frame, None, &mut sent).unwrap());
     assert_eq!(heard.join().unwrap(), Heard::Frame(Channel::Ops, frame));
     source.break_off();
@@ -158,8 +159,8 @@ fn a_channel_that_nobody_empties_holds_up_no_other_and_goes_on_when_it_is() {
         std::thread::spawn(move || (0..count).for_each(|_| source.send(Channel::Listings, &frame).unwrap()))
     };
     // What tells the sender to go on is heard by its own ear.
-    let ear_of_source = std::thread::spawn(move || hear(&mut Ear::of(&source)));
-    let mut ear = Ear::of(&target);
+    let ear_of_source = std::thread::spawn(move || hear(&mut Ear::of(&source, None)));
+    let mut ear = Ear::of(&target, None);
     let mut waiting = 0;
     while waiting < WINDOW {
         assert!(matches!(hear(&mut ear).unwrap(), Heard::Frame(Channel::Listings, _)));
@@ -201,16 +202,16 @@ fn who_sends_more_than_the_window_or_what_is_no_message_is_not_heard() {
         vec![FRAME, 0, 1, 0, 0, 0, 0, 0],
     ] {
         let (source, target) = lines();
-        let (way, mut sealed) = source.turn().unwrap();
-        seal(&way, &mut sealed, [&bad, &[]]).unwrap();
-        drop(sealed);
-        let error = hear(&mut Ear::of(&target)).unwrap_err();
+        let (way, mut out) = source.turn().unwrap();
+        seal(&way, &mut out.sealed, [&bad, &[]]).unwrap();
+        drop(out);
+        let error = hear(&mut Ear::of(&target, None)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData, "{bad:?}: {error}");
     }
     let (source, target) = lines();
     let sender =
         std::thread::spawn(move || while source.write(FRAME, Channel::Ops, &[0; 1 << 20]).is_ok() {});
-    let mut ear = Ear::of(&target);
+    let mut ear = Ear::of(&target, None);
     let error = (0..6).find_map(|_| hear(&mut ear).err()).unwrap();
     assert_eq!(error.kind(), ErrorKind::InvalidData, "{error}");
     // Closed with what was not read, it ends the sender, whose window may be full.
@@ -238,7 +239,7 @@ fn who_waits_for_an_end_that_does_not_read_can_be_freed() {
         // Windows, or the socket, are full sooner or later; in either it is freed.
         source.break_off();
         senders.into_iter().for_each(|sender| sender.join().unwrap());
-        let mut ear = Ear::of(&target);
+        let mut ear = Ear::of(&target, None);
         while hear(&mut ear).is_ok() {}
     }
 }
@@ -248,7 +249,7 @@ fn who_sends_on_a_channel_that_was_left_hears_of_it() {
     let (source, target) = lines();
     let hears = Arc::clone(&target);
     let ear = std::thread::spawn(move || {
-        let mut ear = Ear::of(&hears);
+        let mut ear = Ear::of(&hears, None);
         while hear(&mut ear).is_ok() {}
     });
     source.leave(Channel::Listings);
@@ -266,10 +267,10 @@ fn who_sends_on_a_channel_that_was_left_hears_of_it() {
 }
 
 /// The line goes on over another socket, as the source and its target do it.
-fn go_on(source: &Line, target: &Line) {
+fn go_on(source: &Arc<Line>, target: &Arc<Line>) {
     let (ours, theirs) = ways();
-    source.go_on(ours.0, ours.1, Duration::ZERO).unwrap();
-    target.go_on(theirs.0, theirs.1, Duration::from_secs(10)).unwrap();
+    source.go_on(ours.0, ours.1, None, Duration::ZERO).unwrap();
+    target.go_on(theirs.0, theirs.1, None, Duration::from_secs(10)).unwrap();
 }
 
 /// TRN-02: what was under way arrives once and in its order, whenever the line rests.
@@ -283,7 +284,7 @@ fn a_line_that_rests_again_and_again_loses_nothing() {
         let (hears, takes) = (Arc::clone(&line), Arc::clone(&line));
         let (heard, frames) = std::sync::mpsc::channel();
         let ear = std::thread::spawn(move || {
-            let mut ear = Ear::of(&hears);
+            let mut ear = Ear::of(&hears, None);
             while let Heard::Frame(channel, frame) = hear(&mut ear).unwrap() {
                 heard.send((channel, frame)).unwrap();
             }
@@ -347,8 +348,8 @@ fn a_full_window_is_emptied_over_a_rest() {
         std::thread::spawn(move || (0..8).for_each(|_| source.send(Channel::Ops, &frame).unwrap()))
     };
     let hears = Arc::clone(&source);
-    let ear_of_source = std::thread::spawn(move || hear(&mut Ear::of(&hears)).unwrap_err());
-    let mut ear = Ear::of(&target);
+    let ear_of_source = std::thread::spawn(move || hear(&mut Ear::of(&hears, None)).unwrap_err());
+    let mut ear = Ear::of(&target, None);
     // As much as may be under way; none is taken out.
     (0..4).for_each(|_| drop(hear(&mut ear).unwrap()));
     let resting = Arc::clone(&source);
@@ -376,7 +377,7 @@ fn who_waits_for_a_line_that_rests_can_be_freed() {
     assert!(line.is_at_rest());
     let (sends, hears) = (Arc::clone(&line), Arc::clone(&line));
     let sender = std::thread::spawn(move || sends.send(Channel::Ops, b"frame").unwrap_err());
-    let ear = std::thread::spawn(move || hear(&mut Ear::of(&hears)).unwrap_err());
+    let ear = std::thread::spawn(move || hear(&mut Ear::of(&hears, None)).unwrap_err());
     // Neither is an error, and neither waits: nobody hears them before it goes on.
     line.took(Channel::Results, WINDOW as usize);
     line.leave(Channel::Listings);
@@ -384,7 +385,7 @@ fn who_waits_for_a_line_that_rests_can_be_freed() {
     assert_eq!(sender.join().unwrap().kind(), ErrorKind::ConnectionAborted);
     assert_eq!(ear.join().unwrap().kind(), ErrorKind::ConnectionAborted);
     let (ours, _theirs) = ways();
-    assert!(line.go_on(ours.0, ours.1, Duration::ZERO).is_err());
+    assert!(line.go_on(ours.0, ours.1, None, Duration::ZERO).is_err());
 }
 
 /// Who hands frames over is told that the line rests, also in the midst of waiting for room.
@@ -393,11 +394,11 @@ fn what_is_offered_to_a_line_that_rests_is_not_waited_for() {
     let (source, target) = lines();
     let hears = Arc::clone(&target);
     let ear = std::thread::spawn(move || {
-        let mut ear = Ear::of(&hears);
+        let mut ear = Ear::of(&hears, None);
         while hear(&mut ear).is_ok() {}
     });
     let answers = Arc::clone(&source);
-    let answered = std::thread::spawn(move || hear(&mut Ear::of(&answers)));
+    let answered = std::thread::spawn(move || hear(&mut Ear::of(&answers, None)));
     let offers = Arc::clone(&source);
     // Nothing is taken out, so the window fills.
     let sender =
@@ -421,15 +422,15 @@ fn what_is_offered_to_a_line_that_rests_is_not_waited_for() {
 fn a_rest_that_nobody_asked_for_or_answers_is_none() {
     let (source, target) = lines();
     target.write(REST, Channel::Ops, &[]).unwrap();
-    assert_eq!(hear(&mut Ear::of(&source)).unwrap_err().kind(), ErrorKind::InvalidData);
+    assert_eq!(hear(&mut Ear::of(&source, None)).unwrap_err().kind(), ErrorKind::InvalidData);
     let (source, target) = lines();
     let hears = Arc::clone(&source);
-    let ear = std::thread::spawn(move || hear(&mut Ear::of(&hears)));
+    let ear = std::thread::spawn(move || hear(&mut Ear::of(&hears, None)));
     assert_eq!(source.rest(Duration::from_millis(20)).unwrap_err().kind(), ErrorKind::TimedOut);
     source.break_off();
     assert!(ear.join().unwrap().is_err());
     let (_, theirs) = ways();
-    let refused = target.go_on(theirs.0, theirs.1, Duration::ZERO).unwrap_err();
+    let refused = target.go_on(theirs.0, theirs.1, None, Duration::ZERO).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
 }
 
@@ -445,7 +446,7 @@ fn packed(frame: &[u8]) -> Vec<u8> {
 fn packed_frames_arrive_and_take_no_more_than_the_window() {
     let (source, target) = lines();
     let mut packer = crate::wire::packed::Packer::new(1).unwrap();
-    let mut ear = Ear::of(&target);
+    let mut ear = Ear::of(&target, None);
     for level in [1, 1, 9] {
         let (frame, mut body) = (vec![level; 100_000], Vec::new());
         packer.pack(&frame, &[(99_000, 1000)], level, &mut body).unwrap();
@@ -465,7 +466,7 @@ fn packed_frames_arrive_and_take_no_more_than_the_window() {
         // Without the sender's own look at the window.
         source.write(PACKED, Channel::Ops, &body).unwrap();
     }
-    let mut ear = Ear::of(&target);
+    let mut ear = Ear::of(&target, None);
     let heard = (0..6).map_while(|_| hear(&mut ear).ok()).count();
     assert_eq!(heard, 4);
 }
@@ -491,7 +492,7 @@ fn what_is_packed_wrongly_or_on_another_channel_is_not_heard() {
                 source
             })
         };
-        let error = hear(&mut Ear::of(&target)).unwrap_err();
+        let error = hear(&mut Ear::of(&target, None)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData, "{channel:?} {}: {error}", body.len());
         drop(target);
         sender.join().unwrap();
@@ -499,7 +500,7 @@ fn what_is_packed_wrongly_or_on_another_channel_is_not_heard() {
     // Nothing comes packed from a target.
     let (source, target) = lines();
     target.write(PACKED, Channel::Ops, &good).unwrap();
-    assert_eq!(hear(&mut Ear::of(&source)).unwrap_err().kind(), ErrorKind::InvalidData);
+    assert_eq!(hear(&mut Ear::of(&source, None)).unwrap_err().kind(), ErrorKind::InvalidData);
 }
 
 #[test]
@@ -508,7 +509,7 @@ fn packed_frames_are_put_together_and_parts_are_bounded() {
     let gate = portions(100);
     source.pass(gate);
     let mut packer = crate::wire::packed::Packer::new(3).unwrap();
-    let mut ear = Ear::of(&target);
+    let mut ear = Ear::of(&target, None);
     for round in 0..3u8 {
         let frame: Vec<u8> = (0..20_000u32).map(|at| (at / 7) as u8 ^ round).collect();
         let mut body = Vec::new();
@@ -527,7 +528,7 @@ fn packed_frames_are_put_together_and_parts_are_bounded() {
                 }
             }
         });
-        let mut ear = Ear::of(&target);
+        let mut ear = Ear::of(&target, None);
         let error = hear(&mut ear).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData, "{error}");
         assert!(ear.parts.len() <= 2 * FRAME_MAX, "{}", ear.parts.len());
@@ -535,4 +536,119 @@ fn packed_frames_are_put_together_and_parts_are_bounded() {
         drop(target);
         sender.join().unwrap();
     }
+}
+
+/// Frames with their numbers, of any size, packed or not.
+fn numbered(number: u32) -> Vec<u8> {
+    let len = [0, 3, 1000, 40_000, 90_000][number as usize % 5];
+    let mut frame = number.to_le_bytes().to_vec();
+    frame.extend((0..len).map(|at| (at as u32 ^ number) as u8));
+    frame
+}
+
+/// Cables that are cut at any byte of either direction, with what is under way lost: all that was said is heard, once and in its order.
+#[test]
+fn a_line_goes_on_over_other_sockets_when_they_fail() {
+    const FRAMES: u32 = 600;
+    let mut state = 7_u64;
+    let random = move |below: u64| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) % below
+    };
+    let (source, target) = (Arc::new(Line::at_rest(Side::Source)), Arc::new(Line::at_rest(Side::Target)));
+    let (one, other) = ways_of([100_000, 100_000]);
+    [&source, &target].into_iter().for_each(|line| line.mends());
+    source.go_on(one.0, one.1, None, Duration::ZERO).unwrap();
+    target.go_on(other.0, other.1, None, Duration::ZERO).unwrap();
+    let cables = AtomicU64::new(0);
+    let random = Mutex::new(random);
+    let redials = || {
+        while source.is_at_rest() {
+            let count = cables.fetch_add(1, Relaxed);
+            let mut random = lock(&random);
+            let bytes = [0; 2].map(|_| {
+                let scale = random(19).max(1);
+                if count < 200 { random(1 << scale) as usize } else { usize::MAX / 2 }
+            });
+            let (one, other) = ways_of(bytes);
+            let theirs = target.heard_last(Duration::from_secs(10)).unwrap();
+            target.go_on(other.0, other.1, Some(source.heard()), Duration::ZERO).unwrap();
+            // It may be cut already.
+            let _ = source.go_on(one.0, one.1, Some(theirs), Duration::ZERO);
+        }
+    };
+    fn hears<'a>(line: &'a Arc<Line>, channel: Channel, redials: Option<&'a (dyn Fn() + Sync)>) -> Ear<'a> {
+        let mut ear = Ear::of(line, redials);
+        for number in 0..FRAMES {
+            let frame = numbered(number);
+            assert_eq!(hear(&mut ear).unwrap(), Heard::Frame(channel, frame.clone()), "{number}");
+            line.took(channel, frame.len());
+        }
+        assert_eq!(hear(&mut ear).unwrap(), Heard::End(Ok(())));
+        ear
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut packer = crate::wire::packed::Packer::new(3).unwrap();
+            for number in 0..FRAMES {
+                let (frame, mut body, mut sent) = (numbered(number), Vec::new(), Sent::default());
+                let packs = number % 3 == 0;
+                if packs {
+                    packer.pack(&frame, &[(frame.len(), 0)], 3, &mut body).unwrap();
+                }
+                while !source.offer(&frame, packs.then_some(&body[..]), &mut sent).unwrap() {
+                    source.wait_ready(Duration::from_millis(10)).unwrap();
+                }
+            }
+            source.end(Ok(())).unwrap();
+        });
+        scope.spawn(|| {
+            (0..FRAMES).for_each(|number| target.send(Channel::Results, &numbered(number)).unwrap());
+            // While the source has still to hear it.
+            target.write(END, Channel::Ops, &[]).unwrap();
+        });
+        scope.spawn(|| {
+            let mut ear = hears(&target, Channel::Ops, None);
+            while hear(&mut ear).is_ok() {}
+        });
+        hears(&source, Channel::Results, Some(&redials));
+        // It waits for a source whose cable was cut.
+        target.break_off();
+    });
+    assert!(cables.load(Relaxed) > 20, "{cables:?}");
+    // What was heard is not kept: of some 16 MiB a window at most.
+    let kept: usize = source.out.lock().kept.behind(0).map(<[u8]>::len).sum();
+    assert!(kept < WINDOW as usize + FRAME_MAX, "{kept}");
+}
+
+/// A socket that the other end closes has not failed: it has ended.
+#[test]
+fn a_line_whose_other_end_is_closed_is_over() {
+    let (source, target) = lines();
+    [&source, &target].into_iter().for_each(|line| line.mends());
+    target.break_off();
+    let error = hear(&mut Ear::of(&source, Some(&|| panic!("nobody is there to be dialled")))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+}
+
+/// Who claims to have heard what was not said, or not to have heard what it has told of, is not gone on with.
+#[test]
+fn a_line_goes_on_from_where_it_can_alone() {
+    let (source, target) = lines();
+    [&source, &target].into_iter().for_each(|line| line.mends());
+    let hears = Arc::clone(&target);
+    let ear = std::thread::spawn(move || while hear(&mut Ear::of(&hears, None)).is_ok() {});
+    source.send(Channel::Ops, &[1; 100]).unwrap();
+    lock(&source.ways).writes = None;
+    lock(&source.ways).hears = None;
+    source.out.lock().kept.forget(108);
+    for heard in [0, 107, 109, u64::MAX] {
+        let (ours, _theirs) = ways();
+        let refused = source.go_on(ours.0, ours.1, Some(heard), Duration::ZERO).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{heard}");
+    }
+    let (ours, _theirs) = ways();
+    source.go_on(ours.0, ours.1, Some(108), Duration::ZERO).unwrap();
+    target.break_off();
+    ear.join().unwrap();
 }

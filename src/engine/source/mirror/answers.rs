@@ -78,6 +78,7 @@ impl Mirror<'_> {
             && self.dry.is_none()
             && self.shared.counters.bytes_queued.load(Relaxed) > 0
             && !self.plan.transmission.is_mute()
+            && !self.plan.traffic.is_away()
         {
             match self.results.recv_timeout(BEAT) {
                 Ok(frame) => {

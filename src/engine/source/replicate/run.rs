@@ -249,7 +249,8 @@ impl Follow {
         }
         live.bulk.forget_all();
         self.common.job_stops(shared.stopping());
-        if shared.stopped() && self.common.plan.transmission.is_mute() {
+        let plan = &self.common.plan;
+        if shared.stopped() && (plan.transmission.is_mute() || plan.traffic.is_away()) {
             // Who let it go may have come before.
             return Err(ApiError::new(Code::MirrorIsNotRunning, "it was stopped before it began"));
         }
@@ -344,7 +345,9 @@ impl Replication for Follow {
                 }
                 None => {}
             }
-            let held = self.common.plan.transmission.held(&self.common.plan.target_name);
+            let plan = &self.common.plan;
+            let held = plan.transmission.held(&plan.target_name);
+            let held = held.or_else(|| plan.traffic.away_words(&plan.target_name));
             if held.is_some()
                 && held != holds
                 && let Some(why) = &held
@@ -428,6 +431,10 @@ impl Replication for Follow {
         }
         let deadline = Instant::now() + limit;
         if !discard {
+            if self.common.plan.traffic.is_away() {
+                // Nobody knows when it could be sent.
+                self.cut();
+            }
             // What cannot be sent in time, or at all, is left.
             let _ = self.barrier(Some(limit), &mut ());
             self.wait_for_ledger();
