@@ -5,6 +5,8 @@ mod support;
 
 #[path = "engine/bed.rs"]
 mod bed;
+#[path = "engine/cable.rs"]
+mod cable;
 #[path = "engine/changes.rs"]
 mod changes;
 #[path = "engine/far.rs"]

@@ -1,5 +1,6 @@
 //! A source and a target directory, and jobs between them: in one process, or with a service on another machine as the target.
 
+use crate::cable::Cable;
 use crate::support::oracle;
 use dtcl::api::{
     ApiError, ConnectionId, GrantSpec, Granted, Introduction, MapSpec, MirrorKind, MirrorSpec, Reply,
@@ -46,11 +47,14 @@ pub struct Bed {
     pub from: Option<PathBuf>,
     /// The target is another machine's.
     is_far: bool,
+    has_cable: bool,
     machine: OnceLock<TargetMachine>,
 }
 
 /// A service, and what it has granted to the source.
 struct TargetMachine {
+    /// What leads to it from the source; None: nothing can be cut.
+    cable: Option<Cable>,
     service: Mutex<Option<Service>>,
     address: SocketAddr,
     home: Home,
@@ -106,6 +110,7 @@ impl Bed {
             from: None,
             // For a run of all tests over a line; some look at what only a target of the same process has.
             is_far: std::env::var_os("DTCL_TARGET").is_some_and(|target| target == "far"),
+            has_cable: false,
             machine: OnceLock::new(),
         }
     }
@@ -113,6 +118,15 @@ impl Bed {
     /// The target is another machine's.
     pub fn far() -> Self {
         Self { is_far: true, ..Self::new() }
+    }
+
+    /// The same, and the cable between can be cut.
+    pub fn far_over_a_cable() -> Self {
+        Self { has_cable: true, ..Self::far() }
+    }
+
+    pub fn cable(&self) -> &Cable {
+        self.machine().cable.as_ref().unwrap()
     }
 
     fn machine(&self) -> &TargetMachine {
@@ -124,7 +138,9 @@ impl Bed {
             for (option, value) in [("TGRetryLocked", "0"), ("MassDeletionGuard", "100")] {
                 machine.call(Request::Set { option: option.into(), value: value.into() }, &mut ()).unwrap();
             }
-            TargetMachine { service: Mutex::new(Some(service)), address, home, far: OnceLock::new() }
+            let cable = self.has_cable.then(|| Cable::to(address));
+            let address = cable.as_ref().map_or(address, Cable::address);
+            TargetMachine { cable, service: Mutex::new(Some(service)), address, home, far: OnceLock::new() }
         })
     }
 

@@ -12,6 +12,7 @@ use dtcl::engine::job::{JobKind, JobShared};
 use dtcl::engine::source;
 use std::fs;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 #[test]
 fn every_kind_of_file_arrives_and_a_second_mirror_sends_nothing() {
@@ -61,6 +62,74 @@ fn random_operations_of_several_threads_arrive() {
 #[test]
 fn random_operations_arrive_while_the_line_is_cut() {
     random_cuts(Bed::far(), true);
+}
+
+/// What a failed line had not brought is said again: nothing is missed, nothing is compared.
+#[test]
+fn a_line_that_fails_goes_on_where_it_was() {
+    let seed = seed();
+    let followed = Followed::with_queue(Bed::far_over_a_cable(), |bed| tree::random(&bed.source(), seed, 60));
+    let operations = Operations::new(followed.bed.source(), followed.outside(""));
+    let (mut random, mut cuts) = (Random::new(seed), 0);
+    for round in 0..rounds(6) {
+        std::thread::scope(|scope| {
+            let (mut others, operations) = (Random::new(random.next()), &operations);
+            let work = scope.spawn(move || at_once(operations, &mut others, 60));
+            let mirror = random.one_in(3).then(|| {
+                scope.spawn(|| {
+                    let (plan, jobs) = (followed.bed.plan(), JobShared::new());
+                    source::run(&plan, JobKind::Mirror(FULL), &jobs, Some(&followed.replication))
+                })
+            });
+            while !work.is_finished() {
+                operations.one(&mut random);
+                if random.one_in(60) {
+                    cuts += followed.bed.cable().cut();
+                }
+            }
+            work.join().unwrap();
+            if let Some(mirror) = mirror {
+                let outcome = mirror.join().unwrap();
+                assert!(outcome.complete, "{outcome:?}");
+            }
+        });
+        println!("round {round}: {cuts} cuts");
+        // It says that no mirror is required.
+        followed.same();
+    }
+    assert!(cuts > 0);
+}
+
+/// While nothing leads to the target changes are queued, and who ends replication does not wait for it.
+#[test]
+fn a_line_that_is_away_is_said_and_waited_for_as_long_as_somebody_wants_it() {
+    let followed = Followed::with_queue(Bed::far_over_a_cable(), |bed| {
+        fs::write(bed.source().join("f"), "before").unwrap();
+    });
+    let (bed, replication) = (&followed.bed, &followed.replication);
+    let wait = |away| {
+        let began = Instant::now();
+        while bed.traffic.is_away() != away {
+            assert!(began.elapsed() < Duration::from_secs(20), "{replication:?}");
+            std::thread::yield_now();
+        }
+    };
+    bed.cable().pull_out(true);
+    wait(true);
+    assert!(bed.traffic.away_words("beta").unwrap().contains("the line to beta has failed"));
+    fs::write(followed.at("f"), "meanwhile").unwrap();
+    let reached = replication.barrier(Some(Duration::from_millis(100)), &mut ()).unwrap();
+    assert!(!reached && replication.shared().mirror_required().is_none());
+    assert_eq!(fs::read_to_string(bed.target().join("f")).unwrap(), "before");
+    bed.cable().pull_out(false);
+    wait(false);
+    followed.same();
+    bed.cable().pull_out(true);
+    wait(true);
+    fs::write(followed.at("f"), "never there").unwrap();
+    let began = Instant::now();
+    assert!(replication.stop(false, Duration::from_secs(60)));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 /// What is not read of a long description is not waited for, and a target that has enough of the source says so.
