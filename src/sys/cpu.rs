@@ -46,7 +46,7 @@ pub fn machine_time() -> io::Result<MachineTime> {
 const SLICE: Duration = Duration::from_micros(100);
 
 /// Three times the share of the processor that others get.
-const NICE: i32 = -5;
+pub(super) const NICE: i32 = -5;
 
 /// Asks the scheduler for short time slices, and a larger share of a busy processor where that is allowed, for the calling thread
 /// and those that it starts: once it is woken it waits for a tenth of a millisecond where others wait for several. Slices are as

@@ -8,6 +8,7 @@ mod copy;
 mod cpu;
 mod dir;
 pub mod fanotify;
+mod favour;
 mod handle;
 mod holes;
 pub mod inotify;
@@ -37,6 +38,7 @@ pub use copy::{
 };
 pub use cpu::{MachineTime, calm, hurry, machine_time, thread_cpu};
 pub use dir::{Dir, Object};
+pub use favour::Favour;
 pub use handle::{
     Handle, file_system_id, handle_and_mount, handle_of, handle_of_entry, link_text_of, mount_of,
     open_by_handle, open_dir_by_handle, path_of, reopen_held,

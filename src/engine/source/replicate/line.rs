@@ -7,6 +7,7 @@ use crate::api::{ApiError, Code};
 use crate::engine::job::JobPlan;
 use crate::engine::link::{Cut, Frame, FramePool, Inlet, SourceEnd};
 use crate::engine::log::inherit;
+use crate::sys::Favour;
 use crate::wire::{Answer, Op, Reader};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -84,6 +85,7 @@ impl Line {
         plan: &JobPlan,
         roots: &[(PathBuf, Option<Vec<u8>>)],
         hears: Arc<dyn Hears>,
+        favour: &Arc<Favour>,
     ) -> Result<Line, ApiError> {
         let cut = Arc::new(Cut::default());
         let (source, serve) = reach(plan, Arc::clone(&cut))?;
@@ -91,8 +93,9 @@ impl Line {
         let emitter = Arc::new(Emitter::new(ops, frames.clone(), files));
         let routes = Arc::new(Mutex::new(Routes::default()));
         let mut threads = Vec::new();
-        let heard = Arc::clone(&hears);
+        let (heard, favour) = (Arc::clone(&hears), Arc::clone(favour));
         threads.push(spawn_prompt("target", move || {
+            let _member = favour.joins();
             heard.ended(serve().err());
         })?);
         let (to, heard) = (Arc::clone(&routes), Arc::clone(&hears));

@@ -176,6 +176,7 @@ impl Follow {
         let live = Self::connect(&common, &targets)?;
         let looking = Arc::clone(&common);
         let looker = spawn_prompt("look", move || {
+            let _member = looking.favour.joins();
             let work = std::panic::AssertUnwindSafe(|| look(&looking, above));
             if std::panic::catch_unwind(work).is_err() {
                 // The runtime has told the details; no barrier may wait for what no longer looks.
@@ -212,7 +213,8 @@ impl Follow {
     ) -> Result<Live, ApiError> {
         let ears =
             Arc::new(Ears { common: Arc::clone(common), bulk: Mutex::new(Weak::new()), alive, holding });
-        let line = Arc::new(Line::open(&common.plan, targets, Arc::clone(&ears) as Arc<dyn Hears>)?);
+        let hears = Arc::clone(&ears) as Arc<dyn Hears>;
+        let line = Arc::new(Line::open(&common.plan, targets, hears, &common.favour)?);
         let ledger = Arc::clone(&common.ledger);
         line.emitter.does_before(move || ledger.write());
         let bulk = Arc::new(Bulk::new(Arc::clone(common), Arc::clone(&line), INDEX));
@@ -220,8 +222,18 @@ impl Follow {
         common.set_bulk(Arc::downgrade(&bulk));
         let transmitter = Transmitter::new(Arc::clone(common), Arc::clone(&line), Arc::clone(&bulk));
         let work = Arc::clone(&bulk);
-        let threads =
-            vec![spawn_prompt("transmit", move || transmitter.run())?, spawn("blocks", move || work.run())?];
+        let favours = [(); 2].map(|()| Arc::clone(&common.favour));
+        let [transmits, compares] = favours;
+        let threads = vec![
+            spawn_prompt("transmit", move || {
+                let _member = transmits.joins();
+                transmitter.run();
+            })?,
+            spawn("blocks", move || {
+                let _member = compares.joins();
+                work.run();
+            })?,
+        ];
         Ok(Live { line, bulk, threads })
     }
 
@@ -332,7 +344,7 @@ impl Replication for Follow {
         let mut number = ask();
         let mut tries = 1;
         let mut told = Instant::now();
-        let mut holds = None;
+        let (mut holds, mut waits) = (None, None);
         loop {
             match self.common.wait_mark(number, BEAT.min(left(deadline))) {
                 Some(None) => return Ok(true),
@@ -343,7 +355,8 @@ impl Replication for Follow {
                     number = ask();
                     continue;
                 }
-                None => {}
+                // Writers that go on for ever may make more than is sent beside them.
+                None => _ = waits.get_or_insert_with(|| self.common.favour.waits()),
             }
             let plan = &self.common.plan;
             let held = plan.transmission.held(&plan.target_name);

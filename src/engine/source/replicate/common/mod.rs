@@ -25,6 +25,7 @@ use super::waiting::Waiting;
 use crate::engine::job::JobPlan;
 use crate::engine::queue::{Popped, Queue};
 use crate::engine::replication::{Activity, ReplicationShared};
+use crate::sys::Favour;
 use holds::Guard;
 use mirrors::Comparing;
 use std::collections::{BTreeMap, HashMap};
@@ -64,6 +65,8 @@ pub(in crate::engine::source) struct Common {
     pub(super) capture: Arc<dyn Capture>,
     pub(super) shared: Arc<ReplicationShared>,
     pub(super) ignore_deletes: bool,
+    /// The threads that changes pass through, for barriers.
+    pub(super) favour: Arc<Favour>,
     /// What the target has, as it is kept for the next start of the service.
     pub(super) ledger: Arc<Ledger>,
     /// The model is one of before: the source is compared with it first. Files that the target may have as they were before.
@@ -150,6 +153,7 @@ impl Common {
             queue,
             capture,
             shared,
+            favour: Arc::default(),
             ignore_deletes,
             ledger,
             resumed: Mutex::default(),
