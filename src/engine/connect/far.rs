@@ -125,11 +125,10 @@ impl Dialled {
                     tracing::warn!("The line to {name} does not go on: {}", refused.message);
                     return self.line.break_off();
                 }
+                Some(Err(error)) if told.as_ref() == Some(&error.message) => {}
                 Some(Err(error)) => {
-                    if told.as_ref() != Some(&error.message) {
-                        tracing::warn!("{}", error.message);
-                        told = Some(error.message);
-                    }
+                    tracing::warn!("{}", error.message);
+                    told = Some(error.message);
                 }
             }
             self.line.wait_way(wait);

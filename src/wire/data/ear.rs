@@ -42,7 +42,7 @@ pub struct Ear<'a> {
 }
 
 /// How long a target keeps a line that has failed. After a weekend the source compares what is dirty.
-const AWAY: Duration = Duration::from_hours(72);
+const AWAY: Duration = Duration::from_secs(72 * 60 * 60);
 
 /// Most bytes of packed frames' memory that are kept.
 const KEPT: usize = 1 << 20;
