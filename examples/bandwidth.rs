@@ -67,7 +67,7 @@ fn measure(spec: BandwidthSpec, seconds: u64) {
     gate.limit(Some(limit));
     source.pass(gate);
     let hears = std::thread::spawn(move || {
-        let mut ear = Ear::of(&target);
+        let mut ear = Ear::of(&target, None);
         while let Ok(Heard::Frame(_, frame)) = ear.hear(Vec::new) {
             target.took(Channel::Ops, frame.len());
         }
@@ -75,7 +75,7 @@ fn measure(spec: BandwidthSpec, seconds: u64) {
     let ear_of_source = {
         let source = Arc::clone(&source);
         std::thread::spawn(move || {
-            let mut ear = Ear::of(&source);
+            let mut ear = Ear::of(&source, None);
             while ear.hear(Vec::new).is_ok() {}
         })
     };

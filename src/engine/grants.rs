@@ -320,6 +320,9 @@ impl Engine {
         let known =
             || Ok::<_, ApiError>(self.kept.store.grant(&present.grant)?.filter(|grant| grant.key == key));
         let grant = known()?.ok_or_else(unknown)?;
+        if !self.lines.is_newest(&grant.id, present.process, present.call) {
+            return Err(ApiError::new(Code::ServerIsNotResponding, "a newer call was answered"));
+        }
         if present.ends {
             self.take_back(&grant.id)?;
             return Ok(None);
@@ -367,6 +370,10 @@ impl Engine {
         socket: TcpStream,
     ) -> std::io::Result<()> {
         let New { grant, taken, process } = match admitted {
+            // Another call may have come between.
+            Admitted::Again(line, here, _) if line.heard() != here => {
+                return Err(ErrorKind::AlreadyExists.into());
+            }
             Admitted::Again(line, _, there) => {
                 let goes_on = line.go_on(tls.into(), socket, Some(there), Duration::ZERO);
                 if goes_on.as_ref().is_err_and(|error| error.kind() == ErrorKind::InvalidInput) {

@@ -3,6 +3,7 @@
 use super::link::Cut;
 use super::lock;
 use crate::wire::data::Line;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ struct Shared {
 #[derive(Default)]
 struct Open {
     standing: Vec<Standing>,
+    /// Of each grant the process that called last, and its newest call. As many as there are grants.
+    newest: HashMap<String, (u32, u64)>,
     /// No line begins any more.
     closed: bool,
 }
@@ -51,8 +54,29 @@ impl Lines {
         line.line.get()?.upgrade().filter(|line| !line.is_over())
     }
 
+    /// Has the grant a line? One that has failed is kept for its source, and stands in nobody's way.
     pub(super) fn is_standing(&self, grant: &str) -> bool {
-        lock(&self.shared.open).standing.iter().any(|standing| standing.grant == grant)
+        let is_lost = |standing: &Standing| {
+            standing.line.get().and_then(Weak::upgrade).is_some_and(|line| line.is_lost())
+        };
+        let open = lock(&self.shared.open);
+        open.standing.iter().any(|standing| standing.grant == grant && !is_lost(standing))
+    }
+
+    /// Is this call of a source's process newer than all that came before? One may come late, after a newer one was answered.
+    pub(super) fn is_newest(&self, grant: &str, process: u32, call: u64) -> bool {
+        let mut open = lock(&self.shared.open);
+        match open.newest.get_mut(grant) {
+            Some((known, newest)) if *known == process => {
+                let is_newest = call > *newest;
+                *newest = call.max(*newest);
+                is_newest
+            }
+            _ => {
+                open.newest.insert(grant.to_owned(), (process, call));
+                true
+            }
+        }
     }
 
     /// Where lines of the grant come from.

@@ -36,7 +36,7 @@ impl Engine {
     pub fn progress(&self) -> Vec<(ConnectionId, Progress)> {
         let progress = |connection: &Connection| {
             let view = connection.view();
-            let open = connection.info.transmission.is_open();
+            let open = connection.info.transmission.is_open() && !connection.info.traffic.is_away();
             let sent = connection.info.traffic.left.load(Relaxed);
             // While nothing is sent the target may not even be able to tell what it has done.
             let progress = |shared: &ReplicationShared| {

@@ -94,6 +94,8 @@ pub struct Present {
     pub grant: String,
     /// The source's process: what it has begun on the target is told apart by it from what was left by one that was killed.
     pub process: u32,
+    /// Higher than in all that this process has presented before for the grant.
+    pub call: u64,
     /// This line's number, and those of its lines of the same grant that still stand: others are dead, and what they have brought is
     /// not to be applied any more when this one begins.
     pub line: u64,

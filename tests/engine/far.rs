@@ -132,6 +132,19 @@ fn a_line_that_is_away_is_said_and_waited_for_as_long_as_somebody_wants_it() {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
+/// Without AutoReconnect a failure is the end of the line, as it was always.
+#[test]
+fn a_line_that_is_not_to_be_dialled_anew_ends_when_it_fails() {
+    let mut bed = Bed::far_over_a_cable();
+    bed.settings.reconnects = false;
+    let followed = Followed::with_queue(bed, |bed| fs::write(bed.source().join("f"), "before").unwrap());
+    followed.bed.cable().cut();
+    lost(&followed);
+    assert!(!followed.bed.traffic.is_away());
+    fs::write(followed.at("f"), "after").unwrap();
+    mend(&followed, CHECKSUM);
+}
+
 /// What is not read of a long description is not waited for, and a target that has enough of the source says so.
 #[test]
 fn a_mirror_that_is_stopped_leaves_a_line_that_ends() {

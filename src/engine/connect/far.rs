@@ -16,8 +16,8 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -26,9 +26,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 /// How long it may take to admit a line. It may have to wait for an earlier one to end.
-const ADMIT: Duration = Duration::from_secs(15);
+const ADMIT: Duration = Duration::from_secs(30);
 /// What is waited at first, and at most, before a target is dialled once more.
 const REDIAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// What no dialling mends.
+const FINAL: [Code; 2] = [Code::HandshakeWasNotCompleted, Code::IncompatibleSourceAndTargetProductVersions];
 /// How long the end of a connection waits for the target to take the grant back.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -52,6 +54,12 @@ struct Numbers {
     standing: BTreeSet<u64>,
 }
 
+/// The next call's number: of all that this process presents, as a grant may be known by several here.
+fn call_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Relaxed) + 1
+}
+
 impl std::fmt::Debug for Far {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Far({})", self.name)
@@ -73,6 +81,8 @@ pub struct Dialled {
     stands: Stands,
     /// The target knows it.
     begun: AtomicBool,
+    /// What was heard when it was dialled anew, and what is waited before that is done once more.
+    redialled: Mutex<Option<(u64, Duration)>>,
 }
 
 impl Dialled {
@@ -80,7 +90,14 @@ impl Dialled {
     fn call(&self) -> Result<Option<ApiError>, ApiError> {
         let Stands { far, number } = &self.stands;
         // One after the other: the target ends the lines that it is not told of.
-        let _turn = far.presenting.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = match far.presenting.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) if self.begun.load(Relaxed) => {
+                return Err(far.lost(&std::io::Error::from(ErrorKind::WouldBlock).into()));
+            }
+            Err(TryLockError::WouldBlock) => far.presenting.lock().unwrap_or_else(PoisonError::into_inner),
+        };
         let standing = far.numbers().standing.iter().copied().filter(|other| other != number).collect();
         let (grant, process) = (far.grant.clone(), incarnation());
         if self.line.is_over() || !self.line.is_at_rest() {
@@ -88,7 +105,8 @@ impl Dialled {
             return Ok(None);
         }
         let resumes = self.begun.load(Relaxed).then(|| self.line.heard());
-        let present = Present { grant, process, line: *number, standing, resumes, ends: false };
+        let present =
+            Present { grant, process, call: call_number(), line: *number, standing, resumes, ends: false };
         let (tls, socket, admit) = far.present(&present, ADMIT)?;
         let heard = match admit {
             Admit::Admitted(heard) => heard,
@@ -112,8 +130,20 @@ impl Dialled {
         let _away = traffic.away();
         let name = &self.stands.far.name;
         tracing::warn!("The line to {name} has failed; it is dialled anew");
-        let (mut wait, mut told) = (REDIAL.0, None);
+        let mut told = None;
+        // What fails again before anything was heard is not dialled at once.
+        let heard = self.line.heard();
+        let mut wait = match *self.redialled.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((before, wait)) if before == heard => wait,
+            _ => Duration::ZERO,
+        };
         while !self.line.is_over() && self.line.is_at_rest() {
+            self.line.wait_way(wait);
+            if self.line.is_over() || !self.line.is_at_rest() {
+                break;
+            }
+            wait = (2 * wait).clamp(REDIAL.0, REDIAL.1);
+            *self.redialled.lock().unwrap_or_else(PoisonError::into_inner) = Some((heard, wait));
             match transmission.redials(|| self.call()) {
                 // Who has it go on calls.
                 None => {}
@@ -125,14 +155,16 @@ impl Dialled {
                     tracing::warn!("The line to {name} does not go on: {}", refused.message);
                     return self.line.break_off();
                 }
+                Some(Err(error)) if FINAL.contains(&error.code) => {
+                    tracing::warn!("The line to {name} does not go on: {}", error.message);
+                    return self.line.break_off();
+                }
                 Some(Err(error)) if told.as_ref() == Some(&error.message) => {}
                 Some(Err(error)) => {
                     tracing::warn!("{}", error.message);
                     told = Some(error.message);
                 }
             }
-            self.line.wait_way(wait);
-            wait = (2 * wait).min(REDIAL.1);
         }
     }
 }
@@ -222,8 +254,12 @@ impl Far {
             let line = Arc::new(Line::at_rest(Side::Source));
             line.mends();
             line.pass(transmission.gate_of(traffic));
-            let dialled =
-                Arc::new(Dialled { line, stands: self.take_number()?, begun: AtomicBool::new(false) });
+            let dialled = Arc::new(Dialled {
+                line,
+                stands: self.take_number()?,
+                begun: AtomicBool::new(false),
+                redialled: Mutex::default(),
+            });
             if with_socket && let Some(refused) = dialled.call()? {
                 return Err(refused);
             }
@@ -234,7 +270,15 @@ impl Far {
     /// Gives the grant back, if the target can be told in a short time.
     pub fn withdraw(&self) -> Result<(), ApiError> {
         let (grant, process) = (self.grant.clone(), incarnation());
-        let present = Present { grant, process, line: 0, standing: Vec::new(), resumes: None, ends: true };
+        let present = Present {
+            grant,
+            process,
+            call: call_number(),
+            line: 0,
+            standing: Vec::new(),
+            resumes: None,
+            ends: true,
+        };
         match self.present(&present, FAREWELL)?.2 {
             Admit::Admitted(_) => Ok(()),
             Admit::Refused(error) => Err(error),

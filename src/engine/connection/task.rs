@@ -23,6 +23,8 @@ pub(in crate::engine) const DRAIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long the threads of a replication may take to notice that they shall end.
 const STOPPING: Duration = Duration::from_secs(10);
+/// How often is looked whether what is to end waits for a target that is away.
+const LOOKS: Duration = Duration::from_millis(500);
 
 type Answer = oneshot::Sender<Result<(), ApiError>>;
 
@@ -148,8 +150,13 @@ impl Task {
 
     /// The next message. A mirror that is to be tried again makes one when its time has come.
     async fn next(&mut self) -> Option<Message> {
-        let Some(at) = self.retry else { return self.messages.recv().await };
-        let left = at.saturating_duration_since(self.means.clock.now());
+        // Who is to end may come to wait for a target that is away.
+        let ends = !self.stops.is_empty() || self.closing.is_some();
+        let beat = (ends && self.state().running.is_some()).then_some(LOOKS);
+        let retry = self.retry.map(|at| at.saturating_duration_since(self.means.clock.now()));
+        let Some(left) = [beat, retry].into_iter().flatten().min() else {
+            return self.messages.recv().await;
+        };
         tokio::time::timeout(left, self.messages.recv()).await.unwrap_or(Some(Message::Noticed))
     }
 
@@ -198,6 +205,9 @@ impl Task {
                 let mut next = self.view.state.clone();
                 next.notice();
                 self.move_to(next);
+                if !self.stops.is_empty() || self.closing.is_some() {
+                    self.let_go();
+                }
             }
         }
         None
@@ -303,8 +313,11 @@ impl Task {
 
     /// A job that shall end does not wait for a line that nothing leaves over.
     fn let_go(&self) {
-        let resting = self.info.transmission.is_mute() || self.info.traffic.is_away();
+        let away = self.info.traffic.is_away();
+        let resting = self.info.transmission.is_mute() || away;
         match (&self.state().running, &self.state().stage) {
+            // Who sends is in the midst of it, and nobody knows for how long.
+            (Some(running), Stage::On(replication)) if away && running.over_stream => replication.cut(),
             (Some(running), Stage::On(replication)) if resting && running.over_stream => {
                 replication.let_job_go();
             }

@@ -50,6 +50,7 @@ impl Line {
         if here.all().next().is_some() {
             return Err(ErrorKind::AlreadyExists.into());
         }
+        self.lost.store(false, Relaxed);
         *here = ways;
         self.moved.notify_all();
         Ok(())
@@ -112,6 +113,11 @@ impl Line {
             ways = self.moved.wait_timeout(ways, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         Ok(true)
+    }
+
+    /// What carried it has failed, and nothing has since. Not at an agreed rest.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Relaxed)
     }
 
     /// Waits until something carries it, for so long at most.
@@ -185,6 +191,7 @@ impl Line {
         if has_ended || !is_failure(&error) && !way.failed.load(Relaxed) {
             return Err(error);
         }
+        self.lost.store(true, Relaxed);
         *lock(&self.ways) = Ways::default();
         self.has_moved();
         Ok(())
@@ -205,8 +212,8 @@ impl Line {
         if !self.is_mending() {
             return;
         }
-        let heard = self.heard.load(Relaxed);
-        if heard - self.told.load(Relaxed) >= WORTH {
+        let heard = self.whole.load(Relaxed);
+        if heard.saturating_sub(self.told.load(Relaxed)) >= WORTH {
             self.told.store(heard, Relaxed);
             let _ = self.put(way, out, HEARD, Channel::Ops, &heard.to_le_bytes());
         }

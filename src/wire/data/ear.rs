@@ -44,6 +44,9 @@ pub struct Ear<'a> {
 /// How long a target keeps a line that has failed. After a weekend the source compares what is dirty.
 const AWAY: Duration = Duration::from_secs(72 * 60 * 60);
 
+/// How long a source may take to speak over a new socket.
+const SPEAKS: Duration = Duration::from_secs(30);
+
 /// Most bytes of packed frames' memory that are kept.
 const KEPT: usize = 1 << 20;
 
@@ -66,6 +69,7 @@ impl<'a> Ear<'a> {
     /// The next thing said. `memory`: an empty frame. The error: the line is of no use any more.
     pub fn hear(&mut self, memory: impl FnOnce() -> Vec<u8>) -> io::Result<Heard> {
         loop {
+            self.line.whole.store(self.line.heard(), Relaxed);
             let mut head = [0; 8];
             self.open(&mut head)?;
             let [kind, channel, 0, 0, l0, l1, l2, l3] = head else { return Err(broken("a message's head")) };
@@ -209,17 +213,21 @@ impl<'a> Ear<'a> {
         self.way = Some(Arc::clone(&way));
         if way.again.is_some() && self.line.side == Side::Target {
             // Before the source has spoken it may not have taken over what carries the line.
+            let _ = way.socket.set_read_timeout(Some(SPEAKS));
             let mut said = [0; 8];
             let mut len = 0;
             while len < said.len() {
                 match self.read(&way, &mut said[len..]) {
                     Ok(count) => len += count,
                     Err(error) => {
+                        // A source that has given up a dial closes its socket, and dials anew.
+                        way.failed.store(true, Relaxed);
                         self.lose(error)?;
                         return Ok(None);
                     }
                 }
             }
+            let _ = way.socket.set_read_timeout(None);
             if said != head(AGAIN, Channel::Ops, 0)? {
                 return Err(broken("what goes on"));
             }
@@ -231,6 +239,9 @@ impl<'a> Ear<'a> {
     /// What carries the line has failed. The error: so has the line.
     fn lose(&mut self, error: io::Error) -> io::Result<()> {
         let Some(way) = self.way.take() else { return Err(error) };
+        if self.line.side == Side::Source && self.redials.is_none() {
+            return Err(error);
+        }
         self.line.loses(&way, error)?;
         self.until = Instant::now().checked_add(AWAY).filter(|_| self.line.side == Side::Target);
         if let Some(redials) = self.redials {

@@ -43,6 +43,16 @@ impl Kept {
         }
     }
 
+    /// Bytes that were said.
+    pub(super) fn upto(&self) -> u64 {
+        self.upto
+    }
+
+    /// Bytes that are kept.
+    pub(super) fn len(&self) -> u64 {
+        self.upto - self.from
+    }
+
     /// May the other end have heard so many bytes, and is all that follows still here?
     pub(super) fn reaches(&self, heard: u64) -> bool {
         (self.from..=self.upto).contains(&heard)

@@ -76,6 +76,9 @@ const HEARD: u8 = 9;
 /// What was taken out, or heard, is told when it is so much: until then the other end keeps what it has said.
 const WORTH: u64 = WINDOW / 16;
 
+/// More than the windows hold, and what is told of them: an end that has said so much and was told nothing gives up.
+const KEPT_MOST: u64 = 64 << 20;
+
 /// Whose end of a line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -96,10 +99,12 @@ pub struct Line {
     out: parking_lot::Mutex<Out>,
     /// It goes on when what carries it has failed.
     mends: AtomicBool,
-    /// [`Line::end`] was called.
+    /// [`Line::end`] has said its word.
     ended: AtomicBool,
     /// Bytes that were heard; those of which the other end was told; and those of which it has told.
     heard: AtomicU64,
+    /// The same up to the last whole message, which alone is told.
+    whole: AtomicU64,
     told: AtomicU64,
     confirmed: AtomicU64,
     /// What may be sent.
@@ -109,6 +114,8 @@ pub struct Line {
     held: [AtomicU64; CHANNELS.len()],
     /// What is to be told when it is worth a message, or when there is a way again.
     untold: Mutex<Untold>,
+    /// What carried it has failed, and it was not gone on with.
+    lost: AtomicBool,
     /// Nothing more is heard, or sent.
     over: AtomicBool,
     /// What frames pass on their way out; unset: nothing holds them up.
@@ -172,12 +179,14 @@ impl Line {
             mends: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             heard: AtomicU64::new(0),
+            whole: AtomicU64::new(0),
             told: AtomicU64::new(0),
             confirmed: AtomicU64::new(0),
             windows: Mutex::default(),
             changed: Condvar::new(),
             held: Default::default(),
             untold: Mutex::default(),
+            lost: AtomicBool::new(false),
             over: AtomicBool::new(false),
             gate: OnceLock::new(),
         }
@@ -278,10 +287,11 @@ impl Line {
 
     /// Says that nothing follows.
     pub fn end(&self, how: Result<(), &str>) -> io::Result<()> {
-        self.ended.store(true, Relaxed);
         let words = how.err().unwrap_or_default().as_bytes();
         // A letter that is cut is shown as one that cannot be read.
-        self.write(END, Channel::Ops, &words[..words.len().min(WORDS_MAX)])
+        self.write(END, Channel::Ops, &words[..words.len().min(WORDS_MAX)])?;
+        self.ended.store(true, Relaxed);
+        Ok(())
     }
 
     /// A frame of so many bytes was taken out. The sender is told when that is worth a message.
@@ -381,7 +391,13 @@ impl Line {
         let mends = self.is_mending();
         let Out { sealed, kept } = out;
         if mends {
-            kept.forget(self.confirmed.load(Relaxed));
+            let confirmed = self.confirmed.load(Relaxed);
+            if confirmed > kept.upto() || kept.len() > KEPT_MOST {
+                // It tells of what was not said, or of nothing.
+                self.break_off();
+                return Err(broken("what was heard"));
+            }
+            kept.forget(confirmed);
             kept.push(&head);
             kept.push(body);
         }

@@ -55,7 +55,11 @@ impl Line {
                 // It goes on after a failure.
                 (None, Some(_)) => {
                     drop(out);
+                    self.refuse_over()?;
                     let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(ErrorKind::TimedOut.into());
+                    }
                     drop(self.moved.wait_timeout(ways, left).unwrap_or_else(PoisonError::into_inner));
                 }
             }

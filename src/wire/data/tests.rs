@@ -621,6 +621,36 @@ fn a_line_goes_on_over_other_sockets_when_they_fail() {
     assert!(kept < WINDOW as usize + FRAME_MAX, "{kept}");
 }
 
+/// An end that takes everything out and confirms nothing, or more than was said, is not served for ever.
+#[test]
+fn who_confirms_nothing_is_given_up() {
+    let (source, target) = lines();
+    source.mends();
+    let ear = {
+        let target = Arc::clone(&target);
+        std::thread::spawn(move || {
+            let mut ear = Ear::of(&target, None);
+            // It does not mend, so it confirms nothing.
+            while let Ok(Heard::Frame(channel, frame)) = hear(&mut ear) {
+                target.took(channel, frame.len());
+            }
+        })
+    };
+    let hears = Arc::clone(&source);
+    let other = std::thread::spawn(move || while hear(&mut Ear::of(&hears, None)).is_ok() {});
+    let frame = vec![7; 1 << 20];
+    let sent = (0..200).take_while(|_| source.send(Channel::Ops, &frame).is_ok()).count() as u64;
+    assert!((60..80).contains(&sent), "{sent} MiB");
+    ear.join().unwrap();
+    other.join().unwrap();
+    let (source, target) = lines();
+    [&source, &target].into_iter().for_each(|line| line.mends());
+    target.write(HEARD, Channel::Ops, &u64::MAX.to_le_bytes()).unwrap();
+    target.end(Ok(())).unwrap();
+    assert_eq!(hear(&mut Ear::of(&source, None)).unwrap(), Heard::End(Ok(())));
+    assert!(source.send(Channel::Ops, b"x").is_err());
+}
+
 /// A socket that the other end closes has not failed: it has ended.
 #[test]
 fn a_line_whose_other_end_is_closed_is_over() {
