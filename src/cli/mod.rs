@@ -6,6 +6,7 @@ pub mod args;
 mod batch;
 #[cfg(test)]
 mod completion;
+mod dtstat;
 mod fmt;
 mod grant;
 mod help;
@@ -31,6 +32,9 @@ pub fn main() -> ExitCode {
     // Without handlers a signal still ends the process, only not in good order.
     let _ = signal::install(Manner::AtOnce);
     let got = stack::raise();
+    if let Some(args) = dtstat::asked_for(std::env::args_os()) {
+        return exit_code(dtstat::main(args));
+    }
     let mut invocation = match args::parse(std::env::args_os().skip(1)) {
         Ok(invocation) => invocation,
         Err(rejected) => return end(run::USAGE, &help::rejected(&rejected)),

@@ -11,7 +11,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The version of everything behind the greeting. Ends of different versions do not speak to each other (error 157).
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// Most bytes that a service reads as one request of a caller without access.
 pub const STRANGER_MAX: usize = 16 << 10;

@@ -1,7 +1,7 @@
 //! The null target: takes every operation, keeps nothing (JOB-15, Throughput Diagnostics Utility).
 
 use crate::engine::link::TargetEnd;
-use crate::wire::{Answer, OWNERS, Op, Patch, Reader, WireError};
+use crate::wire::{Answer, Load, OWNERS, Op, Patch, Reader, WireError};
 
 /// Reads and validates all that comes, and answers what a target that succeeds answers.
 pub(super) fn serve(end: TargetEnd) -> Result<(), WireError> {
@@ -14,14 +14,19 @@ pub(super) fn serve(end: TargetEnd) -> Result<(), WireError> {
     let mut who = 0;
     while let Ok(frame) = end.ops.recv() {
         let mut reader = Reader::new(&frame);
-        let mut bytes = [0; OWNERS];
+        let (mut bytes, mut loads) = ([0; OWNERS], [Load::default(); OWNERS]);
         while !reader.is_empty() {
-            match Op::decode(&mut reader)? {
+            let before = reader.remaining();
+            let op = Op::decode(&mut reader)?;
+            if let Op::By { who: next } = op {
+                who = next;
+            }
+            loads[usize::from(who)] += Load::of(&op, before - reader.remaining());
+            match op {
                 Op::Put { content, .. } => bytes[usize::from(who)] += content.len() as u64,
                 Op::FileWrite { patch: Patch::Bytes(content), .. } => {
                     bytes[usize::from(who)] += content.len() as u64
                 }
-                Op::By { who: next } => who = next,
                 // There is nothing to describe.
                 Op::Scan { .. } => {
                     let mut frame = Vec::new();
@@ -34,8 +39,10 @@ pub(super) fn serve(end: TargetEnd) -> Result<(), WireError> {
             }
         }
         end.frames.give(frame);
-        for (who, bytes) in (0..).zip(bytes).filter(|(_, bytes)| *bytes > 0) {
-            answer(&Answer::Applied { who, bytes });
+        for ((who, load), bytes) in (0..).zip(loads).zip(bytes) {
+            if load != Load::default() {
+                answer(&Answer::Applied { who, bytes, load });
+            }
         }
     }
     Ok(())

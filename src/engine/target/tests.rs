@@ -532,7 +532,7 @@ fn what_fails_too_often_is_given_up_and_the_next_is_tried() {
     until(&end, |answer| {
         match answer {
             Answer::Failed { who: 1, errno: libc::EACCES, .. } => failed += 1,
-            Answer::Applied { who: 1, bytes } => applied += bytes,
+            Answer::Applied { who: 1, bytes, .. } => applied += bytes,
             _ => {}
         }
         (matches!(answer, Answer::Reached { barrier: 1 })).then_some(())

@@ -1,8 +1,10 @@
 //! Whether and how hard what goes to a target is compressed (TRN-40 to -44), and the level that AUTO chooses.
 
+use crate::engine::stats::Counts;
 use crate::sys;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
@@ -48,6 +50,15 @@ pub struct Traffic {
     pub spared: [AtomicU64; 2],
     /// Bytes that went over the wire, to the target.
     pub left: AtomicU64,
+    /// For the statistics.
+    pub counts: Arc<Counts>,
+}
+
+impl Traffic {
+    /// Of a connection whose counts are these.
+    pub fn of(counts: Arc<Counts>) -> Arc<Traffic> {
+        Arc::new(Traffic { counts, ..Traffic::default() })
+    }
 }
 
 /// How often AUTO chooses.

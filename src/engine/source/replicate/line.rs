@@ -88,7 +88,7 @@ impl Line {
         let cut = Arc::new(Cut::default());
         let (source, serve) = reach(plan, Arc::clone(&cut))?;
         let SourceEnd { ops, listings, sums, results, frames, local: files } = source;
-        let emitter = Arc::new(Emitter::new(ops, frames.clone(), files));
+        let emitter = Arc::new(Emitter::new(ops, frames.clone(), files, plan.traffic.counts.stream()));
         let routes = Arc::new(Mutex::new(Routes::default()));
         let mut threads = Vec::new();
         let heard = Arc::clone(&hears);
@@ -96,8 +96,10 @@ impl Line {
             heard.ended(serve().err());
         })?);
         let (to, heard) = (Arc::clone(&routes), Arc::clone(&hears));
+        let stream = Arc::clone(&emitter.stream);
         threads.push(spawn_prompt("answers", move || {
             for frame in results {
+                stream.is_told(&frame);
                 let mut routes = match route_result(&frame, &*heard) {
                     Route::Replication => continue,
                     Route::Begins(job) => {
