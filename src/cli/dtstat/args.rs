@@ -17,6 +17,7 @@ Usage:
 Without options the running service of this machine is read once a second. What has not moved since is not shown
 again. Letters of either case will do.
 
+Options:
   -p                       print nothing on the screen
   -i SECONDS               read the service at this interval (1)
   -l LEVEL                 1 what is common to all connections; 2 also targets, source and connections (default);
@@ -32,7 +33,10 @@ again. Letters of either case will do.
                            user that logs in there, DTCL_PASSWORD_FILE a file with the password
   -h                       this page
 
-Exit status: 0 all well, 1 a file cannot be used, 2 usage, 3 no access, 4 no service answers, 6 stopped by a signal
+Exit status:
+  0 all well                   3 no access
+  1 a file cannot be used      4 no service answers
+  2 usage                      6 stopped by a signal
 ";
 
 /// What was asked for.

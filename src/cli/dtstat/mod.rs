@@ -12,6 +12,8 @@ use crate::api::statistics::Snapshot;
 use crate::api::{Access, ApiError, Code, Reply, Request};
 use crate::engine::stats::file::{self, BadFile, StatisticsFile};
 use crate::machine::Machine;
+#[cfg(test)]
+pub(super) use args::HELP;
 use args::{Options, Wanted};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};

@@ -35,12 +35,10 @@ impl Kind {
         })
     }
 
+    /// A comma in a name would have to be quoted.
     fn heading(self) -> Vec<String> {
-        self.columns()
-            .flat_map(|it| [Some(it.name()), unused(self, it)])
-            .flatten()
-            .map(str::to_owned)
-            .collect()
+        let names = self.columns().flat_map(|it| [Some(it.name()), unused(self, it)]);
+        names.flatten().map(|name| name.replace(',', "")).collect()
     }
 
     fn rows(self, snapshot: &Snapshot) -> Vec<Vec<String>> {

@@ -200,7 +200,8 @@ impl Applier {
                 })
             });
             self.local = held.local.clone();
-            self.policy.counts.retries.fetch_add(1, Relaxed);
+            // What only waited for another is tried for the first time.
+            self.policy.counts.retries.fetch_add(u64::from(held.failed.is_some()), Relaxed);
             let result = self.apply(&op);
             self.local = None;
             let is_over = match result {
