@@ -20,9 +20,13 @@ impl Load {
     /// Of one operation that is so many bytes long. What only says whose or where the next ones are, or asks, or is a task, is none
     /// that is counted; its bytes are.
     pub fn of(op: &Op<'_>, len: usize) -> Load {
+        // It says of all before it what has become of them, and so cannot be among them.
+        if let Op::Barrier { .. } = op {
+            return Load::default();
+        }
         let operations = match op {
             Op::Begin { .. } | Op::By { .. } | Op::Enter { .. } | Op::Scan { .. } | Op::Question { .. } => 0,
-            Op::Barrier { .. } | Op::FileAsk { .. } | Op::Task(_) | Op::Orphans(_) => 0,
+            Op::FileAsk { .. } | Op::Task(_) | Op::Orphans(_) => 0,
             _ => 1,
         };
         let copied = match op {
@@ -58,14 +62,15 @@ mod tests {
         let mut frame = Vec::new();
         Op::Enter { root: 0, path: b"", make: true }.encode(&mut frame);
         Op::Put { name: b"f", meta: META, xattrs: Xattrs::default(), content: &[7; 900] }.encode(&mut frame);
-        Op::Barrier { barrier: 1 }.encode(&mut frame);
         let of_job = frame.len() as u64;
+        Op::Barrier { barrier: 1 }.encode(&mut frame);
+        let asked = frame.len() as u64;
         Op::By { who: 1 }.encode(&mut frame);
         Op::FileWrite { file: 1, offset: 0, patch: Patch::Local(5000) }.encode(&mut frame);
         let mut who = 0;
         let [job, replication] = Load::of_frame(&frame, &mut who).unwrap();
         assert_eq!(job, Load { operations: 1, bytes: of_job });
-        assert_eq!(replication, Load { operations: 1, bytes: frame.len() as u64 - of_job + 5000 });
+        assert_eq!(replication, Load { operations: 1, bytes: frame.len() as u64 - asked + 5000 });
         assert_eq!(who, 1, "the next frame goes on with it");
     }
 }

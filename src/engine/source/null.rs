@@ -11,22 +11,27 @@ pub(super) fn serve(end: TargetEnd) -> Result<(), WireError> {
         // A source that has gone needs no answer.
         let _ = end.results.send(frame);
     };
-    let mut who = 0;
+    let (mut who, mut done) = (0, [Done::default(); OWNERS]);
+    let tell = |done: &mut [Done; OWNERS]| {
+        for (who, Done { bytes, load }) in (0..).zip(std::mem::take(done)) {
+            if load != Load::default() {
+                answer(&Answer::Applied { who, bytes, load });
+            }
+        }
+    };
     while let Ok(frame) = end.ops.recv() {
         let mut reader = Reader::new(&frame);
-        let (mut bytes, mut loads) = ([0; OWNERS], [Load::default(); OWNERS]);
         while !reader.is_empty() {
             let before = reader.remaining();
             let op = Op::decode(&mut reader)?;
             if let Op::By { who: next } = op {
                 who = next;
             }
-            loads[usize::from(who)] += Load::of(&op, before - reader.remaining());
+            let own = &mut done[usize::from(who)];
+            own.load += Load::of(&op, before - reader.remaining());
             match op {
-                Op::Put { content, .. } => bytes[usize::from(who)] += content.len() as u64,
-                Op::FileWrite { patch: Patch::Bytes(content), .. } => {
-                    bytes[usize::from(who)] += content.len() as u64
-                }
+                Op::Put { content, .. } => own.bytes += content.len() as u64,
+                Op::FileWrite { patch: Patch::Bytes(content), .. } => own.bytes += content.len() as u64,
                 // There is nothing to describe.
                 Op::Scan { .. } => {
                     let mut frame = Vec::new();
@@ -34,16 +39,23 @@ pub(super) fn serve(end: TargetEnd) -> Result<(), WireError> {
                     let _ = end.listings.send(frame);
                 }
                 Op::FileAsk { file } => answer(&Answer::Written { file }),
-                Op::Barrier { barrier } => answer(&Answer::Reached { barrier }),
+                Op::Barrier { barrier } => {
+                    // Who hears of a barrier has heard of all before it.
+                    tell(&mut done);
+                    answer(&Answer::Reached { barrier });
+                }
                 _ => {}
             }
         }
         end.frames.give(frame);
-        for ((who, load), bytes) in (0..).zip(loads).zip(bytes) {
-            if load != Load::default() {
-                answer(&Answer::Applied { who, bytes, load });
-            }
-        }
+        tell(&mut done);
     }
     Ok(())
+}
+
+/// What of an owner was taken and not told yet.
+#[derive(Clone, Copy, Default)]
+struct Done {
+    bytes: u64,
+    load: Load,
 }

@@ -311,6 +311,8 @@ impl Applier {
                 return self.question(*question, name, *block, *here, waits).map(|()| Carried::Out);
             }
             Op::Barrier { barrier } => {
+                // Who hears of a barrier has heard of all before it.
+                self.answer_bytes();
                 self.release_barriers();
                 if self.who != REPLICATION || !self.held.hold_barrier(*barrier) {
                     self.answer(&Answer::Reached { barrier: *barrier });
