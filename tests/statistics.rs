@@ -81,7 +81,20 @@ fn the_service_is_shown_as_it_is() {
 fn the_service_s_file_becomes_a_table_and_another_file() {
     let home = Home::new();
     let _served = served(&home, "none");
-    home.script("statlog status\nstatlog stop\nstatistics 1").ok().prints("Sent Mirror (Bytes)");
+    let shown = home.script("statlog status\nstatlog stop\nstatlog status\nstatistics 1\nstatistics");
+    shown.ok();
+    let one_blank = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<String> = shown.out.lines().map(one_blank).collect();
+    for expected in [
+        "State: Running",
+        "State: Stopped",
+        "Write interval: 5 minutes",
+        "Sent Mirror (Bytes): 11",
+        "Mirror Ops Received: 4",
+        "conMirrorPercent: 100.0%",
+    ] {
+        assert!(lines.iter().any(|line| line == expected), "{expected}: {lines:#?}");
+    }
     let (file, table, targets) =
         (home.home().join("log/statistic.sts"), home.path("c.csv"), home.path("t.csv"));
     let copy = home.path("copy.sts");
@@ -117,9 +130,12 @@ fn another_machine_is_asked_at_its_port_and_wants_a_login() {
     let port: String = port.chars().take_while(char::is_ascii_digit).collect();
     let secret = here.file("password", "her secret\n");
     let asked = || here.dtcl().args(["dtstat", "-server", "127.0.0.1"]).arg(&port);
+    asked().run().status(3).says("DTCL_USER names a user");
     let lines = first_snapshot(asked().env("DTCL_USER", "anna").env("DTCL_PASSWORD_FILE", &secret));
     assert!(lines.iter().any(|line| line == "  Ops Received: 4 Mirror Ops Received: 4"), "{lines:#?}");
-    asked().run().status(3).says("DTCL_USER names a user");
+    let security =
+        |line: &String| line.starts_with("SECURITY::Logins : ") && line.ends_with(" FailedLogins : 1");
+    assert!(lines.iter().any(security), "{lines:#?}");
 }
 
 #[test]

@@ -398,3 +398,28 @@ fn the_columns_are_those_of_the_monitor() {
     real.ask(Request::Transmission { target: "localhost".into(), step: TransmissionStep::Stop });
     assert!(since(real.columns()).is_empty(), "blank without a socket");
 }
+
+/// With compression the compressed count is the smaller one, without both are equal.
+#[test]
+fn what_compression_spares_is_not_counted_as_compressed() {
+    let bench = Bench::new();
+    bench.connect(bench.spec());
+    let traffic = Arc::clone(&bench.engine.connection(ONE).unwrap().info.traffic);
+    let stream = traffic.counts.stream();
+    let load = |operations, bytes| crate::wire::Load { operations, bytes };
+    stream.sends([load(3, 700), load(2, 300)]);
+    let sent = || {
+        let now = bench.engine.snapshot();
+        [ConOpsTx, ConBytesTx, ConBytesCompressedTx, ConOpsInAckQueue, ConOpsInMirQueue]
+            .map(|it| now.number(it))
+    };
+    assert_eq!(sent(), [5, 1000, 1000, 5, 3]);
+    traffic.spared[1].fetch_add(120, Relaxed);
+    assert_eq!(sent(), [5, 1000, 880, 5, 3]);
+    drop(stream);
+    assert_eq!(sent(), [5, 1000, 880, 0, 0], "nothing is under way any more");
+    traffic.counts.cannot_replicate();
+    let _again = traffic.counts.stream();
+    let now = bench.engine.snapshot();
+    assert_eq!((now.number(ConResentOpCount), now.number(FailedRepCount)), (5, 1));
+}
