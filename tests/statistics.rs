@@ -113,6 +113,10 @@ fn the_service_s_file_becomes_a_table_and_another_file() {
         ("4".to_owned(), "0".to_owned())
     );
     assert_eq!(last(&targets, "Mirror Ops Received"), "4");
+    // What is read is not written over.
+    let before = std::fs::read(&file).unwrap();
+    dtstat(&["-p", "-f"]).arg(&file).arg("-s").arg(&file).run().status(1).says("stands for two files");
+    assert!(std::fs::read(&file).unwrap() == before);
     // What is in the copy is what is in the file, and its screen says the same.
     let screen = dtstat(&["-f"]).arg(&file).run();
     screen.ok().prints("  conOpsTx: 4 ");

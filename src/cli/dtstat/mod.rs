@@ -70,6 +70,7 @@ fn say_out(text: &str) -> i32 {
 }
 
 fn show(options: &Options) -> Result<(), ApiError> {
+    refuse_one_file_twice(options)?;
     let mut outputs = Outputs::open(options)?;
     if let Some(path) = &options.from {
         for snapshot in file::read(path).map_err(|error| bad_file(path, &error))? {
@@ -97,6 +98,24 @@ fn show(options: &Options) -> Result<(), ApiError> {
         outputs.flush()?;
         std::thread::sleep(options.interval);
     }
+}
+
+/// What is read would be written over, or two kinds of output into one file.
+fn refuse_one_file_twice(options: &Options) -> Result<(), ApiError> {
+    let Options { from, to, connections, targets, .. } = options;
+    // One that is not there yet is known by its name alone.
+    let real = |path: &std::path::PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    let mut named = Vec::new();
+    for path in [from, to, connections, targets].into_iter().flatten() {
+        let real = real(path);
+        if named.contains(&real) {
+            let message = format!("{} stands for two files", path.display());
+            return Err(ApiError::new(Code::InvalidParameterWasSupplied, message)
+                .help("-f, -t, -s and -st each take a file of their own"));
+        }
+        named.push(real);
+    }
+    Ok(())
 }
 
 /// The running service of this machine, or the one that was named.
