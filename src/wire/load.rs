@@ -11,12 +11,20 @@ pub struct Load {
 
 impl std::ops::AddAssign for Load {
     fn add_assign(&mut self, other: Load) {
-        self.operations += other.operations;
-        self.bytes += other.bytes;
+        self.operations = self.operations.saturating_add(other.operations);
+        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }
 
 impl Load {
+    /// Without the other, which may be more by now.
+    pub fn less(self, other: Load) -> Load {
+        Load {
+            operations: self.operations.saturating_sub(other.operations),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
     /// Of one operation that is so many bytes long. What only says whose or where the next ones are, or asks, or is a task, is none
     /// that is counted; its bytes are.
     pub fn of(op: &Op<'_>, len: usize) -> Load {
@@ -33,7 +41,7 @@ impl Load {
             Op::FileWrite { patch: Patch::Local(copied), .. } => *copied,
             _ => 0,
         };
-        Load { operations, bytes: len as u64 + copied }
+        Load { operations, bytes: (len as u64).saturating_add(copied) }
     }
 
     /// Of a frame, by owner. `who`: whose its first operations are; afterwards, whose the next frame's are.

@@ -71,9 +71,12 @@ fn say_out(text: &str) -> i32 {
 
 fn show(options: &Options) -> Result<(), ApiError> {
     refuse_one_file_twice(options)?;
-    let mut outputs = Outputs::open(options)?;
+    // What is there already is written over only when there is something to write.
     if let Some(path) = &options.from {
-        for snapshot in file::read(path).map_err(|error| bad_file(path, &error))? {
+        let snapshots = file::read(path).map_err(|error| bad_file(path, &error))?;
+        let mut outputs = Outputs::open(options)?;
+        for snapshot in snapshots {
+            let snapshot = snapshot.map_err(|error| bad_file(path, &error.into()))?;
             if !outputs.take(options, &snapshot)? {
                 return Ok(());
             }
@@ -81,22 +84,23 @@ fn show(options: &Options) -> Result<(), ApiError> {
         return outputs.end();
     }
     let machine = reach(options)?;
+    let mut snapshot = ask(&*machine)?;
+    let mut outputs = Outputs::open(options)?;
     loop {
-        let snapshot = match machine.call(Request::Statistics, &mut ())? {
-            Reply::Statistics(snapshot) => *snapshot,
-            _ => {
-                return Err(ApiError::new(
-                    Code::UnknownError,
-                    "the service's answer is not one to this question",
-                ));
-            }
-        };
         let is_over = options.stop.is_some_and(|stop| snapshot.at_ms > stop);
         if is_over || !outputs.take(options, &snapshot)? {
             return outputs.end();
         }
         outputs.flush()?;
         std::thread::sleep(options.interval);
+        snapshot = ask(&*machine)?;
+    }
+}
+
+fn ask(machine: &dyn Machine) -> Result<Snapshot, ApiError> {
+    match machine.call(Request::Statistics, &mut ())? {
+        Reply::Statistics(snapshot) => Ok(*snapshot),
+        _ => Err(ApiError::new(Code::UnknownError, "the service's answer is not one to this question")),
     }
 }
 

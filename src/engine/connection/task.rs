@@ -247,6 +247,7 @@ impl Task {
             // The task outlives its jobs, except when the whole engine is dropped.
             let _ = inbox.send(Message::Ended(Box::new(outcome)));
         };
+        self.info.traffic.counts.job_begins(automatic);
         if let JobKind::Mirror(_) = kind {
             // Before it sends anything.
             self.info.traffic.counts.mirror_begins(self.means.clock.wall_ms());
@@ -261,7 +262,6 @@ impl Task {
         self.view.route = route;
         self.plan = Some(kept);
         self.write_statistics();
-        self.info.traffic.counts.is_back(automatic);
         Ok(())
     }
 

@@ -25,9 +25,11 @@ impl Flow {
         self.bytes.fetch_add(load.bytes, Relaxed);
     }
 
+    /// Never below nothing: a reader would take that for a number without end.
     fn sub(&self, load: Load) {
-        self.operations.fetch_sub(load.operations, Relaxed);
-        self.bytes.fetch_sub(load.bytes, Relaxed);
+        for (count, less) in [(&self.operations, load.operations), (&self.bytes, load.bytes)] {
+            let _ = count.fetch_update(Relaxed, Relaxed, |before| Some(before.saturating_sub(less)));
+        }
     }
 
     fn take(&self) -> Load {
@@ -106,6 +108,8 @@ pub struct Counts {
     pub resent: AtomicU64,
     /// An auto-disconnect has not been made good yet.
     disconnected: AtomicBool,
+    /// Nobody asked for the job that began last.
+    by_itself: AtomicBool,
     /// When it was last seen that source and target are equal. Milliseconds since 1970; 0: never.
     equal_ms: AtomicI64,
     /// Milliseconds since 1970; 0: never.
@@ -121,6 +125,7 @@ impl Counts {
             counts: Arc::clone(self),
             sent: Default::default(),
             acknowledged: Default::default(),
+            lost: Mutex::default(),
         })
     }
 
@@ -128,12 +133,7 @@ impl Counts {
     pub fn under_way(&self, owner: usize) -> Load {
         let [sent, acknowledged, lost] =
             [&self.sent, &self.acknowledged, &self.lost].map(|flows| flows[owner].read());
-        let left =
-            |sent: u64, acknowledged: u64, lost: u64| sent.saturating_sub(acknowledged.saturating_add(lost));
-        Load {
-            operations: left(sent.operations, acknowledged.operations, lost.operations),
-            bytes: left(sent.bytes, acknowledged.bytes, lost.bytes),
-        }
+        sent.less(acknowledged).less(lost)
     }
 
     /// Of a mirror or verification, sent and not dealt with.
@@ -196,9 +196,14 @@ impl Counts {
         self.disconnected.store(true, Relaxed);
     }
 
-    /// The connection is there again; `by_itself`: nobody asked for it.
-    pub fn is_back(&self, by_itself: bool) {
-        if self.disconnected.swap(false, Relaxed) && by_itself {
+    /// A job begins; `by_itself`: nobody asked for it.
+    pub fn job_begins(&self, by_itself: bool) {
+        self.by_itself.store(by_itself, Relaxed);
+    }
+
+    /// The job has reached the target: the connection is there again.
+    pub fn is_back(&self) {
+        if self.disconnected.swap(false, Relaxed) && self.by_itself.load(Relaxed) {
             self.reconnects();
         }
     }
@@ -209,12 +214,14 @@ impl Counts {
     }
 }
 
-/// What goes over one stream. When it is dropped, what was not dealt with is lost.
+/// What goes over one stream. When it ends or is dropped, what was not dealt with is lost.
 #[derive(Debug, Default)]
 pub struct Stream {
     counts: Arc<Counts>,
     sent: [Flow; OWNERS],
     acknowledged: [Flow; OWNERS],
+    /// What is known to be lost already.
+    lost: Mutex<[Load; OWNERS]>,
 }
 
 impl Stream {
@@ -225,8 +232,9 @@ impl Stream {
             sent[owner].add(load);
             self.sent[owner].add(load);
         }
-        mirrored.add(loads[JOB]);
+        // The whole first: a mirror that begins takes its share out of it.
         whole.mirrored.add(loads[JOB]);
+        mirrored.add(loads[JOB]);
         whole.replicated.add(loads[REPLICATION]);
     }
 
@@ -236,27 +244,32 @@ impl Stream {
             let owner = usize::from(who);
             // More than was sent is nothing that a target has dealt with.
             let (sent, before) = (self.sent[owner].read(), self.acknowledged[owner].read());
+            let under_way = sent.less(before);
             let load = Load {
-                operations: load.operations.min(sent.operations.saturating_sub(before.operations)),
-                bytes: load.bytes.min(sent.bytes.saturating_sub(before.bytes)),
+                operations: load.operations.min(under_way.operations),
+                bytes: load.bytes.min(under_way.bytes),
             };
             self.acknowledged[owner].add(load);
             self.counts.acknowledged[owner].add(load);
+        }
+    }
+
+    /// The target answers no more. Called again, it loses what was sent into the void since.
+    pub fn ends(&self) {
+        let mut known = super::lock(&self.lost);
+        for (owner, known) in known.iter_mut().enumerate() {
+            let left = self.sent[owner].read().less(self.acknowledged[owner].read());
+            let more = left.less(*known);
+            *known += more;
+            self.counts.lost[owner].add(more);
+            self.counts.due_again.fetch_add(more.operations, Relaxed);
         }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        for owner in 0..OWNERS {
-            let (sent, acknowledged) = (self.sent[owner].read(), self.acknowledged[owner].read());
-            let lost = Load {
-                operations: sent.operations - acknowledged.operations,
-                bytes: sent.bytes - acknowledged.bytes,
-            };
-            self.counts.lost[owner].add(lost);
-            self.counts.due_again.fetch_add(lost.operations, Relaxed);
-        }
+        self.ends();
     }
 }
 
@@ -291,6 +304,23 @@ mod tests {
         assert_eq!(Counts::all(&counts.acknowledged), FOUR, "a target cannot deal with more than was sent");
     }
 
+    /// The next one begins while the last is still held by somebody.
+    #[test]
+    fn a_stream_that_has_ended_loses_what_it_had_once() {
+        let counts = Statistics::begun(0).connection();
+        let stream = counts.stream();
+        stream.sends([TEN, Load::default()]);
+        stream.ends();
+        assert_eq!(counts.under_way(JOB), Load::default());
+        let _next = counts.stream();
+        assert_eq!(counts.resent.load(Relaxed), 10);
+        stream.sends([FOUR, Load::default()]);
+        drop(stream);
+        assert_eq!(counts.under_way(JOB), Load::default());
+        let _third = counts.stream();
+        assert_eq!(counts.resent.load(Relaxed), 14);
+    }
+
     /// statistics.tsv: MirOpsGenerated is set to zero by a remirror.
     #[test]
     fn a_remirror_counts_from_nothing_and_leaves_others_alone() {
@@ -310,11 +340,14 @@ mod tests {
     fn only_what_comes_back_by_itself_is_an_auto_reconnect() {
         let whole = Statistics::begun(0);
         let counts = whole.connection();
-        counts.is_back(true);
+        counts.job_begins(true);
+        counts.is_back();
         assert_eq!(whole.reconnects.load(Relaxed), 0, "it was never away");
         for by_itself in [false, true] {
             counts.disconnects();
-            counts.is_back(by_itself);
+            counts.job_begins(by_itself);
+            assert_eq!(whole.reconnects.load(Relaxed), 0, "it has not reached the target yet");
+            counts.is_back();
         }
         assert_eq!((whole.disconnects.load(Relaxed), whole.reconnects.load(Relaxed)), (2, 1));
     }

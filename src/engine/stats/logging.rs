@@ -198,7 +198,7 @@ impl Engine {
             bad(match error {
                 BadFile::Foreign => "it exists and holds something else".to_owned(),
                 BadFile::NoFile => "it exists and is no file".to_owned(),
-                BadFile::Io(error) => error.to_string(),
+                other => other.to_string(),
             })
         })?;
         let recorder = Arc::new(Recorder::new(file));

@@ -285,7 +285,8 @@ fn the_null_target_counts_into_its_file() {
         Code::OperationOrCommandIsNotSupported
     );
     bench.ask(Request::Disconnect { connection: ONE, discard: false }).unwrap();
-    let snapshots = file::read(&bench.path("home/log/statistic.sts")).unwrap();
+    let snapshots =
+        file::read(&bench.path("home/log/statistic.sts")).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
     let ends: Vec<bool> = snapshots
         .iter()
         .flat_map(|snapshot| snapshot.of(Section::Connection))

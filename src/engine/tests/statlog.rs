@@ -19,7 +19,7 @@ fn status(bench: &Bench) -> StatisticsLog {
 }
 
 fn logins(path: &Path) -> Vec<u64> {
-    let snapshots = file::read(path).unwrap();
+    let snapshots = file::read(path).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
     snapshots.iter().map(|snapshot| snapshot.number(Statistic::Logins)).collect()
 }
 

@@ -116,6 +116,7 @@ impl Line {
                     let _ = results.send(frame);
                 }
             }
+            stream.ends();
             lock(&to).end();
         })?);
         let (to, heard) = (Arc::clone(&routes), hears);
@@ -222,6 +223,8 @@ impl Line {
             // A panic there has been reported by the runtime.
             let _ = thread.join();
         }
+        // Before the next stream begins, whoever still holds this one.
+        self.emitter.stream.ends();
     }
 }
 
