@@ -46,14 +46,18 @@ fn what_is_installed_works_and_is_taken_away() {
     let top = dir.path().join("opt/dtcl");
     let mut names: Vec<PathBuf> = [
         "bin/DTCL",
+        "bin/DTStat",
         "bin/dtcl",
+        "bin/dtstat",
         "lib/systemd/system/dtcl.service",
         "share/bash-completion/completions/DTCL",
         "share/bash-completion/completions/dtcl",
         "share/fish/vendor_completions.d/DTCL.fish",
         "share/fish/vendor_completions.d/dtcl.fish",
         "share/man/man1/DTCL.1",
+        "share/man/man1/DTStat.1",
         "share/man/man1/dtcl.1",
+        "share/man/man1/dtstat.1",
         "share/zsh/site-functions/_dtcl",
     ]
     .map(PathBuf::from)
@@ -70,6 +74,8 @@ fn what_is_installed_works_and_is_taken_away() {
     assert_eq!(files(&top), names);
     let version = Command::new(top.join("bin/dtcl")).arg("--version").output().unwrap();
     assert_eq!(said(&version), format!("DTCL {}\n", env!("CARGO_PKG_VERSION")));
+    let version = Command::new(top.join("bin/DTStat")).arg("--version").output().unwrap();
+    assert_eq!(said(&version), format!("DTStat {}\n", env!("CARGO_PKG_VERSION")));
     let unit = std::fs::read_to_string(top.join("lib/systemd/system/dtcl.service")).unwrap();
     assert!(unit.contains("\nExecStart=/opt/dtcl/bin/DTCL serve\n"), "{unit}");
     // Once more, over what is there.

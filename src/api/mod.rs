@@ -7,6 +7,7 @@ mod grant;
 mod reply;
 mod request;
 mod schedule;
+pub mod statistics;
 mod task;
 
 pub use code::Code;

@@ -1,5 +1,6 @@
 //! Replies: what a machine answers.
 
+use super::statistics::Snapshot;
 use super::{
     BandwidthLine, BandwidthSchedule, ConnectionId, GrantLine, Granted, Introduction, Rule, ScheduleView,
     TaskLine, TaskList,
@@ -35,6 +36,10 @@ pub enum Reply {
     Connections(Vec<ConnectionStatus>),
     Source(Vec<(String, String)>),
     Target(Vec<(String, String)>),
+    Statistics(Box<Snapshot>),
+    StatisticsLog(StatisticsLog),
+    /// Column and value, in the guide's order.
+    Columns(Vec<(String, String)>),
     Explanation(Vec<(String, String)>),
     Verify(Box<VerifyReport>),
     Compressions(Vec<CompressionLine>),
@@ -190,6 +195,22 @@ pub struct ConnectionStatus {
     pub last_error: Option<String>,
     /// Source path -> target path, as mapped.
     pub paths: Vec<(String, String)>,
+}
+
+/// STATLOG STATUS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatisticsLog {
+    pub running: bool,
+    pub file: String,
+    /// What it takes now, and at most.
+    pub bytes: u64,
+    pub limit: u64,
+    /// 0: once a second.
+    pub interval_minutes: u64,
+    /// An earlier file is kept when it begins (SaveStatFile).
+    pub keeps_old: bool,
+    /// It begins with the service (StatsLoggingOn).
+    pub at_start: bool,
 }
 
 /// A line of COMPRESSION LIST.

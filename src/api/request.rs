@@ -127,6 +127,16 @@ pub enum Request {
         repset: String,
         target: Option<String>,
     },
+    /// All of this machine (reference-guide.md 3). -> `Reply::Statistics`
+    Statistics,
+    /// Begins or ends statistics logging; None: says how it stands. -> `Reply::Done`, `Reply::StatisticsLog`
+    StatisticsLog {
+        running: Option<bool>,
+    },
+    /// The 26 columns of a connection (availability.md 9.1). -> `Reply::Columns`
+    Columns {
+        connection: ConnectionId,
+    },
     /// -> `Reply::Explanation`
     Explain {
         path: String,
@@ -313,6 +323,9 @@ impl Request {
             | StatusAll
             | StatusSource
             | StatusTarget
+            | Statistics
+            | StatisticsLog { running: None }
+            | Columns { .. }
             | Grants
             | ConnectionIdOf { .. }
             | Explain { .. }
@@ -365,6 +378,7 @@ impl Request {
             | ScheduleView { .. }
             | Set { .. }
             | SetDefault { .. }
+            | StatisticsLog { .. }
             | QueueTask(_)
             | TaskRunAs { .. }
             | GrantTasks { .. }
@@ -380,6 +394,7 @@ impl Request {
         match self {
             Disconnect { connection, .. }
             | Status { connection }
+            | Columns { connection }
             | MirrorStart { connection, .. }
             | MirrorStop { connection }
             | MirrorPause { connection }

@@ -19,6 +19,7 @@ Usage:
                                           run the service of this home until SIGTERM or SHUTDOWN
   DTCL user add NAME GROUP | passwd NAME | remove NAME | list
                                           users that log in with a password kept in this home
+  DTCL dtstat [OPTION ...]                statistics, as under the name DTStat; -h shows its options
   DTCL grant list | remove ID | tasks ID on|off
                                           what sources on other machines may send here, and whether they may
                                           run tasks

@@ -6,6 +6,7 @@ pub mod args;
 mod batch;
 #[cfg(test)]
 mod completion;
+mod dtstat;
 mod fmt;
 mod grant;
 mod help;
@@ -31,6 +32,9 @@ pub fn main() -> ExitCode {
     // Without handlers a signal still ends the process, only not in good order.
     let _ = signal::install(Manner::AtOnce);
     let got = stack::raise();
+    if let Some(args) = dtstat::asked_for(std::env::args_os()) {
+        return exit_code(dtstat::main(args));
+    }
     let mut invocation = match args::parse(std::env::args_os().skip(1)) {
         Ok(invocation) => invocation,
         Err(rejected) => return end(run::USAGE, &help::rejected(&rejected)),
@@ -81,12 +85,17 @@ mod tests {
     /// `scripts/generate` writes it.
     #[test]
     fn the_committed_manual_page_is_the_help() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/man/DTCL.1");
-        let page = crate::commands::manual::program(super::help::HELP);
-        if std::env::var_os("DTCL_REGENERATE").is_some() {
-            std::fs::write(file, &page).unwrap();
+        let pages = [
+            ("DTCL.1", crate::commands::manual::program(super::help::HELP)),
+            ("DTStat.1", crate::commands::manual::statistics(super::dtstat::HELP)),
+        ];
+        for (name, page) in pages {
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/man").join(name);
+            if std::env::var_os("DTCL_REGENERATE").is_some() {
+                std::fs::write(&file, &page).unwrap();
+            }
+            let committed = std::fs::read_to_string(&file).unwrap_or_default();
+            assert!(committed == page, "docs/man/{name} is out of date: scripts/generate");
         }
-        let committed = std::fs::read_to_string(file).unwrap_or_default();
-        assert!(committed == page, "docs/man/DTCL.1 is out of date: scripts/generate");
     }
 }

@@ -108,6 +108,11 @@ fn serve(listen: &Listen, options: &Options) -> i32 {
     }
 }
 
+/// Says what is wrong, and what would be right.
+pub(super) fn say_failed(message: &str, help: &str) {
+    say(&help::told(message, help, false, false));
+}
+
 /// Says why something could not be done; gives the exit status.
 pub(super) fn failed(error: &ApiError) -> i32 {
     say(&help::told(&error.message, error.help.as_deref().unwrap_or_default(), false, false));
@@ -240,7 +245,7 @@ fn check(interpreter: &mut Interpreter, files: &[Input], options: &Options) -> i
 }
 
 /// How machines are found. Without a home only those that need none are.
-fn connector() -> (Arc<dyn Connector>, Option<Home>) {
+pub(super) fn connector() -> (Arc<dyn Connector>, Option<Home>) {
     match Home::find() {
         Ok(home) => (Machines::new(home.clone()), Some(home)),
         Err(error) => (Arc::new(Homeless(error.into())), None),

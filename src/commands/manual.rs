@@ -61,16 +61,7 @@ fn head(name: &str, section: u8, what: &str) -> String {
 /// DTCL(1), from what `--help` prints: a first line, and parts with a title that ends in a colon.
 pub fn program(help: &str) -> String {
     let mut page = head("DTCL", 1, "the Double-Take Command Language: replication of files and directories");
-    for part in help.split("\n\n").skip(1) {
-        match part.split_once('\n') {
-            Some((title, rest)) if title.ends_with(':') => {
-                let title = if title == "Usage:" { "SYNOPSIS" } else { title.trim_end_matches(':') };
-                let _ = writeln!(page, ".SH {}", title.to_ascii_uppercase());
-                block(&mut page, rest);
-            }
-            _ => paragraphs(&mut page, part),
-        }
-    }
+    help_page(&mut page, help);
     page.push_str(".SH FILES\n");
     block(
         &mut page,
@@ -79,8 +70,30 @@ pub fn program(help: &str) -> String {
          /var/log/DT       logs\n\
          /run/DT           the service's socket",
     );
-    page.push_str(".SH SEE ALSO\n.BR dtcl\\-language (7),\n.BR DTCL\\-commands (7)\n");
+    page.push_str(".SH SEE ALSO\n.BR DTStat (1),\n.BR dtcl\\-language (7),\n.BR DTCL\\-commands (7)\n");
     page
+}
+
+/// DTStat(1), from its help page.
+pub fn statistics(help: &str) -> String {
+    let mut page = head("DTStat", 1, "statistics of the DTCL service");
+    help_page(&mut page, help);
+    page.push_str(".SH SEE ALSO\n.BR DTCL (1)\n");
+    page
+}
+
+/// The parts of a help page behind its first line, each a section.
+fn help_page(page: &mut String, help: &str) {
+    for part in help.split("\n\n").skip(1) {
+        match part.split_once('\n') {
+            Some((title, rest)) if title.ends_with(':') => {
+                let title = if title == "Usage:" { "SYNOPSIS" } else { title.trim_end_matches(':') };
+                let _ = writeln!(page, ".SH {}", title.to_ascii_uppercase());
+                block(page, rest);
+            }
+            _ => paragraphs(page, part),
+        }
+    }
 }
 
 /// DTCL-commands(7): how syntax lines are written, and all of them by family; what they do stands on the families' own pages.

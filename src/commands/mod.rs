@@ -38,7 +38,7 @@ pub use nearest::nearest;
 pub use output::{Column, Outcome, Output, Record, Table};
 pub use reference::{compatibility, escaped, reference};
 pub use render::Mode;
-pub use session::Session;
+pub use session::{Session, own_user};
 pub use show::status_map;
 pub use slots::Connections;
 pub use ui::Ui;

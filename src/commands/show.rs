@@ -2,10 +2,11 @@
 
 use super::output::{Column, Record, Table, number, text};
 use super::render::key;
+use crate::api::statistics::{self, Shape, Snapshot};
 use crate::api::{
-    BandwidthLine, BandwidthSchedule, BandwidthSpec, CompressionLine, ConnectionStatus, MirrorReason,
-    RepsetDetail, RepsetLine, Rule, ScheduleView, SetSize, TaskCounts, TaskLimit, TaskLine, TaskList,
-    VerifyReport, Version,
+    BandwidthLine, BandwidthSchedule, BandwidthSpec, CompressionLine, ConnectionId, ConnectionStatus,
+    MirrorReason, RepsetDetail, RepsetLine, Rule, ScheduleView, SetSize, StatisticsLog, TaskCounts,
+    TaskLimit, TaskLine, TaskList, VerifyReport, Version,
 };
 use crate::lang::Value;
 use jiff::{Timestamp, tz::TimeZone};
@@ -421,4 +422,57 @@ pub(crate) fn task(task: &TaskLine) -> Record {
 /// Names that were typed elsewhere may hold what would break a line.
 fn escape(text: &str) -> String {
     if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.to_owned() }
+}
+
+/// STATLOG STATUS.
+pub(crate) fn statistics_log(log: &StatisticsLog) -> Record {
+    let yes = |yes: bool| if yes { "Yes" } else { "No" };
+    let interval = match log.interval_minutes {
+        0 => "once a second".to_owned(),
+        1 => "1 minute".to_owned(),
+        minutes => format!("{minutes} minutes"),
+    };
+    Record::new("Statistics log")
+        .text("State", if log.running { "Running" } else { "Stopped" })
+        .text("File", &*log.file)
+        .number("Size (bytes)", log.bytes)
+        .number("Maximum size (bytes)", log.limit)
+        .text("Write interval", interval)
+        .text("Old file is kept", yes(log.keeps_old))
+        .text("Starts with the service", yes(log.at_start))
+}
+
+/// A record for each section, with the names of statistics.tsv.
+pub(crate) fn statistics(snapshot: &Snapshot) -> Vec<Record> {
+    let records = snapshot.blocks.iter().map(|block| {
+        let title = match (block.section, block.connection) {
+            (_, Some(id)) => format!("Statistics of connection {id}"),
+            (section, None) => format!("Statistics: {}", section.name()),
+        };
+        block.values.iter().fold(Record::new(title), |record, (statistic, value)| {
+            match (value, statistic.shape()) {
+                (statistics::Value::Unknown, _) => record.text(statistic.name(), ""),
+                (statistics::Value::Number(permille), Shape::Permille) => {
+                    record.text(statistic.name(), format!("{}.{}%", permille / 10, permille % 10))
+                }
+                (statistics::Value::Number(number), _) => record.number(statistic.name(), *number),
+                (statistics::Value::Text(text), _) => record.text(statistic.name(), &**text),
+                (statistics::Value::Moment(at), Shape::MomentUtc) => {
+                    let moment = Timestamp::from_millisecond(*at).map(|at| at.to_string());
+                    record.text(statistic.name(), moment.unwrap_or_default())
+                }
+                (statistics::Value::Moment(at), _) => record.text(statistic.name(), moment_ms(*at)),
+            }
+        })
+    });
+    records.collect()
+}
+
+/// The columns of a connection: counts as numbers.
+pub(crate) fn columns(connection: ConnectionId, columns: Vec<(String, String)>) -> Record {
+    let record = Record::new(format!("Statistics of connection {connection}"));
+    columns.into_iter().fold(record, |record, (name, value)| match value.parse() {
+        Ok(count) if name.ends_with(')') || name == "Connection ID" => record.number(name, count),
+        _ => record.text(name, value),
+    })
 }

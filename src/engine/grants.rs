@@ -384,6 +384,8 @@ impl Engine {
             }
             Admitted::New(new) => *new,
         };
+        let (peer, local) =
+            (socket.peer_addr()?.ip().to_canonical(), socket.local_addr()?.ip().to_canonical());
         let line = Arc::new(Line::new(Side::Target, tls.into(), socket)?);
         taken.is_carried_by(&line);
         let spill = format!("target-{}-{:x}", grant.id, taken.number);
@@ -406,6 +408,7 @@ impl Engine {
                 power: Arc::clone(&self.tasks.power),
                 allowed: Some(Arc::new(move || allows(&store, &asked))),
             }),
+            counts: self.statistics.target(peer, local),
             ..target::Policy::of(&self.mirror_settings(), self.forbidden(), &spill)
         };
         let log = self.kept.log.enter();

@@ -131,6 +131,8 @@ pub struct Counters {
     pub orphan_directories: AtomicU64,
     pub orphan_bytes: AtomicU64,
     pub errors: AtomicU64,
+    /// Those of them that could not be read on the source.
+    pub unread: AtomicU64,
     /// Totals of a calculation; `calculated` says whether they hold.
     pub calculated: AtomicBool,
     pub files_total: AtomicU64,
@@ -156,6 +158,7 @@ impl Counters {
             &self.orphan_directories,
             &self.orphan_bytes,
             &self.errors,
+            &self.unread,
         ];
         counts.into_iter().for_each(|count| count.store(0, Relaxed));
     }

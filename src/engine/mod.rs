@@ -26,6 +26,7 @@ mod scheduler;
 pub mod settings;
 pub mod settled;
 pub mod source;
+pub mod stats;
 pub mod store;
 mod survival;
 mod table;
@@ -70,6 +71,9 @@ pub struct Engine {
     /// What looks at the schedules of targets.
     scheduler: scheduler::Scheduler,
     tasks: tasks::board::Board,
+    /// What it has counted since it began.
+    statistics: Arc<stats::Statistics>,
+    statlog: stats::Logging,
 }
 
 impl Engine {
@@ -105,6 +109,7 @@ impl Engine {
         let kept = kept::Kept::open(&home)?;
         let tasks = tasks::board::Board::open(&kept.settings.task_file(), Arc::clone(&kept.settings))?;
         let settings = Arc::clone(&kept.settings);
+        let statistics = stats::Statistics::begun(clock.wall_ms());
         let engine = Arc::new(Engine {
             home,
             lock: Mutex::new(Some(lock)),
@@ -120,8 +125,11 @@ impl Engine {
             orphans: Arc::new(orphans::TargetOrphans::new(move || settings.orphans())),
             scheduler: scheduler::Scheduler::new(resumes),
             tasks,
+            statistics,
+            statlog: stats::Logging::default(),
         });
         engine.begin_schedules();
+        engine.statlog_begins();
         engine.tasks.belongs_to(&engine);
         Ok(engine)
     }
@@ -136,6 +144,16 @@ impl Engine {
     /// The credential file of the home.
     pub fn users(&self) -> users::Users {
         users::Users::of(self.kept.settings.data_path())
+    }
+
+    /// `StatsPort`: where a service answers DTStat.
+    pub fn stats_port(&self) -> u16 {
+        self.kept.settings.stats_port()
+    }
+
+    /// What it counts of itself.
+    pub fn counts(&self) -> &stats::Statistics {
+        &self.statistics
     }
 
     /// `NetPort`.

@@ -150,6 +150,8 @@ pub struct ReplicationShared {
     /// they are read.
     pub ops_queued: AtomicU64,
     pub bytes_queued: AtomicU64,
+    /// Bytes of memory that the queue takes (Intermediate Queue).
+    pub memory_queue: AtomicU64,
     /// Bytes of queue segments on disk.
     pub disk_queue: AtomicU64,
     /// Percent of the queue's memory, or of its disk space, that are in use: the larger share (TRN-17).

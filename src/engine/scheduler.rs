@@ -59,6 +59,11 @@ impl Engine {
         self.watch_schedules();
     }
 
+    /// This engine, for what outlives a call.
+    pub(super) fn me(&self) -> Weak<Engine> {
+        self.scheduler.engine.get().cloned().unwrap_or_default()
+    }
+
     /// Looks from now on, if there is something to look at.
     pub(super) fn watch_schedules(&self) {
         let mut runs = lock(&self.scheduler.runs);

@@ -18,6 +18,8 @@ pub type Kept = (i64, i64);
 pub struct Settled {
     /// 0: nothing is known.
     at: AtomicI64,
+    /// What it has advanced to since this engine began; 0: it has not.
+    reached: AtomicI64,
     /// What was given to be kept.
     told: AtomicI64,
     keeper: OnceLock<(i64, Sender<Kept>)>,
@@ -74,11 +76,18 @@ impl Settled {
     /// The target has all that changed before this time, nanoseconds since 1970.
     pub fn advance(&self, at: i64) {
         self.at.fetch_max(at, Relaxed);
+        self.reached.fetch_max(at, Relaxed);
     }
 
     /// The clock went back to this time: of what changes from here on nothing is known.
     pub fn rewind(&self, at: i64) {
         self.at.fetch_min(at, Relaxed);
+        self.reached.fetch_min(at, Relaxed);
+    }
+
+    /// The last moment at which source and target were known to be equal, milliseconds since 1970. None: that never was.
+    pub fn equal_ms(&self) -> Option<i64> {
+        Some(self.reached.load(Relaxed) / 1_000_000).filter(|at| *at > 0)
     }
 
     /// Called now and then: what has advanced is kept.

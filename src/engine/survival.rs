@@ -14,6 +14,7 @@ use super::log::inherit;
 use super::repset::RuleSet;
 use super::settled::{Kept, Settled};
 use super::store::{Survivor, Survivors};
+use super::transmission::Traffic;
 use super::verifications::Verifying;
 use super::{Engine, lock};
 use crate::api::{ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, MirrorSpec};
@@ -163,7 +164,7 @@ impl Engine {
             row: kept_row,
             settled: Arc::new(Settled::of(established_ms, settled)),
             transmission,
-            traffic: Arc::default(),
+            traffic: Traffic::of(self.statistics.connection()),
             verifying: Verifying::of(verify),
             statistics: None,
         };
@@ -254,6 +255,7 @@ impl Engine {
         if let Begun::Starting(begun) = begun {
             connection.captures(begun, &())?;
         }
+        connection.info.traffic.counts.reconnects();
         Ok(())
     }
 }

@@ -115,6 +115,7 @@ impl Engine {
     /// answer names each connection and how it ended.
     pub fn close(&self, drain: Duration) -> Vec<String> {
         let _entered = self.kept.log.enter();
+        self.statlog_stop();
         // Before connections go: what waits for one is kept for the next start.
         self.tasks.leaves(self.survivors.get().is_some());
         let (connections, runtime) = {

@@ -40,6 +40,11 @@ impl Connector for Machines {
         crate::engine::settings::names()
     }
 
+    fn service(&self) -> Result<Option<Arc<dyn Machine>>, ApiError> {
+        let service = self.cell.service(&self.local())?;
+        Ok(service.map(|service| -> Arc<dyn Machine> { Arc::new(service) }))
+    }
+
     fn open(&self, name: &str) -> Result<Arc<dyn Machine>, ApiError> {
         let address = Address::parse(name)?;
         match address.locate()? {

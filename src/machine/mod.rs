@@ -43,6 +43,11 @@ pub trait Connector: Send + Sync {
     /// can be spoken with answers there.
     fn open(&self, name: &str) -> Result<Arc<dyn Machine>, ApiError>;
 
+    /// The service that runs on this machine; None: none does, and no engine is begun for it.
+    fn service(&self) -> Result<Option<Arc<dyn Machine>>, ApiError> {
+        Ok(None)
+    }
+
     /// For `--check`, which asks no machine: -116 for an option that machines of this version do not have, -101 for a
     /// value that it cannot take. Nothing is opened.
     fn vet_option(&self, _name: &str, _value: Option<&str>) -> Result<(), ApiError> {

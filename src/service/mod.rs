@@ -103,14 +103,19 @@ impl Service {
         let house = Arc::new(House { engine, levels, logins, key, rooms, turned_away, door, epoch, ending });
         let _inside = runtime.enter();
         let listener = listen(&home).map_err(|error| failed("the socket cannot be made", &error))?;
-        let network = network::Network::open(at, &house)?;
+        let mut network = network::Network::open(at, &house)?;
         let addresses = network.as_ref().map(network::Network::addresses).unwrap_or_default();
+        let statistics =
+            network.as_mut().map(|network| network.listen_for_statistics(&house)).unwrap_or_default();
         let mut sessions = vec![runtime.spawn(accept(listener, Arc::clone(&house)))];
         sessions.extend(network.map(|network| runtime.spawn(network.accept(Arc::clone(&house)))));
         house.engine.note("Service has started");
         house.engine.resume_connections()?;
         for address in &addresses {
             house.engine.note(&format!("Listening on {address}, machine key {}", house.key.fingerprint()));
+        }
+        for address in &statistics {
+            house.engine.note(&format!("DTStat is answered on {address}"));
         }
         drop(_inside);
         Ok(Service { house, runtime, sessions, addresses })

@@ -49,6 +49,8 @@ impl Listen {
 pub(super) struct Network {
     listeners: Vec<TcpListener>,
     acceptor: TlsAcceptor,
+    /// The system has chosen the port.
+    chosen: bool,
 }
 
 impl Network {
@@ -79,7 +81,30 @@ impl Network {
         let config = tls::server(&house.key).map_err(|error| {
             ApiError::new(Code::TheServiceFailedToStart, format!("the machine's key cannot be used: {error}"))
         })?;
-        Ok(Some(Network { listeners, acceptor: TlsAcceptor::from(config) }))
+        let chosen = matches!(at, Listen::At(_, Some(0)));
+        Ok(Some(Network { listeners, acceptor: TlsAcceptor::from(config), chosen }))
+    }
+
+    /// `StatsPort`, beside the others: who asks there is asked who he is, as everywhere. One that is taken costs nothing but DTStat's own
+    /// door, as a second service on a host would have none otherwise.
+    pub fn listen_for_statistics(&mut self, house: &House) -> Vec<SocketAddr> {
+        let port = house.engine.stats_port();
+        let mut opened = Vec::new();
+        for address in self.addresses() {
+            // Who has the system choose a port does so for both.
+            let port = if self.chosen { 0 } else { port };
+            match bind(SocketAddr::new(address.ip(), port)) {
+                Ok(listener) => {
+                    opened.extend(listener.local_addr());
+                    self.listeners.push(listener);
+                }
+                Err(error) => house.engine.note(&format!(
+                    "DTStat cannot be answered on {} port {port} (StatsPort): {error}; {address} answers it, too",
+                    address.ip()
+                )),
+            }
+        }
+        opened
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {
@@ -88,7 +113,7 @@ impl Network {
 
     /// Takes callers in until the service ends, then waits for their sessions.
     pub async fn accept(self, house: Arc<House>) {
-        let Network { listeners, acceptor } = self;
+        let Network { listeners, acceptor, .. } = self;
         let mut tasks = JoinSet::new();
         for listener in listeners {
             tasks.spawn(accept_at(listener, Arc::clone(&house), acceptor.clone()));

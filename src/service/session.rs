@@ -274,6 +274,8 @@ async fn login(user: String, password: Option<String>, caller: Caller, house: Ar
                 .help(format!("each has at most {FIELD} characters")))
         }
     };
+    let accepted = matches!(&checked, Ok(Ok(access)) if *access > Access::None);
+    house.engine.counts().login(accepted);
     // What was checked is told to the log, and no more: anybody can ask.
     let result = match checked {
         Err(refused) => Err(refused),

@@ -46,7 +46,7 @@ pub use handle::{
 pub use holes::{next_data, next_hole};
 pub use list::{Entry, Names, list_dir};
 pub use lock::{HeldBy, ProcessLock};
-pub use process::starts_apart;
+pub use process::{own_memory, starts_apart};
 pub use regular::read_regular;
 pub use replace::replace_file;
 pub use stat::{FileKind, Meta, Stamp, Stat, file_system_magic, set_times};

@@ -3,7 +3,7 @@
 use super::orphan::{OrphanCounts, OrphanTerms};
 use super::primitive::{put_bytes, put_meta, put_name, put_short};
 use super::task::TaskTold;
-use super::{NAME_MAX, OWNERS, PATH_MAX, Reader, SUM_LEN, SUMS_MAX, WireError};
+use super::{Load, NAME_MAX, OWNERS, PATH_MAX, Reader, SUM_LEN, SUMS_MAX, WireError};
 use crate::sys::{FileKind, Meta};
 
 /// What the target has under one name: enough to tell whether the source's differs.
@@ -86,11 +86,13 @@ pub enum Answer<'a> {
         name: &'a [u8],
         what: &'a [u8],
     },
-    /// So many bytes of content that one owner sent are dealt with: one answer for each frame and owner, another when what was held
-    /// back is done.
+    /// So much of what one owner sent is dealt with: one answer for each frame and owner, another when what was held back is done.
     Applied {
         who: u8,
+        /// Bytes of content.
         bytes: u64,
+        /// Operations, and their bytes as they were sent: acknowledged (conOpsRx, conBytesRx).
+        load: Load,
     },
     /// So many of replication's operations are held back, to be tried again; sent when something of it has changed, 0 when all are done. The
     /// rest tells of the first that failed. `retrying`: one was tried again so often that people are told
@@ -219,9 +221,11 @@ impl<'a> Answer<'a> {
                 out.push(u8::from(*retrying));
                 put_about(out, *errno, *root, [path, name, what]);
             }
-            Answer::Applied { who, bytes } => {
+            Answer::Applied { who, bytes, load } => {
                 out.extend_from_slice(&[APPLIED, *who]);
-                out.extend_from_slice(&bytes.to_le_bytes());
+                for number in [*bytes, load.operations, load.bytes] {
+                    out.extend_from_slice(&number.to_le_bytes());
+                }
             }
             Answer::Queue { operations, memory, disk } => {
                 out.push(QUEUE);
@@ -284,7 +288,11 @@ impl<'a> Answer<'a> {
                 let (errno, root, path, name, what) = about(reader)?;
                 Answer::Held { count, retrying, errno, root, path, name, what }
             }
-            APPLIED => Answer::Applied { who: owner(reader)?, bytes: reader.u64()? },
+            APPLIED => Answer::Applied {
+                who: owner(reader)?,
+                bytes: reader.u64()?,
+                load: Load { operations: reader.u64()?, bytes: reader.u64()? },
+            },
             QUEUE => Answer::Queue { operations: reader.u64()?, memory: reader.u64()?, disk: reader.u64()? },
             REACHED => Answer::Reached { barrier: reader.u64()? },
             TASK => Answer::Task(TaskTold::decode(reader)?),
@@ -394,7 +402,7 @@ mod tests {
                 name: b"",
                 what: b"move",
             },
-            Answer::Applied { who: 1, bytes: 8 },
+            Answer::Applied { who: 1, bytes: 8, load: Load { operations: 2, bytes: 90 } },
             Answer::Held {
                 count: 3,
                 retrying: true,

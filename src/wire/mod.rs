@@ -7,6 +7,7 @@
 mod answer;
 pub mod control;
 pub mod data;
+mod load;
 mod op;
 mod orphan;
 pub mod packed;
@@ -15,6 +16,7 @@ mod task;
 pub mod tls;
 
 pub use answer::{Answer, Described, FailureKind};
+pub use load::Load;
 pub use op::{FileMode, OWNERS, Op, Part, Patch};
 pub use orphan::{OrphanCounts, OrphanNamed, OrphanStep, OrphanTerms};
 pub use primitive::Reader;

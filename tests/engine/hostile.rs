@@ -13,7 +13,7 @@ use dtcl::engine::transmission::Transmission;
 use dtcl::sys::{FileKind, Meta, Xattrs};
 use dtcl::wire::data::{Channel, Ear, Heard, Line};
 use dtcl::wire::tls::MachineKey;
-use dtcl::wire::{Answer, Op, OrphanNamed, OrphanStep, OrphanTerms, Reader};
+use dtcl::wire::{Answer, Load, Op, OrphanNamed, OrphanStep, OrphanTerms, Reader};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
@@ -548,7 +548,8 @@ fn a_target_that_lies_is_told_nothing_and_ends_the_mirror() {
         &|line| {
             let mut frame = Frame::new();
             Answer::Reached { barrier: u64::MAX }.encode(&mut frame);
-            Answer::Applied { who: 0, bytes: u64::MAX }.encode(&mut frame);
+            Answer::Applied { who: 0, bytes: u64::MAX, load: Load { operations: u64::MAX, bytes: u64::MAX } }
+                .encode(&mut frame);
             Answer::Written { file: u64::MAX }.encode(&mut frame);
             let _ = line.send(Channel::Results, &frame);
             let _ = line.end(Ok(()));

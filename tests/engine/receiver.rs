@@ -501,7 +501,7 @@ fn bytes_are_counted_for_their_owner() {
         .results
         .iter()
         .map(|frame| match Answer::decode(&mut Reader::new(&frame)).unwrap() {
-            Answer::Applied { who, bytes } => (who, bytes),
+            Answer::Applied { who, bytes, .. } => (who, bytes),
             other => panic!("{other:?}"),
         })
         .collect();

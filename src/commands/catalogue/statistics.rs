@@ -1,13 +1,27 @@
 //! Statistics, logs, mail.
 
 use super::{ADMIN, Command, MONITOR, command};
+use crate::api::{ApiError, Reply, Request};
 use crate::commands::Family::Statistics;
+use crate::commands::session::unexpected;
+use crate::commands::{Args, Outcome, Output, Session, each, show};
 
 pub(super) const COMMANDS: &[Command] = &[
     command(Statistics, "STATLOG START|STOP|STATUS", ADMIN, "R", "Starts or stops the statistics file.")
-        .details("`statistic.sts`, read by DTStat.")
-        .examples(&["statlog start"]),
-    command(Statistics, "STATISTICS [<con_id>]", MONITOR, "R", "Shows the statistics.").examples(&["statistics", "statistics 1"]),
+        .details(
+            "`statistic.sts` (StatsFileName) in the log directory, read by DTStat. Every StatsWriteInterval minutes a snapshot of all \
+             statistics is added if something has happened since; at StatsMaxFileSize the oldest are overwritten. An earlier file is \
+             kept as `statistic-old.sts` if SaveStatFile is 1. StatsLoggingOn begins it with the service.",
+        )
+        .examples(&["statlog start", "statlog status"])
+        .run(statlog),
+    command(Statistics, "STATISTICS [<con_id>]", MONITOR, "R", "Shows the statistics.")
+        .details(
+            "All of the machine, in the sections of DTStat; with a connection the 26 columns of its protection monitor, in their order. \
+             Counters have grown since the engine began; a mirror sets MirOpsGenerated and MirBytesGenerated back.",
+        )
+        .examples(&["statistics", "statistics 1"])
+        .run(statistics),
     command(
         Statistics,
         "LOG [<lines>] [FOLLOW] [TYPE <n>] [INCLUDE <id>[, <id>]...] [EXCLUDE <id>[, <id>]...]",
@@ -49,3 +63,29 @@ pub(super) const COMMANDS: &[Command] = &[
     )
     .examples(&["email test", "email test text \"hello\" to a@example.org"]),
 ];
+
+fn statlog(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    let machine = session.machine(args)?;
+    let running = args.which(&["START", "STOP"]).map(|step| step == "START");
+    match session.ask(&machine, Request::StatisticsLog { running })? {
+        Reply::StatisticsLog(log) => Ok(Outcome::show(show::statistics_log(&log))),
+        Reply::Done => Ok(Outcome::done()),
+        _ => Err(unexpected()),
+    }
+}
+
+fn statistics(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
+    if args.value("con_id").is_some() {
+        return each::connection(session, args, |session, machine, connection| {
+            match session.ask(machine, Request::Columns { connection })? {
+                Reply::Columns(columns) => Ok(Outcome::show(show::columns(connection, columns))),
+                _ => Err(unexpected()),
+            }
+        });
+    }
+    let machine = session.machine(args)?;
+    match session.ask(&machine, Request::Statistics)? {
+        Reply::Statistics(snapshot) => Ok(Outcome::show(Output::Records(show::statistics(&snapshot)))),
+        _ => Err(unexpected()),
+    }
+}

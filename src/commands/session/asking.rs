@@ -142,7 +142,7 @@ pub(in crate::commands) fn unexpected() -> ApiError {
 }
 
 /// The name of whoever runs this process.
-pub(in crate::commands) fn own_user() -> String {
+pub fn own_user() -> String {
     let uid = nix::unistd::getuid();
     match nix::unistd::User::from_uid(uid) {
         Ok(Some(user)) => user.name,

@@ -8,7 +8,8 @@ mod leaving;
 mod out;
 mod vet;
 
-pub(super) use asking::{own_user, unexpected};
+pub use asking::own_user;
+pub(super) use asking::unexpected;
 pub(super) use out::Out;
 
 use super::{Args, Mode, Outcome, Ui};

@@ -26,6 +26,7 @@ impl Engine {
         match request {
             // Whoever could open the home may do everything in it; passwords are for services.
             Request::Login { user, .. } => {
+                self.statistics.login(true);
                 tracing::info!("User :{user}: has FULL access (2)");
                 Ok(Reply::Access(Access::Full))
             }
@@ -71,6 +72,9 @@ impl Engine {
             Request::StatusTarget => self.status_target(),
             Request::ConnectionIdOf { repset, target } => self.id_of(&repset, target.as_deref()),
             Request::Explain { path, connection } => self.explain(&path, connection),
+            Request::Statistics => Ok(Reply::Statistics(Box::new(self.snapshot()))),
+            Request::StatisticsLog { running } => self.statlog(running),
+            Request::Columns { connection } => self.columns(connection).map(Reply::Columns),
 
             Request::MirrorStart { connection, mirror } => self.mirror_start(connection, mirror, watch),
             Request::MirrorStop { connection } => self.steer(connection, Work::Mirror, Step::Stop, watch),

@@ -4,7 +4,7 @@ use super::address::{self, Address};
 use super::far::Far;
 use super::mapping::{Ground, shown};
 use super::route::{Circumstances, Other, Route, To};
-use super::tdu::StatisticsFile;
+use super::tdu::Throughput;
 use crate::api::{
     ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, MapSpec, MirrorKind, MirrorSpec, Reply,
     Watch,
@@ -13,8 +13,9 @@ use crate::engine::calls::transmission::level;
 use crate::engine::connection::{Automatic, Begun, Capture, Connection, Info, Means, Order};
 use crate::engine::job::{JobKind, JobPlan, JobShared, Sink};
 use crate::engine::repset::RuleSet;
-use crate::engine::settings::RemirrorKind;
+use crate::engine::settings::{MirrorSettings, RemirrorKind};
 use crate::engine::settled::Settled;
+use crate::engine::transmission::Traffic;
 use crate::engine::verifications::Verifying;
 use crate::engine::{Engine, lock};
 use std::net::IpAddr;
@@ -72,7 +73,7 @@ impl Engine {
             watch.event(Event::Notice(notice.clone()));
         }
         let statistics = match &spec.target {
-            ConnectTarget::Tdu { file } if !spec.dry_run => Some(self.statistics_file(file.as_deref())?),
+            ConnectTarget::Tdu { file } if !spec.dry_run => Some(self.throughput(file.as_deref())?),
             _ => None,
         };
         let established_ms = self.clock.wall_ms();
@@ -92,7 +93,7 @@ impl Engine {
             row: OnceLock::new(),
             settled: Arc::new(Settled::of(established_ms, 0)),
             transmission: self.transmission_to(to, &target)?,
-            traffic: Arc::default(),
+            traffic: Traffic::of(self.statistics.connection()),
             verifying: Verifying::default(),
             statistics,
         };
@@ -284,7 +285,14 @@ impl Engine {
             repset: info.repset.clone(),
             rules: Arc::clone(&route.rules),
             paths: route.paths.clone(),
-            settings: self.mirror_settings(),
+            settings: MirrorSettings {
+                // Here this machine is the target, too.
+                received: matches!(sink, Sink::Local).then(|| {
+                    let own = address::own_address();
+                    self.statistics.target(own, own)
+                }),
+                ..self.mirror_settings()
+            },
             verify_log: self.kept.settings.verify_log(),
             elsewhere: if info.null { Vec::new() } else { self.elsewhere(info.id, &info.repset) },
             forbidden: self.forbidden(),
@@ -311,9 +319,10 @@ impl Engine {
             .collect()
     }
 
-    fn statistics_file(&self, name: Option<&str>) -> Result<StatisticsFile, ApiError> {
-        let (default, keep) = self.kept.settings.statistics_file();
-        StatisticsFile::prepare(name.unwrap_or(&default), &self.log_dir(), keep)
+    fn throughput(&self, name: Option<&str>) -> Result<Throughput, ApiError> {
+        let settings = self.kept.settings.statistics();
+        let recorder = self.statistics_file(name.unwrap_or(&settings.file), &settings)?;
+        Ok(Throughput::new(recorder, self.me()))
     }
 }
 

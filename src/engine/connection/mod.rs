@@ -68,7 +68,7 @@ pub struct Info {
     /// Its verification at set times (VER-10).
     pub verifying: Verifying,
     /// The null target's statistics (JOB-15).
-    pub statistics: Option<super::connect::tdu::StatisticsFile>,
+    pub statistics: Option<super::connect::tdu::Throughput>,
 }
 
 impl Info {

@@ -44,6 +44,11 @@ pub fn mirror_word(state: &State) -> String {
 
 /// Parts of a hundred that are done, by bytes, or by files when there are none.
 fn percent(shared: &JobShared) -> Option<u64> {
+    permille(shared).map(|permille| permille / 10)
+}
+
+/// Thousandths, the same way.
+pub fn permille(shared: &JobShared) -> Option<u64> {
     let counters = &shared.counters;
     if !counters.calculated.load(Relaxed) {
         return None;
@@ -53,7 +58,7 @@ fn percent(shared: &JobShared) -> Option<u64> {
         total => (counters.bytes_sent.load(Relaxed) + counters.bytes_skipped.load(Relaxed), total),
     };
     // Files that grew since they were counted do not make more than all of it.
-    Some(if total == 0 { 100 } else { (u128::from(done) * 100 / u128::from(total)).min(100) as u64 })
+    Some(if total == 0 { 1000 } else { (u128::from(done) * 1000 / u128::from(total)).min(1000) as u64 })
 }
 
 /// How far the running job is.
@@ -87,20 +92,38 @@ fn transmit_word(info: &Info, state: &State) -> &'static str {
         Mode::Started if kept.schedule.waits() => return "Scheduled",
         Mode::Started => {}
     }
+    match (state.remirror, &state.running) {
+        (Remirror::Disconnected, None) => "Stopped",
+        // Also while a mirror that makes good what was lost tries to reach it.
+        _ if is_gone(info, state) => "Error",
+        _ => "Started",
+    }
+}
+
+/// conState: a sum, of which only 4 and 8 occur together.
+pub fn flags(info: &Info, state: &State) -> u64 {
+    match transmit_word(info, state) {
+        "Started" => 1,
+        "Paused" => 2,
+        "Scheduled" if is_gone(info, state) => 4 + 8,
+        "Scheduled" => 4,
+        "Error" => 8,
+        _ => 0,
+    }
+}
+
+/// The target of what is to be sent has gone.
+fn is_gone(info: &Info, state: &State) -> bool {
+    if info.traffic.is_away() {
+        return true;
+    }
     // A job may have a stream of its own.
     let over_stream = state.running.as_ref().is_none_or(|running| running.over_stream);
-    let gone = match &state.stage {
+    match &state.stage {
         Stage::On(replication) => over_stream && !replication.is_connected(),
         // It is to go on, and its target was not reached yet.
         Stage::Off => state.running.is_none() && state.resumes.is_some(),
         Stage::Starting | Stage::Stopping(_) => false,
-    };
-    let gone = gone || info.traffic.is_away();
-    match (state.remirror, &state.running) {
-        (Remirror::Disconnected, None) => "Stopped",
-        // Also while a mirror that makes good what was lost tries to reach it.
-        _ if gone => "Error",
-        _ => "Started",
     }
 }
 

@@ -9,11 +9,12 @@ mod replication;
 use super::replicate::{Begun, Capture};
 use super::{Info, Means, Order, Stage, State, Step, View, Work};
 use crate::api::{ApiError, Code};
-use crate::engine::job::{JobOutcome, JobPlan, JobShared};
+use crate::engine::job::{JobKind, JobOutcome, JobPlan, JobShared};
 use crate::engine::log::inherit;
 use crate::engine::replication::{Replication, ReplicationShared};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -256,6 +257,11 @@ impl Task {
             // The task outlives its jobs, except when the whole engine is dropped.
             let _ = inbox.send(Message::Ended(Box::new(outcome)));
         };
+        self.info.traffic.counts.job_begins(automatic);
+        if let JobKind::Mirror(_) = kind {
+            // Before it sends anything.
+            self.info.traffic.counts.mirror_begins(self.means.clock.wall_ms());
+        }
         if let Err(error) = self.spawn("connection", work) {
             if let (Some(replication), Some((Some(why), due))) = (takes_over, missed) {
                 give_back(replication.shared(), why, due);
@@ -265,12 +271,20 @@ impl Task {
         self.move_to(next);
         self.view.route = route;
         self.plan = Some(kept);
+        self.write_statistics();
         Ok(())
     }
 
     fn ended(&mut self, outcome: JobOutcome) {
         let automatic = self.state().running.as_ref().is_some_and(|running| running.automatic);
         let stopped = outcome.stopped;
+        if let Some(running) = &self.state().running {
+            let counts = &self.info.traffic.counts;
+            counts.could_not_mirror(running.shared.counters.unread.load(Relaxed));
+            if let JobKind::Mirror(_) = running.kind {
+                counts.mirror_ends(self.means.clock.wall_ms());
+            }
+        }
         let mut next = self.view.state.clone();
         next.ended(outcome, &self.info.log_dir);
         if let Some(why) = next.required()
@@ -361,10 +375,8 @@ impl Task {
     }
 
     fn write_statistics(&self) {
-        if let Some(file) = &self.info.statistics
-            && let Err(error) = file.write(&self.info, &self.view, self.means.clock.wall_ms())
-        {
-            tracing::warn!("The statistics of connection {} could not be written: {error}", self.info.id);
+        if let Some(statistics) = &self.info.statistics {
+            statistics.write(&self.info, &self.view);
         }
     }
 }

@@ -12,7 +12,7 @@ mod views;
 pub use check::BadValue;
 pub use views::{
     AutoRemirror, LogSettings, MirrorSettings, OrphanSettings, Overwrite, QueueSettings, RemirrorKind,
-    VerifyLogSettings,
+    StatisticsSettings, VerifyLogSettings,
 };
 
 use super::home::{Home, make_private};

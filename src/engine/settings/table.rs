@@ -318,17 +318,17 @@ pub const PRODUCT: &[Definition] = definitions! {
         "Operations taken by the target queue for which the source still awaits an answer";
     StatsFileName: Both, FileName, "file name", "-", "-", "any valid file name", "statistic.sts", No, Acts,
         "Default file for the statistics log";
-    StatsLoggingOn: Both, Bool, "-", "-", "-", "0 = not started; 1 = started", "0", No, Later("statistics"),
+    StatsLoggingOn: Both, Bool, "-", "-", "-", "0 = not started; 1 = started", "0", No, Acts,
         "Start statistics logging when the product starts";
-    StatsMaxFileSize: Both, Integer, "bytes", "-", "-", "limited by free disk space", "10485760", No, Later("statistics"),
+    StatsMaxFileSize: Both, Integer, "bytes", "-", "-", "limited by free disk space", "10485760", No, Acts,
         "Largest size of statistic.sts";
     StatsMaxObjects: Linux, Unspecified, "-", "-", "-", "-", "-", Unspecified, None("obsolete in the product"),
         "Obsolete, has no effect any more";
-    StatsPort: Linux, Integer, "port", "1025", "65535", "-", "1506", No, Later("statistics"),
+    StatsPort: Linux, Integer, "port", "1025", "65535", "-", "1506", No, Acts,
         "Port at which DTStat fetches statistics";
     StatsShmSize: Linux, Unspecified, "-", "-", "-", "-", "-", Unspecified, None("obsolete in the product"),
         "Obsolete, has no effect any more";
-    StatsWriteInterval: Both, Integer, "minutes", "0", "65535", "-", "5", No, Later("statistics"),
+    StatsWriteInterval: Both, Integer, "minutes", "0", "65535", "-", "5", No, Acts,
         "Interval at which statistics are written to statistic.sts";
     SystemMemoryLimit: Both, Integer, "-", "-", "-", "-", "-", Unspecified, None("internal to the product"),
         "Amount of available memory, recorded by the service at every start";

@@ -149,7 +149,12 @@ fn every_view_reads_options_that_exist() {
     assert_eq!((automatic.reconnect, automatic.retry.as_secs()), (true, 30));
     assert_eq!(automatic.kind, Some(RemirrorKind::Checksum { all: false }));
     assert!(settings.calculate_on_connect() && !settings.cleaner());
-    assert_eq!(settings.statistics_file(), ("statistic.sts".to_owned(), true));
+    let statistics = settings.statistics();
+    assert_eq!(
+        (statistics.file.as_str(), statistics.keep, statistics.at_start),
+        ("statistic.sts", true, false)
+    );
+    assert_eq!((statistics.limit, statistics.interval.as_secs()), (10_485_760, 300));
     assert_eq!(settings.repset_database(), place.home.state_dir().join("DblTake.db"));
 }
 

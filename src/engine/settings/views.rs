@@ -2,6 +2,7 @@
 
 use super::Settings;
 use crate::engine::orphans::TargetOrphans;
+use crate::engine::stats::Received;
 use crate::engine::tasks::Power;
 use crate::engine::transmission::extensions;
 use std::collections::HashSet;
@@ -50,6 +51,23 @@ pub struct MirrorSettings {
     pub target_orphans: Option<Arc<TargetOrphans>>,
     /// What runs tasks that come to this machine as a target. None: none are run.
     pub power: Option<Arc<Power>>,
+    /// Where this machine counts as a target. None: nowhere.
+    pub received: Option<Arc<Received>>,
+}
+
+/// What STATLOG reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatisticsSettings {
+    /// A name in the log directory (StatsFileName).
+    pub file: String,
+    /// An earlier file is kept (SaveStatFile).
+    pub keep: bool,
+    /// Bytes that the file may take (StatsMaxFileSize).
+    pub limit: u64,
+    /// Between two snapshots (StatsWriteInterval); zero: as often as it is looked.
+    pub interval: Duration,
+    /// It begins with the engine (StatsLoggingOn).
+    pub at_start: bool,
 }
 
 /// MirrorOverwrite.
@@ -109,6 +127,7 @@ impl Default for MirrorSettings {
             },
             target_orphans: None,
             power: None,
+            received: None,
         }
     }
 }
@@ -239,6 +258,7 @@ impl Settings {
             orphans: self.orphans(),
             target_orphans: None,
             power: None,
+            received: None,
         }
     }
 
@@ -336,9 +356,21 @@ impl Settings {
         self.on("Cleaner")
     }
 
-    /// The null target's statistics file when its command names none, and whether an earlier one is kept.
-    pub fn statistics_file(&self) -> (String, bool) {
-        (self.text("StatsFileName"), self.on("SaveStatFile"))
+    /// Of the statistics file.
+    pub fn statistics(&self) -> StatisticsSettings {
+        StatisticsSettings {
+            file: self.text("StatsFileName"),
+            keep: self.on("SaveStatFile"),
+            limit: self.number("StatsMaxFileSize"),
+            interval: Duration::from_secs(60 * self.number("StatsWriteInterval")),
+            at_start: self.on("StatsLoggingOn"),
+        }
+    }
+
+    /// `StatsPort`: where a service answers DTStat on the network.
+    pub fn stats_port(&self) -> u16 {
+        // Its range was checked.
+        u16::try_from(self.number("StatsPort")).unwrap_or(1506)
     }
 
     /// `NetPort`: where a service answers on the network.

@@ -2,7 +2,8 @@
 
 use super::folder::Folder;
 use crate::engine::link::{Frame, FramePool, LocalFiles};
-use crate::wire::{FRAME_FULL, Op};
+use crate::engine::stats::Stream;
+use crate::wire::{FRAME_FULL, Load, Op};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -27,10 +28,17 @@ pub(super) struct Emitter {
     /// Descriptions that the target was asked for.
     pub descriptions: AtomicU64,
     pub local: Option<LocalFiles>,
+    /// What is sent and acknowledged.
+    pub stream: Arc<Stream>,
 }
 
 impl Emitter {
-    pub(super) fn new(ops: SyncSender<Frame>, frames: FramePool, local: Option<LocalFiles>) -> Self {
+    pub(super) fn new(
+        ops: SyncSender<Frame>,
+        frames: FramePool,
+        local: Option<LocalFiles>,
+        stream: Arc<Stream>,
+    ) -> Self {
         let frame = frames.take();
         let emit = Emit {
             ops: Some(ops),
@@ -42,8 +50,10 @@ impl Emitter {
             next: 1,
             before: None,
             asks: Asks::default(),
+            stream: Arc::clone(&stream),
+            counted: JOB,
         };
-        Self { inner: Mutex::new(emit), descriptions: AtomicU64::new(0), local }
+        Self { inner: Mutex::new(emit), descriptions: AtomicU64::new(0), local, stream }
     }
 
     /// Has something done before each frame is sent.
@@ -113,6 +123,9 @@ pub(super) struct Emit {
     next: u64,
     before: Option<Box<dyn Fn() + Send>>,
     asks: Asks,
+    stream: Arc<Stream>,
+    /// Whose the first operations of the present frame are.
+    counted: u8,
 }
 
 /// Which of replication's operations are followed by a question for when they are applied.
@@ -223,9 +236,16 @@ impl Emit {
         if let Some(before) = &self.before {
             before();
         }
-        match &self.ops {
-            Some(ops) => ops.send(frame).map_err(|_| TargetGone),
-            None => Err(TargetGone),
+        let Some(ops) = &self.ops else { return Err(TargetGone) };
+        // Before it is sent: what is acknowledged was sent.
+        Self::count(&self.stream, &mut self.counted, &frame);
+        ops.send(frame).map_err(|_| TargetGone)
+    }
+
+    fn count(stream: &Stream, counted: &mut u8, frame: &[u8]) {
+        // It was made here, so it can be read.
+        if let Ok(loads) = Load::of_frame(frame, counted) {
+            stream.sends(loads);
         }
     }
 
@@ -233,11 +253,21 @@ impl Emit {
         if let Some(before) = self.before.as_ref().filter(|_| !self.frame.is_empty()) {
             before();
         }
-        if let Some(ops) = self.ops.as_ref().filter(|_| !self.frame.is_empty())
-            && let Err(TrySendError::Full(frame)) = ops.try_send(std::mem::take(&mut self.frame))
-        {
-            self.frame = frame;
-            return false;
+        if let Some(ops) = self.ops.as_ref().filter(|_| !self.frame.is_empty()) {
+            let (frame, mut counted) = (std::mem::take(&mut self.frame), self.counted);
+            let loads = Load::of_frame(&frame, &mut counted);
+            match ops.try_send(frame) {
+                Err(TrySendError::Full(frame)) => {
+                    self.frame = frame;
+                    return false;
+                }
+                Ok(()) => {
+                    if let Ok(loads) = loads {
+                        self.stream.sends(loads);
+                    }
+                }
+                Err(TrySendError::Disconnected(_)) => {}
+            }
         }
         self.ops = None;
         true
@@ -266,7 +296,7 @@ mod tests {
 
     fn emitter() -> (Emitter, std::sync::mpsc::Receiver<Frame>) {
         let (ops, sent) = sync_channel(16);
-        (Emitter::new(ops, FramePool::default(), None), sent)
+        (Emitter::new(ops, FramePool::default(), None, Arc::default()), sent)
     }
 
     #[test]

@@ -60,9 +60,9 @@ struct Way {
 }
 
 impl Way {
-    fn own(end: SourceEnd) -> Way {
+    fn own(plan: &JobPlan, end: SourceEnd) -> Way {
         let SourceEnd { ops, listings, sums, results, frames, local } = end;
-        let emitter = Arc::new(Emitter::new(ops, frames.clone(), local));
+        let emitter = Arc::new(Emitter::new(ops, frames.clone(), local, plan.traffic.counts.stream()));
         Way { emitter, gate: Gate::Open, listings, sums, results, frames }
     }
 
@@ -102,9 +102,9 @@ pub fn run(
 /// Says what a mirror would send, without sending. Blocks.
 pub fn dry_run(plan: &JobPlan, kind: JobKind, shared: &JobShared, tell: DryRunSink<'_>) -> JobOutcome {
     match kind {
-        JobKind::Mirror(spec) => {
-            with_target(plan, shared, |end| mirror::run(plan, spec, shared, Way::own(end), Some(tell), false))
-        }
+        JobKind::Mirror(spec) => with_target(plan, shared, |end| {
+            mirror::run(plan, spec, shared, Way::own(plan, end), Some(tell), false)
+        }),
         JobKind::Verify(_) | JobKind::Orphans(_) => run(plan, kind, shared, None),
     }
 }
@@ -112,7 +112,7 @@ pub fn dry_run(plan: &JobPlan, kind: JobKind, shared: &JobShared, tell: DryRunSi
 /// Runs a job over a link whose other end is served already: what [`run`] does once it has made one. A test puts a recorder in
 /// between.
 pub fn run_over(plan: &JobPlan, kind: JobKind, shared: &JobShared, end: SourceEnd) -> JobOutcome {
-    job(plan, kind, shared, Way::own(end))
+    job(plan, kind, shared, Way::own(plan, end))
 }
 
 fn job(plan: &JobPlan, kind: JobKind, shared: &JobShared, way: Way) -> JobOutcome {
@@ -130,7 +130,7 @@ fn over(
     follow: Option<&Follow>,
     job: impl FnOnce(Way) -> JobOutcome,
 ) -> JobOutcome {
-    let Some(follow) = follow else { return with_target(plan, shared, |end| job(Way::own(end))) };
+    let Some(follow) = follow else { return with_target(plan, shared, |end| job(Way::own(plan, end))) };
     let (common, end) = match follow.job(shared) {
         Ok(end) => end,
         Err(_) if shared.stopped() => return JobOutcome { stopped: true, ..JobOutcome::default() },

@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// Words in the reason of what could not be read on the source (FailedMirrorCount).
+const ON_SOURCE: &str = " on the source: ";
+
 /// Failures that are kept; the rest is counted.
 const KEPT: usize = 1000;
 /// Things that are tried again at the end; more than that and something general is wrong.
@@ -57,6 +60,7 @@ impl Report {
         let path = self.path(spot);
         tracing::warn!("{}: {reason}", escape(&path));
         counters.errors.fetch_add(1, Relaxed);
+        counters.unread.fetch_add(u64::from(reason.contains(ON_SOURCE)), Relaxed);
         let mut inner = self.lock();
         if inner.failures.len() < KEPT {
             inner.failures.push(JobFailure { path, reason });
@@ -76,8 +80,8 @@ impl Report {
 
     /// A failure that was answered by the target, or met on the source, by its errno.
     pub(super) fn errno(&self, counters: &Counters, spot: Spot, errno: i32, what: &str, on_target: bool) {
-        let side = if on_target { "target" } else { "source" };
-        let reason = format!("cannot {what} on the {side}: {}{}", describe(errno), advice(errno, on_target));
+        let side = if on_target { " on the target: " } else { ON_SOURCE };
+        let reason = format!("cannot {what}{side}{}{}", describe(errno), advice(errno, on_target));
         if is_transient(errno) {
             self.retry(counters, spot, reason)
         } else {

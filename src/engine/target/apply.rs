@@ -8,14 +8,16 @@ use super::meta::{Wanted, has_default_acl};
 use super::place::{Place, Root, Way, gives_group};
 use super::queue::{Backlog, Queued};
 use super::sums::{Asked, Question, answer_all, open};
-use super::{Broken, Policy, orphans, scan};
+use super::{Amount, Broken, Policy, orphans, scan};
 use crate::engine::link::{Frame, TargetEnd};
+use crate::engine::stats::Standing;
 use crate::sys;
-use crate::wire::{Answer, FailureKind, OWNERS, Op, Part, Patch, Reader, WireError};
+use crate::wire::{Answer, FailureKind, Load, OWNERS, Op, Part, Patch, Reader, WireError};
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -75,11 +77,26 @@ pub(super) struct Applier {
     pub(super) local: Option<Arc<File>>,
     /// Bytes of content that were dealt with and not answered yet, by owner.
     pub(super) bytes: [u64; OWNERS],
+    /// The same of operations, and of their bytes as they came.
+    pub(super) loads: [Load; OWNERS],
+    /// Whose the first operations of the next frame are that is received.
+    pub(super) receiving: u8,
+    /// What it has in hand, for the statistics.
+    pub(super) standing: Arc<Standing>,
     questions: Option<SyncSender<Question>>,
     requests: Option<SyncSender<scan::Request>>,
     threads: Vec<JoinHandle<()>>,
     #[cfg(test)]
     pub(super) obstacle: Option<super::tests::Obstacle>,
+}
+
+/// What has become of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carried {
+    /// It is dealt with, well or not.
+    Out,
+    /// It is held back.
+    Later,
 }
 
 /// The directory that operations are about.
@@ -125,6 +142,7 @@ impl Here {
 
 impl Applier {
     pub(super) fn new(end: TargetEnd, policy: Policy) -> Self {
+        let standing = policy.counts.begins();
         Applier {
             wanted: Wanted { attributes: true, xattrs: true, root: sys::is_root(), umask: sys::umask() },
             backlog: Backlog::new(&policy, end.frames.clone()),
@@ -152,6 +170,9 @@ impl Applier {
             received: HashSet::new(),
             local: None,
             bytes: [0; OWNERS],
+            loads: [Load::default(); OWNERS],
+            receiving: 0,
+            standing,
             questions: None,
             requests: None,
             threads: Vec::new(),
@@ -187,7 +208,10 @@ impl Applier {
                     self.before_next(&frame[at..])?;
                 }
                 self.backlog.passes(&op);
-                self.step(&op)?;
+                let load = Load::of(&op, frame.len() - at - reader.remaining());
+                if self.step(&op)? == Carried::Out {
+                    self.loads[usize::from(self.who)] += load;
+                }
             }
             self.end.frames.give(frame);
             self.answer_bytes();
@@ -223,10 +247,11 @@ impl Applier {
         loop {
             let try_at = (!self.held.is_empty()).then_some(self.next_try);
             let Some(due) = [try_at, self.lately.due()].into_iter().flatten().min() else {
-                return Ok(self.end.ops.recv().ok());
+                self.show();
+                return self.end.ops.recv().ok().map(|frame| self.receives(frame)).transpose();
             };
             match self.end.ops.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(frame) => return Ok(Some(frame)),
+                Ok(frame) => return self.receives(frame).map(Some),
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {
                     if self.is_cut() {
@@ -234,6 +259,7 @@ impl Applier {
                     }
                     let now = Instant::now();
                     self.lately.close(now);
+                    self.show();
                     if !self.held.is_empty() && now >= self.next_try {
                         self.try_again()?;
                     }
@@ -242,36 +268,56 @@ impl Applier {
         }
     }
 
+    /// A frame that the source has sent is counted.
+    fn receives(&mut self, frame: Frame) -> Result<Frame, Broken> {
+        self.count_received(&frame)?;
+        Ok(frame)
+    }
+
+    pub(super) fn count_received(&mut self, frame: &[u8]) -> Result<(), WireError> {
+        self.policy.counts.takes(Load::of_frame(frame, &mut self.receiving)?);
+        Ok(())
+    }
+
+    /// For the statistics: what is in hand now.
+    pub(super) fn show(&self) {
+        let Queued { operations, memory, disk } = self.queued();
+        let handles = (self.files.len() + self.lately.len()) as u64;
+        self.standing.set(Amount { operations, memory, disk, handles });
+    }
+
     /// Carries one operation out, or holds it back.
-    fn step(&mut self, op: &Op<'_>) -> Result<(), WireError> {
+    fn step(&mut self, op: &Op<'_>) -> Result<Carried, WireError> {
         if self.one_name {
             self.refuse_other_names(op)?;
         }
         let content = match op {
             Op::By { who } => {
                 self.who = *who;
-                return Ok(());
+                return Ok(Carried::Out);
             }
             Op::Begin { attributes, xattrs, scan, roots } => {
-                return self.begin(*attributes, *xattrs, *scan, roots);
+                return self.begin(*attributes, *xattrs, *scan, roots).map(|()| Carried::Out);
             }
-            Op::Scan { parts } => return self.scan(parts),
-            Op::Task(order) => return self.task(order),
+            Op::Scan { parts } => return self.scan(parts).map(|()| Carried::Out),
+            Op::Task(order) => return self.task(order).map(|()| Carried::Out),
             Op::Orphans(step) => {
                 self.orphans(*step);
-                return Ok(());
+                return Ok(Carried::Out);
             }
             Op::Question { question, name, block, here } => {
                 let touched = if self.held.is_empty() { Touches::new() } else { self.touches(op) };
                 let waits = self.held.blocker(&touched, u64::MAX).is_some();
-                return self.question(*question, name, *block, *here, waits);
+                return self.question(*question, name, *block, *here, waits).map(|()| Carried::Out);
             }
             Op::Barrier { barrier } => {
+                // Who hears of a barrier has heard of all before it.
+                self.answer_bytes();
                 self.release_barriers();
                 if self.who != REPLICATION || !self.held.hold_barrier(*barrier) {
                     self.answer(&Answer::Reached { barrier: *barrier });
                 }
-                return Ok(());
+                return Ok(Carried::Out);
             }
             Op::FileBegin { file, .. } => {
                 let known = self.files.contains_key(file) || self.held.files.contains_key(file);
@@ -300,13 +346,13 @@ impl Applier {
             if !fails && let Some(blocker) = self.held.blocker(&touched, u64::MAX) {
                 if self.who == REPLICATION {
                     self.hold(op, touched, content, Some(blocker), None);
-                    return Ok(());
+                    return Ok(Carried::Later);
                 }
                 // What only asks or gives up needs no order.
                 if !matches!(op, Op::FileAsk { .. } | Op::FileDrop { .. }) {
                     self.refuse_for_held(op);
                     self.bytes[usize::from(self.who)] += content;
-                    return Ok(());
+                    return Ok(Carried::Out);
                 }
             }
         }
@@ -317,13 +363,13 @@ impl Applier {
                 if self.who == REPLICATION && failed.failure.may_pass() {
                     let touched = self.touches(op);
                     self.hold(op, touched, content, None, Some(failed));
-                    return Ok(());
+                    return Ok(Carried::Later);
                 }
                 self.give_up(op, &failed);
             }
         }
         self.bytes[usize::from(self.who)] += content;
-        Ok(())
+        Ok(Carried::Out)
     }
 
     /// A source on another machine that was granted one name of a directory has no other there, nor the directory itself.
@@ -530,6 +576,7 @@ impl Applier {
 
     /// Answers that an operation failed for good, and forgets what it leaves behind.
     pub(super) fn give_up(&mut self, op: &Op<'_>, failed: &Failed) {
+        self.policy.counts.dropped.fetch_add(1, Relaxed);
         self.answer_failed(failed);
         match op {
             Op::FileBegin { file, name, .. } => {
@@ -668,8 +715,9 @@ impl Applier {
 
     /// Answers the bytes that were dealt with since the last time.
     pub(super) fn answer_bytes(&mut self) {
-        for (who, bytes) in (0..).zip(std::mem::take(&mut self.bytes)).filter(|(_, bytes)| *bytes > 0) {
-            self.answer(&Answer::Applied { who, bytes });
+        let done = std::mem::take(&mut self.bytes).into_iter().zip(std::mem::take(&mut self.loads));
+        for (who, (bytes, load)) in (0..).zip(done).filter(|(_, (_, load))| *load != Load::default()) {
+            self.answer(&Answer::Applied { who, bytes, load });
         }
     }
 

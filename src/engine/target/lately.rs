@@ -30,6 +30,10 @@ pub(super) struct Lately {
 }
 
 impl Lately {
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

@@ -32,6 +32,7 @@ pub use task::TaskHost;
 use super::orphans::TargetOrphans;
 use super::queue::{Disk, SegmentFs};
 use super::settings::{MirrorSettings, OrphanSettings, QueueSettings};
+use super::stats::Received;
 use crate::api::RootKind;
 use crate::wire::WireError;
 use std::path::PathBuf;
@@ -67,6 +68,19 @@ pub struct Policy {
     pub spill: Option<Spill>,
     /// What runs tasks. None: none are run.
     pub tasks: Option<TaskHost>,
+    /// Where it counts.
+    pub counts: Arc<Received>,
+}
+
+/// What a target has in hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Operations that it has taken and not done; bytes of memory, and of segments on disk, that they take.
+    pub operations: u64,
+    pub memory: u64,
+    pub disk: u64,
+    /// Files that it holds open.
+    pub handles: u64,
 }
 
 /// A root that a source on another machine may name: as it was told, and where that lay, without links, when it was granted. A
@@ -93,6 +107,7 @@ impl Policy {
             queue: settings.queue.clone(),
             spill: Some(Spill { directory: settings.queue_dir.join(spill), fs: Arc::new(Disk) }),
             tasks: settings.power.clone().map(|power| TaskHost { power, allowed: None }),
+            counts: settings.received.clone().unwrap_or_default(),
             ..Policy::default()
         }
     }
@@ -137,6 +152,7 @@ impl Default for Policy {
             queue: QueueSettings::default(),
             spill: None,
             tasks: None,
+            counts: Arc::default(),
         }
     }
 }

@@ -222,6 +222,7 @@ impl Applier {
         if !matches!(run.how, How::Preview) {
             self.lately.forget(within, name);
             self.policy.orphans.count(one);
+            self.policy.counts.removes(one);
         }
         if run.names || matches!(run.how, How::Preview) {
             let root =

@@ -6,8 +6,9 @@ use super::failure::{Failed, Failure, Trouble};
 use super::held::{self, EntrySpot, HeldOp, Key, Spot, Touch, Touches};
 use super::queue::{self, Queued};
 use crate::sys;
-use crate::wire::{Answer, Op, Patch, Reader, WireError};
+use crate::wire::{Answer, Load, Op, Patch, Reader, WireError};
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
@@ -147,6 +148,7 @@ impl Applier {
         }
         match self.end.ops.recv_timeout(wait) {
             Ok(frame) => {
+                self.count_received(&frame)?;
                 self.receive_tasks(&frame)?;
                 self.backlog.push(frame).map(|()| true)
             }
@@ -198,6 +200,8 @@ impl Applier {
                 })
             });
             self.local = held.local.clone();
+            // What only waited for another is tried for the first time.
+            self.policy.counts.retries.fetch_add(u64::from(held.failed.is_some()), Relaxed);
             let result = self.apply(&op);
             self.local = None;
             let is_over = match result {
@@ -234,9 +238,11 @@ impl Applier {
             if let Some(saved) = saved {
                 self.here = saved;
             }
+            let load = Load::of(&op, bytes.len());
             held.op = bytes;
             if is_over {
                 self.bytes[usize::from(REPLICATION)] += held.content;
+                self.loads[usize::from(REPLICATION)] += load;
                 ready.extend(self.held.done(number, held));
             } else {
                 self.held.put_back(number, held, None);
@@ -258,9 +264,11 @@ impl Applier {
                 self.here = Here::Out { spot, errno: libc::EBUSY, later: false };
             }
             if let Some(failed) = held.failed.or_else(|| self.busy(&op)) {
+                self.policy.counts.dropped.fetch_add(1, Relaxed);
                 self.answer_failed(&failed);
             }
             self.bytes[usize::from(REPLICATION)] += held.content;
+            self.loads[usize::from(REPLICATION)] += Load::of(&op, held.op.len());
         }
         self.answer_bytes();
         self.settle_held();
@@ -280,6 +288,7 @@ impl Applier {
             self.tell_held();
         }
         self.tell_queue();
+        self.show();
     }
 
     /// Says how much is queued: at once when there begins or ceases to be something, else not too often.
@@ -303,7 +312,7 @@ impl Applier {
         }
     }
 
-    fn queued(&self) -> Queued {
+    pub(super) fn queued(&self) -> Queued {
         let Queued { operations, memory, disk } = self.backlog.usage();
         let held = if self.held.is_empty() { 0 } else { self.held.cost() as u64 };
         Queued {

@@ -107,7 +107,10 @@ impl Applier {
             }
         };
         let (end, elapsed_ms, output) = match done {
-            Some(done) => (done.end, done.elapsed_ms, done.output),
+            Some(done) => {
+                self.policy.counts.ran(done.end.succeeded());
+                (done.end, done.elapsed_ms, done.output)
+            }
             None => (TaskEnd::Disabled, 0, Vec::new()),
         };
         let TaskOrder { task, point, .. } = *order;

@@ -5,7 +5,7 @@
 use super::apply::Applier;
 use super::failure::{Failure, Trouble};
 use super::held::{Key, Touches, file_of, name_of};
-use super::{Broken, Policy, Spill, serve};
+use super::{Amount, Broken, Policy, Spill, serve};
 use crate::engine::link::{self, SourceEnd};
 use crate::engine::queue::Disk;
 use crate::engine::settings::QueueSettings;
@@ -532,7 +532,7 @@ fn what_fails_too_often_is_given_up_and_the_next_is_tried() {
     until(&end, |answer| {
         match answer {
             Answer::Failed { who: 1, errno: libc::EACCES, .. } => failed += 1,
-            Answer::Applied { who: 1, bytes } => applied += bytes,
+            Answer::Applied { who: 1, bytes, .. } => applied += bytes,
             _ => {}
         }
         (matches!(answer, Answer::Reached { barrier: 1 })).then_some(())
@@ -543,6 +543,52 @@ fn what_fails_too_often_is_given_up_and_the_next_is_tried() {
     until(&end, held(0));
     drop(end);
     server.join().unwrap().unwrap();
+}
+
+/// statistics.tsv: Retries, OpsDropped, Ops Remaining, Ops Received. What waits behind another is not retried with it.
+#[test]
+fn what_is_tried_again_and_given_up_is_counted() {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let policy = Policy { retry_limit: 3, ..at_once() };
+    let counts = Arc::clone(&policy.counts);
+    let (end, server) = start(policy, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    let moved = Op::Rename { name: b"moved", root: 0, dir: b"", from: b"locked" };
+    send(&end, &[enter(""), put("locked", b"1"), moved, put("free", b"23"), Op::Barrier { barrier: 1 }]);
+    until(&end, reached(1));
+    until(&end, held(0));
+    assert_eq!(counts.operations.load(Relaxed), 3);
+    assert_eq!(counts.mirror_operations.load(Relaxed), 0);
+    // The file three times, and its move, which finds the same obstacle, three times after its first.
+    assert_eq!((counts.retries.load(Relaxed), counts.dropped.load(Relaxed)), (6, 2));
+    drop(end);
+    server.join().unwrap().unwrap();
+    assert_eq!(counts.now(), Amount::default());
+}
+
+/// statistics.tsv: Ops Remaining, Bytes In Target Queue, TargetOpenHandles.
+#[test]
+fn what_is_in_hand_is_shown() {
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked"]);
+    let policy = Policy { retry_delay: Duration::from_secs(3600), ..Policy::default() };
+    let counts = Arc::clone(&policy.counts);
+    let (end, server) = start(policy, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    let open = Op::FileBegin { file: 1, name: b"open", mode: FileMode::Whole };
+    send(&end, &[enter(""), put("locked", b"1"), open]);
+    until(&end, held(1));
+    let asked = [Op::By { who: 0 }, Op::Barrier { barrier: 2 }, Op::By { who: 1 }];
+    send(&end, &asked);
+    until(&end, reached(2));
+    let now = counts.now();
+    assert_eq!((now.operations, now.disk, now.handles), (1, 0, 1));
+    assert!(now.memory > 1, "{now:?}");
+    gate.shut(&[]);
+    drop(end);
+    server.join().unwrap().unwrap();
+    assert_eq!(counts.now(), Amount::default());
 }
 
 /// What a source hears of a file that cannot be written, until it is given up.

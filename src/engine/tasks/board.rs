@@ -5,7 +5,8 @@
 
 use super::{Counts, Keeper, KeptTask, Place, Power, Submitted, become_user, new_task};
 use crate::api::{
-    ApiError, Code, ConnectionId, Event, TaskLine, TaskList, TaskPoint, TaskSpec, TaskState, Watch,
+    ApiError, Code, ConnectionId, Event, TaskCounts, TaskLine, TaskList, TaskPoint, TaskSpec, TaskState,
+    Watch,
 };
 use crate::engine::connection::{Connection, interrupted};
 use crate::engine::log::inherit;
@@ -100,6 +101,11 @@ impl Board {
 
     fn counts_of(&self, connection: ConnectionId) -> Arc<Counts> {
         Arc::clone(lock(&self.counts).entry(connection).or_default())
+    }
+
+    /// Those of a connection, for the statistics.
+    pub(in crate::engine) fn counts_for(&self, connection: ConnectionId) -> TaskCounts {
+        lock(&self.counts).get(&connection).map(|counts| counts.read()).unwrap_or_default()
     }
 
     /// A new task, kept and not queued yet.

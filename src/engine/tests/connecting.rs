@@ -1,7 +1,9 @@
 //! CONNECT: what it accepts, maps and refuses (JOB-02 to JOB-15, REP-06, REP-34, REP-35).
 
 use super::support::*;
+use crate::api::statistics::{Section, Statistic, Value};
 use crate::api::*;
+use crate::engine::stats::file;
 
 fn code(bench: &Bench, spec: ConnectSpec) -> Code {
     bench.code(Request::Connect(spec))
@@ -283,6 +285,12 @@ fn the_null_target_counts_into_its_file() {
         Code::OperationOrCommandIsNotSupported
     );
     bench.ask(Request::Disconnect { connection: ONE, discard: false }).unwrap();
-    let text = std::fs::read_to_string(bench.path("home/log/statistic.sts")).unwrap();
-    assert!(text.contains("4711"), "{text}");
+    let snapshots =
+        file::read(&bench.path("home/log/statistic.sts")).unwrap().collect::<Result<Vec<_>, _>>().unwrap();
+    let ends: Vec<bool> = snapshots
+        .iter()
+        .flat_map(|snapshot| snapshot.of(Section::Connection))
+        .map(|block| *block.get(Statistic::ConMirrorEndTime) != Value::Unknown)
+        .collect();
+    assert_eq!(ends, [false, true], "the mirror's beginning and its end");
 }

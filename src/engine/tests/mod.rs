@@ -8,6 +8,8 @@ mod real;
 mod remirroring;
 mod replicating;
 mod scheduling;
+mod statistics;
+mod statlog;
 mod support;
 mod transmitting;
 mod verifying;

@@ -264,7 +264,9 @@ impl Bench {
     /// The whole log.
     pub fn log(&self) -> String {
         let files = std::fs::read_dir(self.path("home/log")).unwrap();
-        files.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect()
+        files
+            .map(|entry| String::from_utf8_lossy(&std::fs::read(entry.unwrap().path()).unwrap()).into_owned())
+            .collect()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -1,8 +1,10 @@
 //! Whether and how hard what goes to a target is compressed (TRN-40 to -44), and the level that AUTO chooses.
 
+use crate::engine::stats::Counts;
 use crate::sys;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -48,11 +50,18 @@ pub struct Traffic {
     pub spared: [AtomicU64; 2],
     /// Bytes that went over the wire, to the target.
     pub left: AtomicU64,
+    /// For the statistics.
+    pub counts: Arc<Counts>,
     /// Lines that have failed, and are dialled anew.
     away: AtomicU64,
 }
 
 impl Traffic {
+    /// Of a connection whose counts are these.
+    pub fn of(counts: Arc<Counts>) -> Arc<Traffic> {
+        Arc::new(Traffic { counts, ..Traffic::default() })
+    }
+
     /// A line has failed, until what is returned is dropped.
     pub fn away(&self) -> Away<'_> {
         self.away.fetch_add(1, Relaxed);

@@ -1,5 +1,6 @@
 //! What the target answers, and waiting for it.
 
+use super::super::replicate::Gate;
 use super::super::report::Spot;
 use super::Failed;
 use super::Mirror;
@@ -24,9 +25,13 @@ impl Mirror<'_> {
     }
 
     pub(super) fn answer(&mut self, frame: &[u8]) -> Result<(), Failed> {
+        if matches!(self.gate, Gate::Open) {
+            // Over replication's stream it is counted where it is heard.
+            self.emitter.stream.is_told(frame);
+        }
         let counters = &self.shared.counters;
         match Answer::decode(&mut Reader::new(frame))? {
-            Answer::Applied { who: 0, bytes } => {
+            Answer::Applied { who: 0, bytes, .. } => {
                 let _ = counters
                     .bytes_queued
                     .fetch_update(Relaxed, Relaxed, |queued| Some(queued.saturating_sub(bytes)));

@@ -90,7 +90,7 @@ impl Line {
         let cut = Arc::new(Cut::default());
         let (source, serve) = reach(plan, Arc::clone(&cut))?;
         let SourceEnd { ops, listings, sums, results, frames, local: files } = source;
-        let emitter = Arc::new(Emitter::new(ops, frames.clone(), files));
+        let emitter = Arc::new(Emitter::new(ops, frames.clone(), files, plan.traffic.counts.stream()));
         let routes = Arc::new(Mutex::new(Routes::default()));
         let mut threads = Vec::new();
         let (heard, favour) = (Arc::clone(&hears), Arc::clone(favour));
@@ -99,8 +99,10 @@ impl Line {
             heard.ended(serve().err());
         })?);
         let (to, heard) = (Arc::clone(&routes), Arc::clone(&hears));
+        let stream = Arc::clone(&emitter.stream);
         threads.push(spawn_prompt("answers", move || {
             for frame in results {
+                stream.is_told(&frame);
                 let mut routes = match route_result(&frame, &*heard) {
                     Route::Replication => continue,
                     Route::Begins(job) => {
@@ -117,6 +119,7 @@ impl Line {
                     let _ = results.send(frame);
                 }
             }
+            stream.ends();
             lock(&to).end();
         })?);
         let (to, heard) = (Arc::clone(&routes), hears);
@@ -223,6 +226,8 @@ impl Line {
             // A panic there has been reported by the runtime.
             let _ = thread.join();
         }
+        // Before the next stream begins, whoever still holds this one.
+        self.emitter.stream.ends();
     }
 }
 

@@ -259,6 +259,7 @@ impl Follow {
             let plan = &self.common.plan;
             tracing::info!("Connection resumed with IP address {}", plan.target_address);
         }
+        self.common.plan.traffic.counts.is_back();
         live.bulk.forget_all();
         self.common.job_stops(shared.stopping());
         let plan = &self.common.plan;

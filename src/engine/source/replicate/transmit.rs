@@ -295,6 +295,7 @@ impl Transmitter {
                 let shown = self.shown(&at);
                 tracing::warn!("{shown}: it cannot be read on the source: {error}");
                 self.common.shared.fail(&shown, &format!("it cannot be read on the source: {error}"));
+                self.common.plan.traffic.counts.cannot_replicate();
                 self.common.gives_up(&record);
                 Ok(true)
             }
@@ -505,6 +506,7 @@ impl Transmitter {
             length = offset;
         }
         let shown = self.common.shown(now.root, &now.path, &now.name);
+        self.common.plan.traffic.counts.touches(&shown);
         shared.set_last_file(shown);
         self.common.set_stamps(id, now.separate.then_some(now.node), length, stamps(&stat));
         Ok(())

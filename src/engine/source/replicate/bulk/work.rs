@@ -147,6 +147,7 @@ impl Bulk {
                 let shown = escape(source_path(&top, path, name));
                 tracing::warn!("{shown}: it cannot be read on the source: {error}");
                 self.common.shared.fail(&shown, &format!("it cannot be read on the source: {error}"));
+                self.common.plan.traffic.counts.cannot_replicate();
                 job.failed = true;
                 Ok(Step::Finished)
             }

@@ -299,6 +299,7 @@ impl Common {
                     self.show(Activity::Replicating);
                     self.share.replicates();
                     self.shared.ops_generated.fetch_add(1, Relaxed);
+                    self.plan.traffic.counts.logs();
                 }
                 Err(full) => self.degrade(&full.to_string()),
             }
@@ -330,6 +331,7 @@ impl Common {
                 plan.target_address,
                 plan.connection
             );
+            plan.traffic.counts.disconnects();
             self.shared.require_remirror(why.to_owned());
         }
     }
@@ -480,6 +482,7 @@ impl Common {
             shared.bytes_transmitted.load(Relaxed).saturating_sub(shared.bytes_applied.load(Relaxed));
         shared.ops_queued.store(usage.records + usage.under_way + files, Relaxed);
         shared.bytes_queued.store(waits + under_way + left, Relaxed);
+        shared.memory_queue.store(usage.memory_bytes, Relaxed);
         shared.disk_queue.store(usage.disk_bytes, Relaxed);
         let memory =
             usage.memory_bytes.saturating_mul(100) / self.plan.settings.queue.memory_max_bytes.max(1);
