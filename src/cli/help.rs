@@ -51,6 +51,7 @@ Exit status:
 
 Environment:
   DTCL_HOME            where settings, state, queue and logs are kept
+  DTCL_SYSLOG          socket of the system's log that events go to
   DTCL_PASSWORD_FILE   file that LOGIN reads a password from
   NO_COLOR             no colours
 

@@ -8,9 +8,9 @@ use super::connect::mapping::{Ground, shown};
 use super::connect::own_target_address;
 use super::connect::route::{Circumstances, Route, To};
 use super::connection::verifying::VerifyTimes;
-use super::connection::{Begun, Capture, Connection, Info, Order, Stage};
+use super::connection::{Begun, Capture, Connection, Info, Order, Stage, telling};
 use super::job::{JobKind, JobShared};
-use super::log::inherit;
+use super::log::{event, inherit};
 use super::repset::RuleSet;
 use super::settled::{Kept, Settled};
 use super::store::{Survivor, Survivors};
@@ -24,6 +24,8 @@ use std::time::Duration;
 
 /// How often who waits to try again looks whether the engine is still there.
 const LOOK: Duration = Duration::from_secs(1);
+/// Why one that was to go on does not yet, before it was tried.
+const BEGINS: &str = "it begins";
 /// What the name of a connection's ledger begins with; its row follows.
 const LEDGER: &str = "ledger-";
 
@@ -175,7 +177,7 @@ impl Engine {
         tracing::info!("Connection {id} of {repset} to {} is there again", info.target);
         let connection = Connection::open(info, route, self.means(), &handle);
         if replicates {
-            connection.resumes(Some("it begins".to_owned()));
+            connection.resumes(Some(BEGINS.to_owned()));
         }
         self.keep(connection)?;
         Ok(id)
@@ -235,6 +237,9 @@ impl Engine {
             tracing::warn!("Connection {id} does not go on by itself: AutoReconnect is 0");
             return Ok(());
         }
+        if connection.view().state.resumes.as_deref() == Some(BEGINS) {
+            event!(AutoReconnectBegun, "Auto-reconnect begins to {}", telling::place(&connection.info));
+        }
         let turn = lock(&self.connecting);
         let (mut plan, route) = self.way(&connection)?;
         let then = automatic.remirror.map(|(mirror, checksum_all)| {
@@ -254,6 +259,7 @@ impl Engine {
         if let Begun::Starting(begun) = begun {
             connection.captures(begun, &())?;
         }
+        event!(AutoReconnectDone, "Auto-reconnect has succeeded to {}", telling::place(&connection.info));
         Ok(())
     }
 }
@@ -270,6 +276,11 @@ fn resume_all(engine: &Weak<Engine>, mut waiting: Vec<ConnectionId>) {
             let Err(error) = engine_now.resume(id) else { continue };
             tracing::warn!("Connection {id} cannot go on yet: {error}");
             if let Ok(connection) = engine_now.connection(id) {
+                // Each try has its line; administrators hear of the first of a row for the same reason.
+                if connection.view().state.resumes.as_ref() != Some(&error.message) {
+                    let place = telling::place(&connection.info);
+                    event!(AutoReconnectFailed, "Auto-reconnect has failed to {place}: {error}");
+                }
                 connection.resumes(Some(error.message));
                 again.push(id);
             }

@@ -107,8 +107,8 @@ impl Service {
         let addresses = network.as_ref().map(network::Network::addresses).unwrap_or_default();
         let mut sessions = vec![runtime.spawn(accept(listener, Arc::clone(&house)))];
         sessions.extend(network.map(|network| runtime.spawn(network.accept(Arc::clone(&house)))));
-        house.engine.note("Service has started");
-        house.engine.resume_connections()?;
+        house.engine.tell_started();
+        house.engine.resume_connections().inspect_err(|error| house.engine.tell_not_started(error, false))?;
         for address in &addresses {
             house.engine.note(&format!("Listening on {address}, machine key {}", house.key.fingerprint()));
         }

@@ -7,10 +7,10 @@
 mod replication;
 
 use super::replicate::{Begun, Capture};
-use super::{Info, Means, Order, Stage, State, Step, View, Work};
+use super::{Ended, Info, Means, Order, Stage, State, Step, View, Work, telling};
 use crate::api::{ApiError, Code};
 use crate::engine::job::{JobOutcome, JobPlan, JobShared};
-use crate::engine::log::inherit;
+use crate::engine::log::{event, inherit};
 use crate::engine::replication::{Replication, ReplicationShared};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -162,6 +162,9 @@ impl Task {
             }
             Message::Steer { work, step, answer } => {
                 let result = self.state().steer(work, step);
+                if result.is_ok() {
+                    telling::steered(&self.info, work, step);
+                }
                 if step == Step::Stop && result.is_ok() {
                     self.let_go();
                     self.stops.push(answer);
@@ -275,6 +278,17 @@ impl Task {
         }
         if automatic && !stopped && next.required().is_some() {
             self.retry_later();
+            if matches!(&next.stage, Stage::On(replication) if !replication.is_connected()) {
+                let why = match &next.last {
+                    Some((_, Ended::Failed(error), _)) => error.message.as_str(),
+                    _ => "the mirror did not bring what was missed",
+                };
+                event!(
+                    AutoReconnectFailed,
+                    "Auto-reconnect has failed to {}: {why}",
+                    telling::place(&self.info)
+                );
+            }
         }
         self.move_to(next);
         self.write_statistics();
@@ -321,7 +335,7 @@ impl Task {
             && let Ok(replication) = next.unreplicate()
         {
             self.end_replication(replication, discard, drain);
-            self.view.state = next;
+            self.move_to(next);
         }
     }
 
@@ -334,16 +348,9 @@ impl Task {
         thread.spawn(inherit(work)).map(drop).map_err(|error| ApiError::no_thread(&error))
     }
 
-    /// Takes the next state, and logs when the target's data state changed.
+    /// Takes the next state, and tells what has changed.
     fn move_to(&mut self, next: State) {
-        let (from, to) = (self.state().data, next.data);
-        if from != to {
-            let Info { id, source, target_address, .. } = &*self.info;
-            let address = ip_words(target_address);
-            tracing::info!(
-                "Target data state for connection {id} from {source} {address} has changed from {from} to {to}"
-            );
-        }
+        telling::changed(&self.info, self.state(), &next);
         self.view.state = next;
     }
 

@@ -6,8 +6,9 @@ use crate::api::{ApiError, MirrorSpec};
 use crate::engine::connect::mapping::shown;
 use crate::engine::connection::replicate::{Begun, Capture};
 use crate::engine::connection::state::Remirror;
-use crate::engine::connection::{Info, Order, Stage, no_connection};
+use crate::engine::connection::{Info, Order, Stage, no_connection, telling};
 use crate::engine::job::{JobKind, JobShared};
+use crate::engine::log::event;
 use crate::engine::replication::{Replication, ReplicationShared};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -71,7 +72,7 @@ impl Task {
         let Starting { answer, then } = self.starting.take()?;
         let result = match (failed, then) {
             (Some(error), _) => {
-                tracing::warn!("Replication of set {} could not be started: {error}", self.info.repset);
+                event!(GeneralError, "Replication of set {} could not be started: {error}", self.info.repset);
                 Err(error)
             }
             // The mirror of what is dirty begins by itself, where it is to.
@@ -165,6 +166,10 @@ impl Task {
             return;
         }
         tracing::info!("Auto-remirror of connection {id} begins: {why}");
+        let place = telling::place(&self.info);
+        // Of one that has lost its target the job connects anew, and says so.
+        let connected = matches!(&self.state().stage, Stage::On(replication) if replication.is_connected());
+        event!(AutoReconnectBegun, "Auto-reconnect begins to {place}: {why}");
         let mut plan = plan;
         plan.settings.checksum_all = checksum_all;
         // One that was cut by the death of its service is made again as it was asked for.
@@ -179,11 +184,14 @@ impl Task {
         };
         match self.start(order, true) {
             Ok(()) => {
+                if connected {
+                    event!(AutoReconnectDone, "Auto-reconnect has succeeded to {place}");
+                }
                 self.retry = None;
                 self.view.state.remirror = Remirror::ByHand;
             }
             Err(error) => {
-                tracing::warn!("Auto-remirror of connection {id} could not begin: {error}");
+                event!(AutoReconnectFailed, "Auto-reconnect has failed to {place}: {error}");
                 self.view.state.remirror = Remirror::ByItself;
                 self.retry_later();
             }
