@@ -46,6 +46,7 @@ fn what_is_installed_works_and_is_taken_away() {
     let top = dir.path().join("opt/dtcl");
     let mut names: Vec<PathBuf> = [
         "bin/DTCL",
+        "bin/LogViewer",
         "bin/dtcl",
         "lib/systemd/system/dtcl.service",
         "share/bash-completion/completions/DTCL",

@@ -1,8 +1,8 @@
 //! Replies: what a machine answers.
 
 use super::{
-    BandwidthLine, BandwidthSchedule, ConnectionId, GrantLine, Granted, Introduction, Rule, ScheduleView,
-    TaskLine, TaskList,
+    BandwidthLine, BandwidthSchedule, ConnectionId, GrantLine, Granted, Introduction, LogPart, Rule,
+    ScheduleView, TaskLine, TaskList,
 };
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,7 @@ pub enum Reply {
     Numbers(Vec<u64>),
     Tasks(Box<TaskList>),
     TaskStatus(Vec<TaskLine>),
+    Log(LogPart),
     Setting(SettingValue),
     Settings(Vec<SettingRow>),
 }

@@ -4,7 +4,8 @@
 //! reach a client only as escaped text.
 
 use super::{
-    Access, BandwidthChange, ConnectionId, GrantSpec, Granted, ScheduleChange, TaskSpec, VerifyScheduleSpec,
+    Access, BandwidthChange, ConnectionId, GrantSpec, Granted, LogFilter, LogFrom, ScheduleChange, TaskSpec,
+    VerifyScheduleSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -272,6 +273,18 @@ pub enum Request {
         allowed: bool,
     },
 
+    // --- the log -----------------------------------------------------------------------------------------
+    /// Lines of the engine's log; where there are none yet it is waited for them so long. -> `Reply::Log`
+    Log {
+        from: LogFrom,
+        filter: LogFilter,
+        wait_ms: u64,
+    },
+    /// Writes a line, event 4013. -> `Reply::Done`, -101 for a text that is empty or too long
+    LogWrite {
+        text: String,
+    },
+
     // --- options -----------------------------------------------------------------------------------------
     /// -> `Reply::Setting`
     Get {
@@ -323,6 +336,7 @@ impl Request {
             | GetDefault { .. }
             | TaskList
             | TaskStatus { .. }
+            | Log { .. }
             | Options { .. } => Access::Monitor,
 
             RepsetCreate { .. }
@@ -368,6 +382,7 @@ impl Request {
             | QueueTask(_)
             | TaskRunAs { .. }
             | GrantTasks { .. }
+            | LogWrite { .. }
             | Shutdown => Access::Full,
         }
     }

@@ -22,6 +22,7 @@ Usage:
   DTCL grant list | remove ID | tasks ID on|off
                                           what sources on other machines may send here, and whether they may
                                           run tasks
+  DTCL logviewer [-HELP]                  the log of this home, as the name LogViewer shows it
 
 Options:
   -i, --interactive            the interactive shell

@@ -10,6 +10,7 @@ mod fmt;
 mod grant;
 mod help;
 mod lock;
+mod logviewer;
 mod meter;
 mod output;
 mod prompt;
@@ -30,6 +31,9 @@ use args::Form;
 pub fn main() -> ExitCode {
     // Without handlers a signal still ends the process, only not in good order.
     let _ = signal::install(Manner::AtOnce);
+    if let Some(options) = logviewer::asked(std::env::args_os()) {
+        return exit_code(logviewer::run(options));
+    }
     let got = stack::raise();
     let mut invocation = match args::parse(std::env::args_os().skip(1)) {
         Ok(invocation) => invocation,

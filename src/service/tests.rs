@@ -4,8 +4,8 @@ use super::caller::Caller;
 use super::{Listen, Service};
 use crate::api::{
     Access, ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, GrantSpec, Introduction,
-    MapSpec, MirrorSpec, OrphanSpec, Reply, Request, RootKind, Rule, TaskLimit, TaskPoint, TaskSpec, Until,
-    VerifySpec, Watch,
+    LogFilter, LogFrom, MapSpec, MirrorSpec, OrphanSpec, Reply, Request, RootKind, Rule, TaskLimit,
+    TaskPoint, TaskSpec, Until, VerifySpec, Watch,
 };
 use crate::commands::ui::Recorder;
 use crate::commands::{self, Mode, Session};
@@ -276,6 +276,8 @@ fn requests() -> Vec<Request> {
         TaskStatus { job: "j".into() },
         TaskRunAs { user: "root".into() },
         GrantTasks { grant: "none".into(), allowed: true },
+        Log { from: LogFrom::Last(1), filter: LogFilter::default(), wait_ms: 0 },
+        LogWrite { text: "x".into() },
         Shutdown,
     ]
 }

@@ -71,6 +71,7 @@ events! {
     4009 Information AutoReconnectBegun "an auto-reconnect begins";
     4010 Information AutoReconnectDone "the auto-reconnect has succeeded";
     4011 Error AutoReconnectFailed "the auto-reconnect has failed, with the reason";
+    4013 Information Note "any text: LOG WRITE";
     4014 Information TransmissionStarted "transmission to a target was started or resumed, by hand or by its schedule";
     4015 Information TransmissionStopped "transmission to a target was stopped or paused, by hand or by its schedule";
     4016 Information Connected "a set was connected to a target";
@@ -147,7 +148,12 @@ const fn unsent(first: u32, last: u32, severity: Option<Severity>, why: &'static
 
 /// The events of linux-events.tsv and of backup.md P (4000 to 4411, 5500 to 5600, 11007) that are not sent.
 pub const UNSENT: &[Unsent] = &[
-    unsent(4012, 4013, None, "carry any text: each line of this engine's log has its own words"),
+    unsent(
+        4012,
+        4012,
+        Some(Severity::Warning),
+        "carries any warning: each warning of this engine has its own line in the log",
+    ),
     unsent(4018, 4018, Some(Severity::Warning), "mirroring is off until a restore: restores are not built"),
     unsent(4028, 4043, None, "directory service, resource library and product code of Windows"),
     unsent(

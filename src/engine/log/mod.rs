@@ -8,15 +8,17 @@ mod escape;
 pub mod event;
 mod file;
 mod line;
+mod read;
 mod route;
 mod syslog;
 #[cfg(test)]
 pub mod testing;
 
-pub use escape::escape;
+pub use escape::{escape, one_line};
 pub(crate) use event::event;
 pub use event::{Event, Severity, Told, tell};
 pub use line::Kind;
+pub use read::LogReader;
 pub use route::{Entered, current, inherit, inherit_task};
 use syslog::SystemLog;
 
@@ -58,6 +60,11 @@ struct Writer {
     sequence: u64,
     /// Lines dropped since the last one that was written.
     missing: u64,
+}
+
+/// Reads the log that these settings name, whoever writes it.
+pub fn reader(settings: &LogSettings) -> LogReader {
+    LogReader::of(shape(settings))
 }
 
 fn shape(settings: &LogSettings) -> Shape {
@@ -150,6 +157,11 @@ impl EngineLog {
         if let Some(system) = self.0.system.get() {
             system.flush();
         }
+    }
+
+    /// Reads what was written.
+    pub fn reader(&self) -> LogReader {
+        LogReader::of(self.writer().files.shape().clone())
     }
 
     /// Lines that could not be written since the engine was opened.

@@ -195,8 +195,8 @@ fn events_stand_in_the_log_with_their_numbers_and_reach_the_system_at_any_level(
 fn what_would_break_a_line_is_escaped_and_an_embedded_engine_tells_nothing_of_its_start() {
     let (bench, daemon) = Bench::heard();
     let _entered = bench.engine.kept.log.enter();
-    log::tell(Event::Connected, "two\nlines");
-    assert_eq!(daemon.until(Connected), "two\\nlines");
+    log::tell(Event::Note, "two\nlines");
+    assert_eq!(daemon.until(Note), "two\\nlines");
     bench.engine.close(Duration::ZERO);
     assert_eq!(daemon.so_far(), []);
 }
