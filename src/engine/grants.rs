@@ -382,6 +382,8 @@ impl Engine {
             event!(SourceReachable, "{who} is connected");
             match far::receive(&line, cut, |end| target::serve(end, policy)) {
                 Ok(()) => tracing::info!("{who} has left"),
+                // Its grant was taken back, or the engine ends.
+                Err(error) if taken.was_ended() => tracing::warn!("{who} was ended: {error}"),
                 Err(error) => event!(SourceLost, "{who} was ended: {error}"),
             }
             drop(taken);

@@ -24,8 +24,6 @@ use std::time::Duration;
 
 /// How often who waits to try again looks whether the engine is still there.
 const LOOK: Duration = Duration::from_secs(1);
-/// Why one that was to go on does not yet, before it was tried.
-const BEGINS: &str = "it begins";
 /// What the name of a connection's ledger begins with; its row follows.
 const LEDGER: &str = "ledger-";
 
@@ -177,7 +175,7 @@ impl Engine {
         tracing::info!("Connection {id} of {repset} to {} is there again", info.target);
         let connection = Connection::open(info, route, self.means(), &handle);
         if replicates {
-            connection.resumes(Some(BEGINS.to_owned()));
+            connection.resumes(Some("it begins".to_owned()));
         }
         self.keep(connection)?;
         Ok(id)
@@ -226,7 +224,7 @@ impl Engine {
     }
 
     /// Lets a connection go on as before, unless a person has done so or ended it.
-    fn resume(&self, id: ConnectionId) -> Result<(), ApiError> {
+    fn resume(&self, id: ConnectionId, is_first: bool) -> Result<(), ApiError> {
         let Ok(connection) = self.connection(id) else { return Ok(()) };
         if !matches!(connection.view().state.stage, Stage::Off) {
             return Ok(());
@@ -237,7 +235,7 @@ impl Engine {
             tracing::warn!("Connection {id} does not go on by itself: AutoReconnect is 0");
             return Ok(());
         }
-        if connection.view().state.resumes.as_deref() == Some(BEGINS) {
+        if is_first {
             event!(AutoReconnectBegun, "Auto-reconnect begins to {}", telling::place(&connection.info));
         }
         let turn = lock(&self.connecting);
@@ -266,6 +264,7 @@ impl Engine {
 
 /// Tries until each of them goes on.
 fn resume_all(engine: &Weak<Engine>, mut waiting: Vec<ConnectionId>) {
+    let mut is_first = true;
     while !waiting.is_empty() {
         let Some(engine_now) = engine.upgrade() else { return };
         let mut again = Vec::new();
@@ -273,7 +272,7 @@ fn resume_all(engine: &Weak<Engine>, mut waiting: Vec<ConnectionId>) {
             if engine_now.is_closed() {
                 return;
             }
-            let Err(error) = engine_now.resume(id) else { continue };
+            let Err(error) = engine_now.resume(id, is_first) else { continue };
             tracing::warn!("Connection {id} cannot go on yet: {error}");
             if let Ok(connection) = engine_now.connection(id) {
                 // Each try has its line; administrators hear of the first of a row for the same reason.
@@ -286,6 +285,7 @@ fn resume_all(engine: &Weak<Engine>, mut waiting: Vec<ConnectionId>) {
             }
         }
         waiting = again;
+        is_first = false;
         let retry = engine_now.kept.settings.auto_remirror().retry;
         let until = engine_now.clock.now() + retry;
         drop(engine_now);

@@ -7,10 +7,11 @@
 mod replication;
 
 use super::replicate::{Begun, Capture};
+use super::telling::Reconnecting;
 use super::{Ended, Info, Means, Order, Stage, State, Step, View, Work, telling};
 use crate::api::{ApiError, Code};
 use crate::engine::job::{JobOutcome, JobPlan, JobShared};
-use crate::engine::log::{event, inherit};
+use crate::engine::log::inherit;
 use crate::engine::replication::{Replication, ReplicationShared};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -79,6 +80,8 @@ pub(super) struct Task {
     plan: Option<JobPlan>,
     /// When a mirror that could not begin by itself is tried again (AutoRemirrorRetry).
     retry: Option<Instant>,
+    /// What was told of the present row of tries to reconnect.
+    reconnecting: Reconnecting,
 }
 
 /// Replication that begins: who waits for it, and the mirror that follows.
@@ -110,6 +113,7 @@ impl Task {
             closing: None,
             plan: None,
             retry: None,
+            reconnecting: Reconnecting::default(),
         }
     }
 
@@ -283,11 +287,7 @@ impl Task {
                     Some((_, Ended::Failed(error), _)) => error.message.as_str(),
                     _ => "the mirror did not bring what was missed",
                 };
-                event!(
-                    AutoReconnectFailed,
-                    "Auto-reconnect has failed to {}: {why}",
-                    telling::place(&self.info)
-                );
+                self.reconnecting.failed(&self.info, why);
             }
         }
         self.move_to(next);

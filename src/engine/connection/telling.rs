@@ -7,13 +7,16 @@ use crate::engine::log::{Event, event, tell};
 /// Tells the events that lie between two states.
 pub(super) fn changed(info: &Info, before: &State, after: &State) {
     let place = place(info);
+    // A mirror that begins by itself is tried again and again while its target is away: who was told of one failure hears of the next
+    // only when it is another one.
+    let is_retry = is_retry(before, after);
     if before.data != after.data {
         let Info { id, source, target_address, .. } = info;
         let (address, from, to) = (super::ip_words(target_address), before.data, after.data);
-        event!(
-            TargetDataState,
+        let text = format!(
             "Target data state for connection {id} from {source} {address} has changed from {from} to {to}"
         );
+        if is_retry { tracing::info!("{text}") } else { event!(TargetDataState, "{text}") }
     }
     match (&before.stage, &after.stage) {
         (Stage::Off | Stage::Starting, Stage::On(_)) => {
@@ -27,13 +30,25 @@ pub(super) fn changed(info: &Info, before: &State, after: &State) {
         _ => {}
     }
     match (&before.running, &after.running) {
-        (None, Some(running)) => began(Work::of(&running.kind), &place),
-        (Some(_), None) => {
+        (None, Some(running)) if !is_retry => began(Work::of(&running.kind), &place),
+        (Some(_), None) if !is_retry => {
             if let Some((work, end, _)) = &after.last {
                 ended(*work, end, &place);
             }
         }
         _ => {}
+    }
+}
+
+/// Is this the beginning of a mirror by itself after one that failed, or its end for the same reason?
+fn is_retry(before: &State, after: &State) -> bool {
+    let Some((_, Ended::Failed(failed), _)) = &before.last else { return false };
+    match (&before.running, &after.running, &after.last) {
+        (None, Some(running), _) => running.automatic,
+        (Some(running), None, Some((_, Ended::Failed(again), _))) => {
+            running.automatic && again.message == failed.message
+        }
+        _ => false,
     }
 }
 
@@ -51,6 +66,36 @@ pub(super) fn steered(info: &Info, work: Work, step: Step) {
     };
     let how = if step == Step::Pause { "paused" } else { "resumed" };
     tell(event, &format!("The {} was {how}: {}", work.noun(), place(info)));
+}
+
+/// What was told of a row of tries to reconnect: each of it once, and a failure again when its reason is another one.
+#[derive(Debug, Default)]
+pub(super) struct Reconnecting {
+    begun: bool,
+    done: bool,
+    failed: Option<String>,
+}
+
+impl Reconnecting {
+    pub(super) fn begins(&mut self, info: &Info, why: &str) {
+        if !std::mem::replace(&mut self.begun, true) {
+            event!(AutoReconnectBegun, "Auto-reconnect begins to {}: {why}", place(info));
+        }
+    }
+
+    /// The line to the target stands.
+    pub(super) fn succeeds(&mut self, info: &Info) {
+        if !std::mem::replace(&mut self.done, true) {
+            event!(AutoReconnectDone, "Auto-reconnect has succeeded to {}", place(info));
+        }
+    }
+
+    pub(super) fn failed(&mut self, info: &Info, why: &str) {
+        if self.failed.as_deref() != Some(why) {
+            event!(AutoReconnectFailed, "Auto-reconnect has failed to {}: {why}", place(info));
+            self.failed = Some(why.to_owned());
+        }
+    }
 }
 
 /// A set was connected.

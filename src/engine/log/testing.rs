@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A system log: it hears what engines say.
-pub struct Daemon(std::sync::mpsc::Receiver<(u32, String)>);
+pub struct Daemon(std::sync::mpsc::Receiver<(u32, String)>, Mutex<Vec<u32>>);
 
 impl Daemon {
     pub fn at(path: &Path) -> Daemon {
@@ -24,7 +24,7 @@ impl Daemon {
                 }
             }
         });
-        Daemon(heard)
+        Daemon(heard, Mutex::default())
     }
 
     /// The text of the next event of that kind; those before it are passed over.
@@ -32,11 +32,19 @@ impl Daemon {
         let mut others = Vec::new();
         loop {
             match self.0.recv_timeout(Duration::from_secs(30)) {
-                Ok((id, text)) if id == event.id() => return text,
+                Ok((id, text)) if id == event.id() => {
+                    *self.1.lock().unwrap() = others.iter().map(|(id, _): &(u32, String)| *id).collect();
+                    return text;
+                }
                 Ok(other) => others.push(other),
                 Err(_) => panic!("no {event:?} came, only {others:#?}"),
             }
         }
+    }
+
+    /// The events that came before the one that was waited for last.
+    pub fn passed_over(&self) -> Vec<u32> {
+        self.1.lock().unwrap().clone()
     }
 
     /// Those that have come.

@@ -16,6 +16,10 @@ fn fatal() -> JobOutcome {
     JobOutcome { fatal, ..JobOutcome::default() }
 }
 
+fn complete() -> JobOutcome {
+    JobOutcome { complete: true, ..JobOutcome::default() }
+}
+
 fn says(text: &str, words: &[&str]) {
     assert!(words.iter().all(|word| text.contains(word)), "{text}");
 }
@@ -131,6 +135,19 @@ fn a_reconnection_by_itself_tells_whether_it_succeeds() {
     follower.lost.store(true, Relaxed);
     bench.runner.end(fatal());
     says(&daemon.until(AutoReconnectFailed), &["connection 1", "the line broke"]);
+    daemon.until(GeneralError);
+    // Tried again and again for the same reason: nothing new is told, until it succeeds.
+    for tries in 3..6 {
+        bench.until(ONE, |status| status.mirror == "Idle");
+        bench.clock.forward(Duration::from_secs(31));
+        bench.ask(Request::Status { connection: ONE }).unwrap();
+        follower.shared.require_remirror(format!("still, {tries}"));
+        bench.until_jobs(tries);
+        bench.runner.end(if tries < 5 { fatal() } else { complete() });
+    }
+    says(&daemon.until(MirrorCompleted), PLACE);
+    let others = daemon.passed_over();
+    assert_eq!(others, [TargetDataState.id()], "only that it is OK: {others:?}");
 }
 
 #[test]

@@ -6,7 +6,8 @@ use crate::api::{ApiError, MirrorSpec};
 use crate::engine::connect::mapping::shown;
 use crate::engine::connection::replicate::{Begun, Capture};
 use crate::engine::connection::state::Remirror;
-use crate::engine::connection::{Info, Order, Stage, no_connection, telling};
+use crate::engine::connection::telling::Reconnecting;
+use crate::engine::connection::{Info, Order, Stage, no_connection};
 use crate::engine::job::{JobKind, JobShared};
 use crate::engine::log::event;
 use crate::engine::replication::{Replication, ReplicationShared};
@@ -143,6 +144,9 @@ impl Task {
             if !due {
                 self.retry = None;
             }
+            if !due && self.state().running.is_none() {
+                self.reconnecting = Reconnecting::default();
+            }
             return;
         }
         let automatic = (self.means.automatic)();
@@ -166,10 +170,9 @@ impl Task {
             return;
         }
         tracing::info!("Auto-remirror of connection {id} begins: {why}");
-        let place = telling::place(&self.info);
         // Of one that has lost its target the job connects anew, and says so.
         let connected = matches!(&self.state().stage, Stage::On(replication) if replication.is_connected());
-        event!(AutoReconnectBegun, "Auto-reconnect begins to {place}: {why}");
+        self.reconnecting.begins(&self.info, &why);
         let mut plan = plan;
         plan.settings.checksum_all = checksum_all;
         // One that was cut by the death of its service is made again as it was asked for.
@@ -185,13 +188,13 @@ impl Task {
         match self.start(order, true) {
             Ok(()) => {
                 if connected {
-                    event!(AutoReconnectDone, "Auto-reconnect has succeeded to {place}");
+                    self.reconnecting.succeeds(&self.info);
                 }
                 self.retry = None;
                 self.view.state.remirror = Remirror::ByHand;
             }
             Err(error) => {
-                event!(AutoReconnectFailed, "Auto-reconnect has failed to {place}: {error}");
+                self.reconnecting.failed(&self.info, &error.message);
                 self.view.state.remirror = Remirror::ByItself;
                 self.retry_later();
             }
