@@ -12,7 +12,7 @@ mod read;
 mod route;
 mod syslog;
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;
 
 pub use escape::{escape, one_line};
 pub(crate) use event::event;
