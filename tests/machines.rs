@@ -276,7 +276,7 @@ fn administrators_hear_of_machines_that_go_and_come() {
     for event in ["4007 Warning", "4008 Information", "4009 Information", "4011 Error"] {
         until(&alpha_hears, event);
     }
-    let _beta = at(&three.beta, &beta_log, &b);
+    let beta = at(&three.beta, &beta_log, &b);
     for event in ["4010 Information", "5717 Information", "5712 Information"] {
         until(&alpha_hears, event);
     }
@@ -288,6 +288,18 @@ fn administrators_hear_of_machines_that_go_and_come() {
     let _alpha = at(&three.alpha, &alpha_log, &a);
     until(&alpha_hears, "4009 Information");
     until(&alpha_hears, "4010 Information");
+    until(&beta_hears, "5718 Information");
+    // A target that ends in good order has lost no source.
+    beta.signal(Signal::SIGTERM);
+    let mut buffer = [0; 4096];
+    loop {
+        let length = beta_hears.recv(&mut buffer).unwrap();
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        assert!(!text.contains("event 5715"), "{text}");
+        if text.contains("event 4005") {
+            break;
+        }
+    }
 }
 
 /// TRN-02 over machines: a stop closes the socket and survives the source's service; what changed meanwhile arrives.

@@ -68,6 +68,8 @@ fn parsed(text: &str) -> (u32, String) {
 pub struct Ear {
     heard: Arc<Mutex<Vec<(Event, String)>>>,
     _entered: Entered,
+    /// While there are two logs, what entered none of them is heard by neither: threads of other tests.
+    _other: EngineLog,
     _dir: tempfile::TempDir,
 }
 
@@ -82,10 +84,11 @@ impl Ear {
             level: 3,
         };
         let log = EngineLog::open(&settings).unwrap();
+        let other = EngineLog::open(&LogSettings { base: "other".into(), ..settings }).unwrap();
         let heard = Arc::<Mutex<Vec<(Event, String)>>>::default();
         let hears = Arc::clone(&heard);
         log.listen(Box::new(move |told| hears.lock().unwrap().push((told.event, told.text.to_owned()))));
-        Ear { heard, _entered: log.enter(), _dir: dir }
+        Ear { heard, _entered: log.enter(), _other: other, _dir: dir }
     }
 
     /// The events since it was asked last.
