@@ -47,6 +47,7 @@ fn what_is_installed_works_and_is_taken_away() {
     let mut names: Vec<PathBuf> = [
         "bin/DTCL",
         "bin/DTStat",
+        "bin/LogViewer",
         "bin/dtcl",
         "bin/dtstat",
         "lib/systemd/system/dtcl.service",

@@ -5,8 +5,10 @@ mod support;
 
 use nix::sys::signal::Signal;
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 use support::served::Served;
 use support::{Dtcl, Home, Ran, have, is_root, oracle, q, skip, tree};
 
@@ -231,6 +233,73 @@ fn connections_survive_the_death_of_their_services() {
     three.beta.dtcl().args(["grant", "remove", &id]).run().status(1).says("there is no grant");
     assert_eq!(three.beta.dtcl().args(["grant", "list"]).run().ok().out, "");
     drop((alpha, beta));
+}
+
+/// 5712, 5715 to 5718, and 4007 to 4010 with them: what each side hears of the other, in the system's log.
+#[test]
+fn administrators_hear_of_machines_that_go_and_come() {
+    let three = Three::new();
+    three.alpha.file("source/f", "content");
+    let daemon = |home: &Home| {
+        let path = home.path("syslog");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        (path, socket)
+    };
+    let ((alpha_log, alpha_hears), (beta_log, beta_hears)) = (daemon(&three.alpha), daemon(&three.beta));
+    // The next event of that number; those before it are passed over.
+    let until = |hears: &UnixDatagram, start: &str| {
+        let mut buffer = [0; 4096];
+        let mut others = String::new();
+        loop {
+            let length =
+                hears.recv(&mut buffer).unwrap_or_else(|error| panic!("no {start}: {error}\n{others}"));
+            let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
+            if text.contains(&format!("]: event {start}: ")) {
+                return text;
+            }
+            others.push_str(&format!("{text}\n"));
+        }
+    };
+    let at = |home: &Home, log: &PathBuf, listen: &str| {
+        Served::by(home, home.dtcl().env("DTCL_SYSLOG", log), listen)
+    };
+    let mut alpha = at(&three.alpha, &alpha_log, "127.0.0.2:0");
+    let mut beta = at(&three.beta, &beta_log, "127.0.0.3:0");
+    let (a, b) = (alpha.address(), beta.address());
+    three.connects(three.gamma.dtcl(), &a, &b, "", WAIT).ok();
+    three.alpha.dtcl().text("set AutoRemirrorRetry = 1").run().ok();
+    until(&beta_hears, "5718 Information");
+    beta.signal(Signal::SIGKILL);
+    beta.ended_after_address();
+    assert!(until(&alpha_hears, "5716 Error").contains("replication set s, connection 1"));
+    for event in ["4007 Warning", "4008 Information", "4009 Information", "4011 Error"] {
+        until(&alpha_hears, event);
+    }
+    let beta = at(&three.beta, &beta_log, &b);
+    for event in ["4010 Information", "5717 Information", "5712 Information"] {
+        until(&alpha_hears, event);
+    }
+    until(&beta_hears, "5718 Information");
+    alpha.signal(Signal::SIGKILL);
+    alpha.ended_after_address();
+    until(&beta_hears, "5715 Error");
+    // It goes on when it is started again.
+    let _alpha = at(&three.alpha, &alpha_log, &a);
+    until(&alpha_hears, "4009 Information");
+    until(&alpha_hears, "4010 Information");
+    until(&beta_hears, "5718 Information");
+    // A target that ends in good order has lost no source.
+    beta.signal(Signal::SIGTERM);
+    let mut buffer = [0; 4096];
+    loop {
+        let length = beta_hears.recv(&mut buffer).unwrap();
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        assert!(!text.contains("event 5715"), "{text}");
+        if text.contains("event 4005") {
+            break;
+        }
+    }
 }
 
 /// TRN-02 over machines: a stop closes the socket and survives the source's service; what changed meanwhile arrives.

@@ -2,8 +2,8 @@
 
 use super::statistics::Snapshot;
 use super::{
-    BandwidthLine, BandwidthSchedule, ConnectionId, GrantLine, Granted, Introduction, Rule, ScheduleView,
-    TaskLine, TaskList,
+    BandwidthLine, BandwidthSchedule, ConnectionId, GrantLine, Granted, Introduction, LogPart, Rule,
+    ScheduleView, TaskLine, TaskList,
 };
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,7 @@ pub enum Reply {
     Numbers(Vec<u64>),
     Tasks(Box<TaskList>),
     TaskStatus(Vec<TaskLine>),
+    Log(LogPart),
     Setting(SettingValue),
     Settings(Vec<SettingRow>),
 }

@@ -4,7 +4,8 @@
 //! reach a client only as escaped text.
 
 use super::{
-    Access, BandwidthChange, ConnectionId, GrantSpec, Granted, ScheduleChange, TaskSpec, VerifyScheduleSpec,
+    Access, BandwidthChange, ConnectionId, GrantSpec, Granted, LogFilter, LogFrom, ScheduleChange, TaskSpec,
+    VerifyScheduleSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -282,6 +283,18 @@ pub enum Request {
         allowed: bool,
     },
 
+    // --- the log -----------------------------------------------------------------------------------------
+    /// Lines of the engine's log; where there are none yet it is waited for them so long. -> `Reply::Log`
+    Log {
+        from: LogFrom,
+        filter: LogFilter,
+        wait_ms: u64,
+    },
+    /// Writes a line, event 4013. -> `Reply::Done`, -101 for a text that is empty or too long
+    LogWrite {
+        text: String,
+    },
+
     // --- options -----------------------------------------------------------------------------------------
     /// -> `Reply::Setting`
     Get {
@@ -336,6 +349,7 @@ impl Request {
             | GetDefault { .. }
             | TaskList
             | TaskStatus { .. }
+            | Log { .. }
             | Options { .. } => Access::Monitor,
 
             RepsetCreate { .. }
@@ -382,6 +396,7 @@ impl Request {
             | QueueTask(_)
             | TaskRunAs { .. }
             | GrantTasks { .. }
+            | LogWrite { .. }
             | Shutdown => Access::Full,
         }
     }

@@ -23,6 +23,7 @@ Usage:
   DTCL grant list | remove ID | tasks ID on|off
                                           what sources on other machines may send here, and whether they may
                                           run tasks
+  DTCL logviewer [-HELP]                  the log of this home, as the name LogViewer shows it
 
 Options:
   -i, --interactive            the interactive shell
@@ -52,6 +53,7 @@ Exit status:
 
 Environment:
   DTCL_HOME            where settings, state, queue and logs are kept
+  DTCL_SYSLOG          socket of the system's log that events go to
   DTCL_PASSWORD_FILE   file that LOGIN reads a password from
   NO_COLOR             no colours
 

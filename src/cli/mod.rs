@@ -11,6 +11,7 @@ mod fmt;
 mod grant;
 mod help;
 mod lock;
+mod logviewer;
 mod meter;
 mod output;
 mod prompt;
@@ -31,6 +32,9 @@ use args::Form;
 pub fn main() -> ExitCode {
     // Without handlers a signal still ends the process, only not in good order.
     let _ = signal::install(Manner::AtOnce);
+    if let Some(options) = logviewer::asked(std::env::args_os()) {
+        return exit_code(logviewer::run(options));
+    }
     let got = stack::raise();
     if let Some(args) = dtstat::asked_for(std::env::args_os()) {
         return exit_code(dtstat::main(args));

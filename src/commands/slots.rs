@@ -1,7 +1,7 @@
 //! What the slots of syntax lines hold: one table of types, used for written words before a script runs and for values
 //! while it runs, so that both are converted alike.
 
-use crate::api::{ApiError, Code, ConnectionId};
+use crate::api::{ApiError, Code, ConnectionId, IdRange};
 use jiff::civil;
 
 /// `<con_id>`.
@@ -182,12 +182,10 @@ pub(crate) fn address(text: &str) -> Result<(String, Option<u16>), ApiError> {
     Ok((host.to_owned(), number))
 }
 
-fn ids(text: &str) -> Result<(u32, u32), ApiError> {
-    let (low, high) = text.split_once('-').unwrap_or((text, text));
-    match (low.parse(), high.parse()) {
-        (Ok(low), Ok(high)) if low <= high => Ok((low, high)),
-        _ => Err(invalid(format!("`{text}` is not an ID")).help("write an ID, or a range such as 4000-4010")),
-    }
+pub(crate) fn ids(text: &str) -> Result<IdRange, ApiError> {
+    IdRange::parse(text).ok_or_else(|| {
+        invalid(format!("`{text}` is not an ID")).help("write an ID, or a range such as 4000-4010")
+    })
 }
 
 fn invalid(message: String) -> ApiError {

@@ -11,7 +11,7 @@ use super::connect::route::{look_at_target, mounts, refuse_no_roots};
 use super::job::Mapping;
 use super::lines::{ENDING, Taken};
 use super::link::far;
-use super::log::{escape, inherit};
+use super::log::{escape, event, inherit};
 use super::random::random;
 use super::store::Store;
 pub use super::store::{Grant, GrantedPlace};
@@ -415,10 +415,12 @@ impl Engine {
         let work = inherit(move || {
             let cut = Arc::clone(&taken.cut);
             let who = named(&grant);
-            tracing::info!("{who} is connected");
+            event!(SourceReachable, "{who} is connected");
             match far::receive(&line, cut, |end| target::serve(end, policy)) {
                 Ok(()) => tracing::info!("{who} has left"),
-                Err(error) => tracing::warn!("{who} was ended: {error}"),
+                // Its grant was taken back, or the engine ends.
+                Err(error) if taken.was_ended() => tracing::warn!("{who} was ended: {error}"),
+                Err(error) => event!(SourceLost, "{who} was ended: {error}"),
             }
             drop(taken);
         });

@@ -43,6 +43,12 @@ pub struct JobPlan {
 }
 
 impl JobPlan {
+    /// `beta (ip://192.0.2.7 : 1500), replication set payroll, connection 1`
+    pub fn place(&self) -> String {
+        let Self { target_name, target_address, repset, connection, .. } = self;
+        format!("{target_name} ({target_address}), replication set {repset}, connection {connection}")
+    }
+
     /// The connection of another set that sends this path already; a directory only with all that is in it.
     pub fn sent_by(&self, path: &std::path::Path, directory: bool) -> Option<ConnectionId> {
         sent_by(&self.elsewhere, path, directory)

@@ -6,9 +6,9 @@
 use super::Engine;
 use super::connection::{Connection, Counted};
 use super::home::{Home, make_private};
-use super::log::EngineLog;
+use super::log::{EngineLog, event};
 use super::repset::RuleSet;
-use super::settings::{MirrorSettings, Settings};
+use super::settings::{MirrorSettings, Problem, Settings};
 use super::store::Store;
 use super::transmission::targets::Targets;
 use crate::api::ApiError;
@@ -28,16 +28,28 @@ impl Kept {
     pub(super) fn open(home: &Home) -> Result<Kept, ApiError> {
         let (settings, problems) = Settings::load(home)?;
         let log = EngineLog::open(&settings.log())?;
-        let _entered = log.enter();
-        for problem in problems {
-            tracing::warn!("{problem}");
+        if let Some(socket) = home.system_log() {
+            log.send_to(socket);
         }
+        let _entered = log.enter();
+        tell_problems(problems);
         make_private(&settings.data_path())?;
         let store = Arc::new(Store::open(&settings.repset_database())?);
         let settings = Arc::new(settings);
         let asked = Arc::clone(&settings);
         let targets = Targets::open(settings.schedule_file(), Arc::new(move || asked.compression()))?;
         Ok(Kept { settings, log, store, targets })
+    }
+}
+
+/// What of `DT.conf` could not be taken.
+pub(super) fn tell_problems(problems: Vec<Problem>) {
+    for Problem { text, is_port } in problems {
+        if is_port {
+            event!(PortSetting, "{text}");
+        } else {
+            tracing::warn!("{text}");
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::lock;
 use crate::wire::data::Line;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,8 @@ struct Standing {
     number: u64,
     from: SocketAddr,
     cut: Arc<Cut>,
+    /// It is this side that ends it.
+    ended: Arc<AtomicBool>,
     line: Arc<OnceLock<Weak<Line>>>,
 }
 
@@ -95,7 +98,10 @@ impl Lines {
             if dead.is_empty() {
                 return true;
             }
-            dead.iter().for_each(|line| line.cut.cut());
+            for line in dead {
+                line.ended.store(true, Relaxed);
+                line.cut.cut();
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -115,15 +121,16 @@ impl Lines {
             return None;
         }
         let cut = Arc::new(Cut::default());
-        let line = Arc::default();
+        let (line, ended) = (Arc::default(), Arc::<AtomicBool>::default());
         open.standing.push(Standing {
             grant: grant.to_owned(),
             number,
             from,
             cut: Arc::clone(&cut),
+            ended: Arc::clone(&ended),
             line: Arc::clone(&line),
         });
-        Some(Taken { lines: self.clone(), grant: grant.to_owned(), number, cut, line })
+        Some(Taken { lines: self.clone(), grant: grant.to_owned(), number, cut, ended, line })
     }
 
     /// Ends all, and waits for it a while.
@@ -141,10 +148,16 @@ pub(super) struct Taken {
     grant: String,
     pub(super) number: u64,
     pub(super) cut: Arc<Cut>,
+    ended: Arc<AtomicBool>,
     line: Arc<OnceLock<Weak<Line>>>,
 }
 
 impl Taken {
+    /// Was it this side that ended it?
+    pub(super) fn was_ended(&self) -> bool {
+        self.ended.load(Relaxed)
+    }
+
     /// Said once.
     pub(super) fn is_carried_by(&self, line: &Arc<Line>) {
         let _ = self.line.set(Arc::downgrade(line));

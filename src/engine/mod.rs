@@ -44,6 +44,8 @@ use clock::{Clock, SystemClock};
 use connect::address;
 use connection::runner::{JobRunner, Source};
 use home::{Home, HomeLock};
+use log::event;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use table::Table;
 
@@ -74,6 +76,8 @@ pub struct Engine {
     /// What it has counted since it began.
     statistics: Arc<stats::Statistics>,
     statlog: stats::Logging,
+    /// Somebody was told that it has started, and is told of its end.
+    tells: AtomicBool,
 }
 
 impl Engine {
@@ -127,6 +131,7 @@ impl Engine {
             tasks,
             statistics,
             statlog: stats::Logging::default(),
+            tells: AtomicBool::new(false),
         });
         engine.begin_schedules();
         engine.statlog_begins();
@@ -167,14 +172,39 @@ impl Engine {
         tracing::info!("{text}");
     }
 
+    /// The service is there (4000 to 4002).
+    pub fn tell_started(&self) {
+        let _entered = self.kept.log.enter();
+        event!(KernelStarted, "The service has started");
+        event!(TargetStarted, "The target module has started");
+        event!(SourceStarted, "The source module has started");
+        self.tells.store(true, Relaxed);
+    }
+
+    /// It ends (4003 to 4005), unless nobody heard that it began.
+    fn tell_stopped(&self) {
+        if self.tells.swap(false, Relaxed) {
+            event!(SourceStopped, "The source module has stopped");
+            event!(TargetStopped, "The target module has stopped");
+            event!(KernelStopped, "The service has stopped");
+        }
+    }
+
+    /// The service cannot start: `port`, as another program has it.
+    pub fn tell_not_started(&self, error: &ApiError, port: bool) {
+        let _entered = self.kept.log.enter();
+        match port {
+            true => event!(PortTaken, "The service could not start: {error}"),
+            false => event!(ServiceAborted, "The service has aborted: {error}"),
+        }
+    }
+
     /// Reads `DT.conf` again: what a person changed there takes effect as a SET of it would. A bad value is told in the log.
     pub fn reread(&self) {
         let _entered = self.kept.log.enter();
         match self.kept.settings.reread() {
             Ok(problems) => {
-                for problem in problems {
-                    tracing::warn!("{problem}");
-                }
+                kept::tell_problems(problems);
                 self.kept.log.configure(&self.kept.settings.log());
                 tracing::info!("The options were read again");
             }

@@ -2,7 +2,7 @@
 //! is in force, and whether a session begins or ends.
 
 use super::connection::{Connection, Stage, status};
-use super::log::inherit;
+use super::log::{event, inherit};
 use super::transmission::schedule::Due;
 use super::transmission::{Held, InForce, Moment, Transmission};
 use super::{Engine, lock};
@@ -173,11 +173,11 @@ impl Engine {
 /// Events 4063 and 4064.
 pub(super) fn log_limit(target: &str, (limit, entry): &InForce) {
     match (limit, entry) {
-        (None, None) => tracing::info!("No bandwidth limit set."),
-        (Some(limit), None) => tracing::info!("Bandwidth limit to {target} is now {limit}"),
+        (None, None) => event!(BandwidthLimit, "No bandwidth limit set."),
+        (Some(limit), None) => event!(BandwidthLimit, "Bandwidth limit to {target} is now {limit}"),
         (limit, Some(entry)) => {
             let limit = limit.map_or_else(|| "Unlimited".to_owned(), |limit| limit.to_string());
-            tracing::info!("Bandwidth limit to {target} entered period {entry} at {limit}");
+            event!(BandwidthPeriod, "Bandwidth limit to {target} entered period {entry} at {limit}");
         }
     }
 }

@@ -8,9 +8,9 @@ use super::connect::mapping::{Ground, shown};
 use super::connect::own_target_address;
 use super::connect::route::{Circumstances, Route, To};
 use super::connection::verifying::VerifyTimes;
-use super::connection::{Begun, Capture, Connection, Info, Order, Stage};
+use super::connection::{Begun, Capture, Connection, Info, Order, Stage, telling};
 use super::job::{JobKind, JobShared};
-use super::log::inherit;
+use super::log::{event, inherit};
 use super::repset::RuleSet;
 use super::settled::{Kept, Settled};
 use super::store::{Survivor, Survivors};
@@ -225,7 +225,7 @@ impl Engine {
     }
 
     /// Lets a connection go on as before, unless a person has done so or ended it.
-    fn resume(&self, id: ConnectionId) -> Result<(), ApiError> {
+    fn resume(&self, id: ConnectionId, is_first: bool) -> Result<(), ApiError> {
         let Ok(connection) = self.connection(id) else { return Ok(()) };
         if !matches!(connection.view().state.stage, Stage::Off) {
             return Ok(());
@@ -235,6 +235,9 @@ impl Engine {
             connection.resumes(None);
             tracing::warn!("Connection {id} does not go on by itself: AutoReconnect is 0");
             return Ok(());
+        }
+        if is_first {
+            event!(AutoReconnectBegun, "Auto-reconnect begins to {}", telling::place(&connection.info));
         }
         let turn = lock(&self.connecting);
         let (mut plan, route) = self.way(&connection)?;
@@ -256,12 +259,14 @@ impl Engine {
             connection.captures(begun, &())?;
         }
         connection.info.traffic.counts.reconnects();
+        event!(AutoReconnectDone, "Auto-reconnect has succeeded to {}", telling::place(&connection.info));
         Ok(())
     }
 }
 
 /// Tries until each of them goes on.
 fn resume_all(engine: &Weak<Engine>, mut waiting: Vec<ConnectionId>) {
+    let mut is_first = true;
     while !waiting.is_empty() {
         let Some(engine_now) = engine.upgrade() else { return };
         let mut again = Vec::new();
@@ -269,14 +274,20 @@ fn resume_all(engine: &Weak<Engine>, mut waiting: Vec<ConnectionId>) {
             if engine_now.is_closed() {
                 return;
             }
-            let Err(error) = engine_now.resume(id) else { continue };
+            let Err(error) = engine_now.resume(id, is_first) else { continue };
             tracing::warn!("Connection {id} cannot go on yet: {error}");
             if let Ok(connection) = engine_now.connection(id) {
+                // Each try has its line; administrators hear of the first of a row for the same reason.
+                if connection.view().state.resumes.as_ref() != Some(&error.message) {
+                    let place = telling::place(&connection.info);
+                    event!(AutoReconnectFailed, "Auto-reconnect has failed to {place}: {error}");
+                }
                 connection.resumes(Some(error.message));
                 again.push(id);
             }
         }
         waiting = again;
+        is_first = false;
         let retry = engine_now.kept.settings.auto_remirror().retry;
         let until = engine_now.clock.now() + retry;
         drop(engine_now);

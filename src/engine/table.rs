@@ -1,6 +1,6 @@
 //! The connections of an engine, their numbers, the runtime they live on, and their end.
 
-use super::connection::{BEAT, Connection, DataState, Ended, Stage};
+use super::connection::{BEAT, Connection, DataState, Ended, Stage, telling};
 use super::replication::{Progress, ReplicationShared};
 use super::{Engine, lock};
 use crate::api::{ApiError, Code, ConnectionId, Event, Watch};
@@ -136,6 +136,8 @@ impl Engine {
             // A job that hangs in the kernel must not hold the process.
             runtime.shutdown_background();
         }
+        self.tell_stopped();
+        self.kept.log.flush();
         lock(&self.lock).take();
         named
     }
@@ -160,6 +162,7 @@ impl Engine {
             info.target_address,
             info.repset
         );
+        telling::disconnected(info, info.row.get().is_none());
         let how = match (&state.last, state.data) {
             _ if hangs => "what it was doing did not stop in time",
             (Some((_, Ended::Stopped, _)), _) if ran => "stopped before it was complete",

@@ -109,8 +109,8 @@ impl Service {
             network.as_mut().map(|network| network.listen_for_statistics(&house)).unwrap_or_default();
         let mut sessions = vec![runtime.spawn(accept(listener, Arc::clone(&house)))];
         sessions.extend(network.map(|network| runtime.spawn(network.accept(Arc::clone(&house)))));
-        house.engine.note("Service has started");
-        house.engine.resume_connections()?;
+        house.engine.tell_started();
+        house.engine.resume_connections().inspect_err(|error| house.engine.tell_not_started(error, false))?;
         for address in &addresses {
             house.engine.note(&format!("Listening on {address}, machine key {}", house.key.fingerprint()));
         }

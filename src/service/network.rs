@@ -75,7 +75,11 @@ impl Network {
                         && address.is_ipv6()
                         && matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) => {
                 }
-                Err(error) => return Err(cannot_listen(address, &error)),
+                Err(error) => {
+                    let refused = cannot_listen(address, &error);
+                    house.engine.tell_not_started(&refused, true);
+                    return Err(refused);
+                }
             }
         }
         let config = tls::server(&house.key).map_err(|error| {

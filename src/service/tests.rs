@@ -4,12 +4,13 @@ use super::caller::Caller;
 use super::{Listen, Service};
 use crate::api::{
     Access, ApiError, Code, ConnectSpec, ConnectTarget, ConnectionId, Event, GrantSpec, Introduction,
-    MapSpec, MirrorSpec, OrphanSpec, Reply, Request, RootKind, Rule, TaskLimit, TaskPoint, TaskSpec, Until,
-    VerifySpec, Watch,
+    LogFilter, LogFrom, MapSpec, MirrorSpec, OrphanSpec, Reply, Request, RootKind, Rule, TaskLimit,
+    TaskPoint, TaskSpec, Until, VerifySpec, Watch,
 };
 use crate::commands::ui::Recorder;
 use crate::commands::{self, Mode, Session};
 use crate::engine::home::{Home, SOCKET};
+use crate::engine::log::{self, testing::Daemon};
 use crate::machine::{Connector, Machine, Machines};
 use crate::runtime::{Interpreter, status};
 use crate::sys;
@@ -275,6 +276,8 @@ fn requests() -> Vec<Request> {
         TaskStatus { job: "j".into() },
         TaskRunAs { user: "root".into() },
         GrantTasks { grant: "none".into(), allowed: true },
+        Log { from: LogFrom::Last(1), filter: LogFilter::default(), wait_ms: 0 },
+        LogWrite { text: "x".into() },
         Shutdown,
     ]
 }
@@ -660,5 +663,33 @@ fn strangers_at_the_door_keep_nobody_out_who_has_come_in() {
     let end = Instant::now() + Duration::from_secs(20);
     while wide.open(wide.address).is_err() {
         assert!(Instant::now() < end, "when they have left there is room");
+    }
+}
+
+/// 4000 to 4006 and 4046.
+#[test]
+fn administrators_hear_that_a_service_starts_ends_and_cannot_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("socket");
+    let daemon = Daemon::at(&socket);
+    let home = || Home::at(dir.path().join("home")).with_system_log(&socket);
+    let start = |at: &Listen| Service::start_with(home(), full, at);
+    let ids = |events: Vec<(u32, String)>| events.into_iter().map(|(id, _)| id).collect::<Vec<u32>>();
+    start(&Listen::Nowhere).unwrap().end(Duration::ZERO);
+    daemon_has(&daemon, &[4000, 4001, 4002, 4003, 4004, 4005]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    assert!(start(&Listen::At(address.ip(), Some(address.port()))).is_err());
+    assert!(daemon.until(log::Event::PortTaken).contains(&address.to_string()));
+    std::fs::write(dir.path().join("home/lib/connect.sts"), "no database").unwrap();
+    assert!(start(&Listen::Nowhere).is_err());
+    assert!(daemon.until(log::Event::ServiceAborted).contains("connect.sts"));
+    assert!(!ids(daemon.so_far()).contains(&4005), "the engine that did not start tells of no end");
+}
+
+fn daemon_has(daemon: &Daemon, ids: &[u32]) {
+    for id in ids {
+        let event = log::Event::ALL.iter().find(|event| event.id() == *id).unwrap();
+        daemon.until(*event);
     }
 }

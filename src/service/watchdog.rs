@@ -3,6 +3,7 @@
 
 use crate::api::ConnectionId;
 use crate::engine::Engine;
+use crate::engine::log::event;
 use crate::engine::replication::Progress;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,11 +39,14 @@ impl Watchdog {
                 // Nobody can be told that nobody listens.
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
             }
-            Err(why) => {
-                if !std::mem::replace(&mut self.told, true) {
-                    tracing::error!("{why}: the service manager's watchdog is not told that all is well");
-                }
-            }
+            Err(why) => self.complain(&why),
+        }
+    }
+
+    /// Tells of a standstill once.
+    fn complain(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.told, true) {
+            event!(Standstill, "{why}: the service manager's watchdog is not told that all is well");
         }
     }
 
@@ -68,6 +72,8 @@ impl Watchdog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::log::Event;
+    use crate::engine::log::testing::Ear;
 
     #[test]
     fn a_standstill_is_told_and_work_that_goes_on_or_is_none_is_well() {
@@ -83,6 +89,11 @@ mod tests {
         look(STANDSTILL - second, progress(1, true), progress(1, false)).unwrap();
         let why = look(STANDSTILL, progress(1, true), progress(1, false)).unwrap_err();
         assert!(why.contains("connection 1") && why.contains("300 s"), "{why}");
+        let ear = Ear::new();
+        let mut other = Watchdog::default();
+        other.complain(&why);
+        other.complain(&why);
+        assert_eq!(ear.events(), [Event::Standstill], "4155, once");
         // It goes on; the other has had nothing to do for long.
         look(STANDSTILL + second, progress(2, true), progress(1, true)).unwrap();
         look(2 * STANDSTILL, progress(3, true), progress(1, true)).unwrap();

@@ -12,6 +12,7 @@ mod examples;
 mod flags;
 mod golden;
 mod hostile;
+mod logs;
 mod migration;
 mod mirror;
 mod orphans;

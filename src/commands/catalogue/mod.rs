@@ -6,6 +6,7 @@ mod far;
 #[cfg(test)]
 mod handler_tests;
 mod language;
+mod logs;
 mod mirror;
 mod options;
 #[cfg(test)]

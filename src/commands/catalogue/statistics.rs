@@ -1,6 +1,6 @@
 //! Statistics, logs, mail.
 
-use super::{ADMIN, Command, MONITOR, command};
+use super::{ADMIN, Command, MONITOR, command, logs};
 use crate::api::{ApiError, Reply, Request};
 use crate::commands::Family::Statistics;
 use crate::commands::session::unexpected;
@@ -29,9 +29,18 @@ pub(super) const COMMANDS: &[Command] = &[
         "X",
         "Shows the log.",
     )
-    .details("The eight columns of the `.dtl` log. An ID or a range `4000-4010`.")
-    .examples(&["log", "log 50 follow", "log 100 include 4000-4010, 200 type 2"]),
-    command(Statistics, "LOG WRITE <text>", ADMIN, "X", "Writes a line to the log.").examples(&["log write \"nightly run begins\""]),
+    .details(
+        "The last lines, 20 if their number is left out: the eight columns of the `.dtl` log, date, time, process, \
+         thread, sequence, type, ID and text. Only those count that are wanted: TYPE 1 is warnings and errors alone, \
+         TYPE 2, the default, information too; INCLUDE takes the messages with these IDs alone, EXCLUDE leaves some \
+         out, each an ID or a range `4000-4010`. FOLLOW goes on with each new line until it is interrupted.",
+    )
+    .examples(&["log", "log 50 follow", "log 100 include 4000-4010, 200 type 2", "log type 1 exclude 4065"])
+    .run(logs::log),
+    command(Statistics, "LOG WRITE <text>", ADMIN, "X", "Writes a line to the log.")
+        .details("As event 4013, so that it reaches whoever hears events. At most 1,024 characters.")
+        .examples(&["log write \"nightly run begins\""])
+        .run(logs::write),
     command(Statistics, "EMAIL ENABLE|DISABLE", ADMIN, "G", "Turns mail on or off.").examples(&["email enable"]),
     command(
         Statistics,

@@ -3,7 +3,9 @@
 use crate::api::{ApiError, Code, ConnectionId, MirrorSpec, OrphanSpec, Reply, VerifySpec, Watch};
 use crate::engine::connect::address;
 use crate::engine::connect::route::{Route, To};
-use crate::engine::connection::{Connection, DRAIN, Order, Stage, Step, Work, no_connection, status};
+use crate::engine::connection::{
+    Connection, DRAIN, Order, Stage, Step, Work, no_connection, status, telling,
+};
 use crate::engine::job::{JobKind, JobPlan, JobShared};
 use crate::engine::{Engine, lock};
 use std::sync::Arc;
@@ -167,6 +169,7 @@ impl Engine {
             info.target_address,
             info.repset
         );
+        telling::disconnected(info, true);
         Ok(Reply::Done)
     }
 

@@ -3,6 +3,7 @@
 mod browse;
 mod connections;
 mod jobs;
+mod log;
 mod modules;
 mod monitor;
 mod replication;
@@ -122,6 +123,9 @@ impl Engine {
             Request::TaskStatus { job } => self.task_status(&job),
             Request::TaskRunAs { user } => self.task_run_as(&user),
             Request::GrantTasks { grant, allowed } => self.grant_tasks(&grant, allowed),
+
+            Request::Log { from, filter, wait_ms } => self.log_part(from, &filter, wait_ms, watch),
+            Request::LogWrite { text } => log::log_write(&text),
 
             Request::Get { option } => settings.get(&option).map(Reply::Setting),
             Request::GetDefault { option } => settings.default(&option).map(Reply::Setting),

@@ -10,7 +10,7 @@ use crate::api::{
     Watch,
 };
 use crate::engine::calls::transmission::level;
-use crate::engine::connection::{Automatic, Begun, Capture, Connection, Info, Means, Order};
+use crate::engine::connection::{Automatic, Begun, Capture, Connection, Info, Means, Order, telling};
 use crate::engine::job::{JobKind, JobPlan, JobShared, Sink};
 use crate::engine::repset::RuleSet;
 use crate::engine::settings::{MirrorSettings, RemirrorKind};
@@ -110,6 +110,7 @@ impl Engine {
         let id = self.take_id()?;
         let info = Info { id, ..info };
         log_connect(&info, &route);
+        telling::connected(&info);
         let plan = self.plan(&info, &route);
         // What can fail comes before there is something to be taken back.
         if let Some(level) = compress {
@@ -147,6 +148,7 @@ impl Engine {
             // What was asked for did not begin, so nothing of it stays.
             let _ = connection.close(true, Duration::ZERO, &());
             self.forget(id);
+            telling::disconnected(&connection.info, true);
             connection.info.give_grant_back();
             return Err(error);
         }

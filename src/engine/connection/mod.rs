@@ -8,6 +8,7 @@ pub mod state;
 pub mod status;
 mod task;
 mod tasks;
+pub(super) mod telling;
 pub mod verifying;
 pub mod wait;
 

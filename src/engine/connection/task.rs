@@ -7,7 +7,8 @@
 mod replication;
 
 use super::replicate::{Begun, Capture};
-use super::{Info, Means, Order, Stage, State, Step, View, Work};
+use super::telling::Reconnecting;
+use super::{Ended, Info, Means, Order, Stage, State, Step, View, Work, telling};
 use crate::api::{ApiError, Code};
 use crate::engine::job::{JobKind, JobOutcome, JobPlan, JobShared};
 use crate::engine::log::inherit;
@@ -82,6 +83,8 @@ pub(super) struct Task {
     plan: Option<JobPlan>,
     /// When a mirror that could not begin by itself is tried again (AutoRemirrorRetry).
     retry: Option<Instant>,
+    /// What was told of the present row of tries to reconnect.
+    reconnecting: Reconnecting,
 }
 
 /// Replication that begins: who waits for it, and the mirror that follows.
@@ -113,6 +116,7 @@ impl Task {
             closing: None,
             plan: None,
             retry: None,
+            reconnecting: Reconnecting::default(),
         }
     }
 
@@ -170,6 +174,9 @@ impl Task {
             }
             Message::Steer { work, step, answer } => {
                 let result = self.state().steer(work, step);
+                if result.is_ok() {
+                    telling::steered(&self.info, work, step);
+                }
                 if step == Step::Stop && result.is_ok() {
                     self.let_go();
                     self.stops.push(answer);
@@ -299,6 +306,13 @@ impl Task {
         }
         if automatic && !stopped && next.required().is_some() {
             self.retry_later();
+            if matches!(&next.stage, Stage::On(replication) if !replication.is_connected()) {
+                let why = match &next.last {
+                    Some((_, Ended::Failed(error), _)) => error.message.as_str(),
+                    _ => "the mirror did not bring what was missed",
+                };
+                self.reconnecting.failed(&self.info, why);
+            }
         }
         self.move_to(next);
         self.write_statistics();
@@ -348,7 +362,7 @@ impl Task {
             && let Ok(replication) = next.unreplicate()
         {
             self.end_replication(replication, discard, drain);
-            self.view.state = next;
+            self.move_to(next);
         }
     }
 
@@ -361,16 +375,9 @@ impl Task {
         thread.spawn(inherit(work)).map(drop).map_err(|error| ApiError::no_thread(&error))
     }
 
-    /// Takes the next state, and logs when the target's data state changed.
+    /// Takes the next state, and tells what has changed.
     fn move_to(&mut self, next: State) {
-        let (from, to) = (self.state().data, next.data);
-        if from != to {
-            let Info { id, source, target_address, .. } = &*self.info;
-            let address = ip_words(target_address);
-            tracing::info!(
-                "Target data state for connection {id} from {source} {address} has changed from {from} to {to}"
-            );
-        }
+        telling::changed(&self.info, self.state(), &next);
         self.view.state = next;
     }
 

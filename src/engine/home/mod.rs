@@ -28,6 +28,8 @@ pub struct Home {
     log: PathBuf,
     run: PathBuf,
     data_root: PathBuf,
+    /// The socket of the system's log; none: events stay in the engine's own.
+    system_log: Option<PathBuf>,
 }
 
 /// Why there is no usable home.
@@ -84,11 +86,16 @@ impl Home {
     /// `DTCL_HOME`, else the system's places for root, else `dtcl` below the state directory of the user.
     fn choose(variable: impl Fn(&str) -> Option<OsString>, root: bool) -> Result<Self, HomeError> {
         let named = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let system_log = named("DTCL_SYSLOG");
+        let heard = |home: Self| match system_log {
+            Some(_) => Self { system_log, ..home },
+            None => home,
+        };
         if let Some(home) = named("DTCL_HOME") {
-            return Ok(Self::at(home));
+            return Ok(heard(Self::at(home)));
         }
         if root {
-            return Ok(Self::system());
+            return Ok(heard(Self::system()));
         }
         // The XDG specification: a relative path is invalid and counts as not set.
         let state = named("XDG_STATE_HOME").filter(|path| path.is_absolute());
@@ -98,7 +105,7 @@ impl Home {
                 || nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten().map(|user| user.dir);
             home.or_else(entry).map(|home| home.join(".local/state"))
         });
-        state.map(|state| Self::at(state.join("dtcl"))).ok_or(HomeError::Nowhere)
+        state.map(|state| heard(Self::at(state.join("dtcl")))).ok_or(HomeError::Nowhere)
     }
 
     /// All places below one directory. A relative path starts at the current directory.
@@ -113,6 +120,7 @@ impl Home {
             run: home.join("run"),
             data_root: home.join("data"),
             top: Some(home),
+            system_log: None,
         }
     }
 
@@ -126,6 +134,7 @@ impl Home {
             log: "/var/log/DT".into(),
             run: "/run/DT".into(),
             data_root: "/".into(),
+            system_log: Some("/dev/log".into()),
         }
     }
 
@@ -157,6 +166,16 @@ impl Home {
     /// Where replicas come to lie when a connection's map does not say (JOB-05).
     pub fn data_root(&self) -> &Path {
         &self.data_root
+    }
+
+    /// The socket of the system's log that events go to (`DTCL_SYSLOG`).
+    pub fn system_log(&self) -> Option<&Path> {
+        self.system_log.as_deref()
+    }
+
+    /// With another one.
+    pub fn with_system_log(self, socket: impl Into<PathBuf>) -> Self {
+        Self { system_log: Some(socket.into()), ..self }
     }
 
     /// What to call this home in a message.

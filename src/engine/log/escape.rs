@@ -24,7 +24,7 @@ pub fn escape(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// Text that is a message already: only what would break the line is escaped, a backslash stays.
-pub(super) fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
+pub fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
     if !text.chars().any(|c| c != '\\' && needs_escape(c)) {
         return text.into();
     }

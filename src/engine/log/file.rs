@@ -44,6 +44,12 @@ impl Shape {
         self.directory.join(format!("{}{number}.dtl", self.base))
     }
 
+    /// The file that was written before this one, if it is there.
+    pub(super) fn before(&self, number: u32) -> Option<u32> {
+        let before = if number <= 1 { NUMBERS } else { number - 1 };
+        self.path(before).exists().then_some(before)
+    }
+
     /// The numbers that exist, in no order.
     fn numbers(&self) -> io::Result<Vec<u32>> {
         let number = |name: &str| {
@@ -58,7 +64,7 @@ impl Shape {
     }
 
     /// The number that was written last: one without a successor, of several the one changed last.
-    fn newest(&self) -> io::Result<Option<u32>> {
+    pub(super) fn newest(&self) -> io::Result<Option<u32>> {
         let numbers = self.numbers()?;
         let changed = |number: u32| fs::metadata(self.path(number)).and_then(|status| status.modified()).ok();
         let last = |of: &mut dyn Iterator<Item = u32>| of.max_by_key(|&number| (changed(number), number));
@@ -67,7 +73,7 @@ impl Shape {
     }
 }
 
-fn next(number: u32) -> u32 {
+pub(super) fn next(number: u32) -> u32 {
     number % NUMBERS + 1
 }
 
@@ -110,6 +116,10 @@ impl Files {
         }
         self.open = Some(open);
         written
+    }
+
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
     }
 
     /// The file being written, if any.

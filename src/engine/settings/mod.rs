@@ -41,8 +41,16 @@ struct Values {
     at_start: BTreeMap<&'static str, String>,
 }
 
-/// Settings, and what of `DT.conf` could not be understood: one sentence each, for the log.
-pub type Loaded = (Settings, Vec<String>);
+/// Settings, and what of `DT.conf` could not be understood, for the log.
+pub type Loaded = (Settings, Vec<Problem>);
+
+/// A line of `DT.conf` that is not taken as it stands: one sentence with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub text: String,
+    /// It is a port out of its range (event 4045).
+    pub is_port: bool,
+}
 
 impl Settings {
     /// Reads the home's `DT.conf`; one that does not exist is blank.
@@ -53,7 +61,7 @@ impl Settings {
     }
 
     /// Reads the file once more. What takes effect after a restart only keeps the value that it had at the start.
-    pub fn reread(&self) -> Result<Vec<String>, ApiError> {
+    pub fn reread(&self) -> Result<Vec<Problem>, ApiError> {
         // Nobody writes the file meanwhile.
         let mut values = self.values.write().unwrap_or_else(PoisonError::into_inner);
         let (stored, problems) = Self::parse(&self.home)?;
@@ -61,34 +69,47 @@ impl Settings {
         Ok(problems)
     }
 
-    fn parse(home: &Home) -> Result<(BTreeMap<&'static str, String>, Vec<String>), ApiError> {
+    fn parse(home: &Home) -> Result<(BTreeMap<&'static str, String>, Vec<Problem>), ApiError> {
         let path = home.settings_file();
         let (conf, problems) = Conf::read(path).map_err(|error| file_error(home, "read", &error))?;
-        let mut problems: Vec<(usize, String)> = problems.into_iter().map(|p| (p.line, p.text)).collect();
+        let mut problems: Vec<(usize, String, bool)> =
+            problems.into_iter().map(|p| (p.line, p.text, false)).collect();
         let mut stored = BTreeMap::new();
         for (name, value, line) in conf.entries() {
             let Some(definition) = table::find(name) else {
                 let hint = suggestion(name).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-                problems.push((line, format!("there is no option \"{}\"{hint}", name.escape_debug())));
+                problems.push((line, format!("there is no option \"{}\"{hint}", name.escape_debug()), false));
                 continue;
             };
             match definition.check(value) {
                 Ok(value) => {
                     if stored.insert(definition.name, value).is_some() {
-                        problems.push((line, format!("{} stands twice; this line counts", definition.name)));
+                        problems.push((
+                            line,
+                            format!("{} stands twice; this line counts", definition.name),
+                            false,
+                        ));
                     }
                 }
                 Err(bad) => {
                     // An earlier good line would otherwise win over a later bad one.
                     stored.remove(definition.name);
-                    problems.push((line, format!("{} ({}); its default is used", bad.problem, bad.allowed)));
+                    let is_port = definition.unit == "port";
+                    problems.push((
+                        line,
+                        format!("{} ({}); its default is used", bad.problem, bad.allowed),
+                        is_port,
+                    ));
                 }
             }
         }
         problems.sort();
         let problems = problems
             .into_iter()
-            .map(|(line, text)| format!("{}, line {line}: {text}", path.display()))
+            .map(|(line, text, is_port)| Problem {
+                text: format!("{}, line {line}: {text}", path.display()),
+                is_port,
+            })
             .collect();
         Ok((stored, problems))
     }

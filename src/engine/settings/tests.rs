@@ -19,7 +19,7 @@ impl Place {
 
     fn load(&self) -> Settings {
         let (settings, problems) = Settings::load(&self.home).unwrap();
-        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(problems, []);
         settings
     }
 
@@ -285,7 +285,7 @@ fn problems_of_the_file_are_reported_with_their_line() {
         "line 4: RemapLink stands twice",
         "line 5: the line is not of the form",
     ]) {
-        assert!(problem.contains(words), "{problem}");
+        assert!(problem.text.contains(words), "{problem:?}");
     }
     assert_eq!(problems.len(), 4);
     assert!(settings.mirror().checksum_all, "the default");

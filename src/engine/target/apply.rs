@@ -5,6 +5,7 @@ use super::file::OpenFile;
 use super::held::{self, EntrySpot, Held, Key, Spot, Touches, touches};
 use super::lately::Lately;
 use super::meta::{Wanted, has_default_acl};
+use super::outcry::Causes;
 use super::place::{Place, Root, Way, gives_group};
 use super::queue::{Backlog, Queued};
 use super::sums::{Asked, Question, answer_all, open};
@@ -75,6 +76,8 @@ pub(super) struct Applier {
     pub(super) received: HashSet<u64>,
     /// The file to copy a range from, of an operation that was held back.
     pub(super) local: Option<Arc<File>>,
+    /// Causes of held operations that administrators were told.
+    pub(super) causes: Causes,
     /// Bytes of content that were dealt with and not answered yet, by owner.
     pub(super) bytes: [u64; OWNERS],
     /// The same of operations, and of their bytes as they came.
@@ -167,6 +170,7 @@ impl Applier {
             told: (0, false),
             told_queue: (Queued::default(), Instant::now()),
             run: None,
+            causes: Causes::default(),
             received: HashSet::new(),
             local: None,
             bytes: [0; OWNERS],

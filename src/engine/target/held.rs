@@ -87,6 +87,8 @@ pub(super) struct HeldOp {
     pub tries: u32,
     /// Why it failed last; None for one that only waits.
     pub failed: Option<Box<Failed>>,
+    /// Administrators were told of it.
+    pub cried: bool,
     waiters: Vec<u64>,
 }
 
@@ -94,7 +96,17 @@ impl HeldOp {
     pub(super) fn new(op: &Op<'_>, spot: Option<Spot>, touches: Touches, content: u64) -> Self {
         let mut bytes = Vec::new();
         op.encode(&mut bytes);
-        HeldOp { op: bytes, spot, local: None, touches, content, tries: 0, failed: None, waiters: Vec::new() }
+        HeldOp {
+            op: bytes,
+            spot,
+            local: None,
+            touches,
+            content,
+            tries: 0,
+            failed: None,
+            cried: false,
+            waiters: Vec::new(),
+        }
     }
 
     fn cost(&self) -> usize {

@@ -13,6 +13,7 @@ mod lately;
 mod meta;
 mod named;
 mod orphans;
+mod outcry;
 mod place;
 mod queue;
 mod remove;

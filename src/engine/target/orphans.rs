@@ -7,7 +7,7 @@ use super::apply::Applier;
 use super::aside::Attic;
 use super::failure::{Failure, Trouble};
 use super::place::{Place, leads_into};
-use crate::engine::log::escape;
+use crate::engine::log::{escape, event};
 use crate::sys::{self, Dir, FileKind, Meta, Stat};
 use crate::wire::{Answer, FailureKind, OrphanCounts, OrphanNamed, OrphanStep, WireError};
 use std::ffi::CStr;
@@ -112,6 +112,7 @@ impl Applier {
         let paths = paths.join(", ");
         let OrphanCounts { files, directories, bytes, left } = counts;
         let counted = format!("{files} files, {directories} directories, {bytes} bytes");
+        let moves = matches!(how, How::Move(_));
         match how {
             How::Preview => tracing::info!("Orphans in {paths}: {counted}; nothing was removed"),
             How::Delete => tracing::info!("Orphans deleted from {paths}: {counted}"),
@@ -124,7 +125,10 @@ impl Applier {
             tracing::info!("{left} orphans of {paths} were changed meanwhile and stay");
         }
         if failed > 0 {
-            tracing::warn!("{failed} orphans of {paths} could not be removed");
+            match moves {
+                true => event!(OrphansNotMoved, "{failed} orphans of {paths} could not be moved"),
+                false => event!(OrphansNotDeleted, "{failed} orphans of {paths} could not be deleted"),
+            }
         }
         counts
     }

@@ -48,6 +48,7 @@ impl Applier {
                 held.local = self.end.local.as_ref().and_then(|local| local.get(file));
             }
         }
+        held.cried = failed.as_ref().is_some_and(|failed| self.cry(failed));
         held.failed = failed;
         if !self.held.has_heads() {
             self.next_try = Instant::now() + self.pause();
@@ -211,6 +212,9 @@ impl Applier {
                     {
                         self.held.hold_file(file, spot, true);
                     }
+                    if let (Some(failed), true) = (&held.failed, held.cried) {
+                        self.recovered(failed, held.tries + u32::from(self.held.is_head(number)));
+                    }
                     true
                 }
                 Err(Trouble::Wire(error)) => return Err(error),
@@ -222,6 +226,7 @@ impl Applier {
                         if self.policy.notify_after != 0 && tried >= self.policy.notify_after {
                             self.held.note_stubborn(number);
                         }
+                        held.cried |= held.failed.is_none() && self.cry(&failed);
                         held.failed = Some(failed);
                         if held.spot.is_none() && !enters {
                             // Its directory may have been moved.
@@ -230,6 +235,9 @@ impl Applier {
                         }
                         false
                     } else {
+                        if failed.failure.may_pass() {
+                            self.gave_up(&failed, tried);
+                        }
                         self.give_up(&op, &failed);
                         true
                     }
@@ -265,6 +273,7 @@ impl Applier {
             }
             if let Some(failed) = held.failed.or_else(|| self.busy(&op)) {
                 self.policy.counts.dropped.fetch_add(1, Relaxed);
+                self.gave_up(&failed, held.tries);
                 self.answer_failed(&failed);
             }
             self.bytes[usize::from(REPLICATION)] += held.content;
@@ -284,6 +293,7 @@ impl Applier {
     /// Says what became of what is held.
     pub(super) fn settle_held(&mut self) {
         self.release_barriers();
+        self.calm_down();
         if (self.held.count(), self.held.has_stubborn()) != self.told {
             self.tell_held();
         }

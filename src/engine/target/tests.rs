@@ -7,10 +7,13 @@ use super::failure::{Failure, Trouble};
 use super::held::{Key, Touches, file_of, name_of};
 use super::{Amount, Broken, Policy, Spill, serve};
 use crate::engine::link::{self, SourceEnd};
+use crate::engine::log::testing::Ear;
+use crate::engine::log::{Event, inherit};
+use crate::engine::orphans::TargetOrphans;
 use crate::engine::queue::Disk;
-use crate::engine::settings::QueueSettings;
+use crate::engine::settings::{OrphanSettings, QueueSettings};
 use crate::sys::{FileKind, Meta, Xattrs};
-use crate::wire::{Answer, FailureKind, FileMode, Op, Patch, Reader};
+use crate::wire::{Answer, FailureKind, FileMode, Op, OrphanNamed, OrphanStep, Patch, Reader};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -19,8 +22,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// True for an operation that fails (EACCES) instead of being tried.
-pub(super) type Obstacle = Arc<dyn Fn(&Op<'_>, &Touches) -> bool + Send + Sync>;
+/// The errno of an operation that fails instead of being tried.
+pub(super) type Obstacle = Arc<dyn Fn(&Op<'_>, &Touches) -> Option<i32> + Send + Sync>;
 
 impl Applier {
     pub(super) fn meet_obstacle(&mut self, op: &Op<'_>) -> Result<(), Trouble> {
@@ -37,9 +40,9 @@ impl Applier {
             self.at(name)?;
         }
         let touches = self.touches(op);
-        if obstacle(op, &touches) {
+        if let Some(errno) = obstacle(op, &touches) {
             let (root, path) = self.here.at();
-            return Err(Failure::of_errno("pass the obstacle", libc::EACCES).about(root, path, b""));
+            return Err(Failure::of_errno("pass the obstacle", errno).about(root, path, b""));
         }
         Ok(())
     }
@@ -237,11 +240,11 @@ fn start_on(
     policy: Policy,
     obstacle: Option<Obstacle>,
 ) -> (SourceEnd, std::thread::JoinHandle<Result<(), Broken>>) {
-    let server = std::thread::spawn(move || {
+    let server = std::thread::spawn(inherit(move || {
         let mut applier = Applier::new(target_end, policy);
         applier.obstacle = obstacle;
         applier.serve()
-    });
+    }));
     (end, server)
 }
 
@@ -342,10 +345,11 @@ proptest! {
             })
             .collect();
         let obstacle: Obstacle = Arc::new(move |_, touches| {
-            budgets.iter().any(|(key, left)| {
+            let meets = budgets.iter().any(|(key, left)| {
                 touches.iter().any(|(_, touched)| touched == key)
                     && left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
-            })
+            });
+            meets.then_some(libc::EACCES)
         });
         let (found, found_failures, held) = run(&steps, Some(obstacle), most);
         prop_assert_eq!(&found, &expected);
@@ -358,15 +362,17 @@ proptest! {
 #[derive(Clone, Default)]
 struct Gate {
     shut: Arc<Mutex<Vec<&'static str>>>,
+    /// Another reason than EACCES.
+    errno: Option<i32>,
 }
 
 impl Gate {
     fn obstacle(&self) -> Option<Obstacle> {
-        let shut = Arc::clone(&self.shut);
+        let (shut, errno) = (Arc::clone(&self.shut), self.errno.unwrap_or(libc::EACCES));
         Some(Arc::new(move |_, touches| {
             let shut = shut.lock().unwrap();
             let keys: Vec<Key> = shut.iter().map(|name| Key::new(0, name.as_bytes(), b"")).collect();
-            touches.iter().any(|(_, key)| keys.contains(key))
+            touches.iter().any(|(_, key)| keys.contains(key)).then_some(errno)
         }))
     }
 
@@ -589,6 +595,130 @@ fn what_is_in_hand_is_shown() {
     drop(end);
     server.join().unwrap().unwrap();
     assert_eq!(counts.now(), Amount::default());
+}
+
+/// 4110 to 4113 and 4120: of a full disk that fails all at once the first is told, and that it is over.
+#[test]
+fn administrators_hear_of_a_cause_once_and_of_what_succeeds_after_all() {
+    for (errno, event) in [
+        (libc::ENOSPC, Event::TargetDiskFull),
+        (libc::ETXTBSY, Event::TargetInUse),
+        (libc::EACCES, Event::TargetDenied),
+        (libc::EIO, Event::TargetTrouble),
+    ] {
+        let ear = Ear::new();
+        let (dir, gate) = (tempfile::tempdir().unwrap(), Gate { errno: Some(errno), ..Gate::default() });
+        gate.shut(&["locked", "other"]);
+        let (end, server) = start(at_once(), gate.obstacle());
+        end.ops.send(begin(dir.path())).unwrap();
+        for _ in 0..2 {
+            gate.shut(&["locked", "other"]);
+            send(&end, &[enter(""), put("locked", b"1"), put("other", b"2"), put("locked", b"3")]);
+            until(&end, held(3));
+            gate.shut(&[]);
+            until(&end, held(0));
+            let told = ear.told();
+            assert_eq!([told[0].0, told[1].0], [event, Event::TargetRecovered], "{told:?}");
+            assert_eq!(told.len(), 2, "{told:?}");
+            let path = dir.path().display().to_string();
+            assert!(told[0].1.starts_with(&path) && told[0].1.contains("until it succeeds"), "{told:?}");
+            assert!(told[1].1.starts_with(&path), "{told:?}");
+        }
+        drop(end);
+        server.join().unwrap().unwrap();
+        assert_eq!(ear.events(), []);
+    }
+}
+
+/// 4150, also of what waits when the source leaves.
+#[test]
+fn administrators_hear_of_each_operation_that_is_given_up() {
+    let ear = Ear::new();
+    let (dir, gate) = (tempfile::tempdir().unwrap(), Gate::default());
+    gate.shut(&["locked", "other"]);
+    let (end, server) = start(Policy { retry_limit: 3, ..at_once() }, gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("locked", b"1"), put("other", b"1"), Op::Barrier { barrier: 1 }]);
+    until(&end, reached(1));
+    let told = ear.told();
+    let events: Vec<Event> = told.iter().map(|(event, _)| *event).collect();
+    assert_eq!(events, [Event::TargetDenied, Event::TargetGaveUp, Event::TargetGaveUp], "{told:?}");
+    assert!(told[0].1.contains("tried again 3 times") && told[1].1.contains("after 3 retries"), "{told:?}");
+    drop(end);
+    server.join().unwrap().unwrap();
+    let (end, server) = start(at_once(), gate.obstacle());
+    end.ops.send(begin(dir.path())).unwrap();
+    send(&end, &[enter(""), put("locked", b"1")]);
+    until(&end, held(1));
+    drop(end);
+    server.join().unwrap().unwrap();
+    assert_eq!(ear.events(), [Event::TargetDenied, Event::TargetGaveUp]);
+}
+
+/// 4408 and 4409: what is to go and cannot.
+#[test]
+fn administrators_hear_of_orphans_that_cannot_be_removed() {
+    let sweeps = |dir: &Path, directory: Option<&Path>, name: &str, kind: FileKind| {
+        let settings = OrphanSettings {
+            move_to: directory.map(Path::to_owned),
+            directory: directory.map(Path::to_owned),
+            min_age_minutes: None,
+            log_each: false,
+            piece: 100,
+            guard_percent: 100,
+        };
+        let orphans = Arc::new(TargetOrphans::new(move || settings.clone()));
+        let (end, server) = start(Policy { orphans, ..at_once() }, None);
+        end.ops.send(begin(dir)).unwrap();
+        let status = std::fs::symlink_metadata(dir.join(name)).unwrap();
+        let mtime = (status.mtime(), u32::try_from(status.mtime_nsec()).unwrap());
+        let orphan = OrphanNamed { dir: b"", name: name.as_bytes(), kind, mtime };
+        let steps = [OrphanStep::Begin { preview: false }, OrphanStep::End].map(Op::Orphans);
+        let [first, last] = steps;
+        send(&end, &[Op::By { who: 0 }, enter(""), first, Op::Orphan(orphan), last]);
+        until(&end, |answer| matches!(answer, Answer::Orphans(_)).then_some(()));
+        drop(end);
+        server.join().unwrap().unwrap();
+    };
+    let ear = Ear::new();
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, attic) = (dir.path().join("tree"), dir.path().join("attic"));
+    std::fs::create_dir_all(tree.join("used")).unwrap();
+    std::fs::create_dir(&attic).unwrap();
+    std::fs::write(tree.join("orphan"), [1; 100_000]).unwrap();
+    // A place that has no room, or is not ours to write; a mount point is in use.
+    let mount = |options: &str, at: &Path| {
+        let mut command = std::process::Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", options, "none"]).arg(at);
+        command.output().is_ok_and(|output| output.status.success())
+    };
+    let mode =
+        |dir: &Path, mode| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)).unwrap();
+    let mounted = mount("size=4k", &attic) && mount("size=4k", &tree.join("used"));
+    if !mounted && crate::sys::is_root() {
+        return eprintln!("skipped: nothing can be mounted here");
+    }
+    if !mounted {
+        mode(&attic, 0o500);
+    }
+    sweeps(&tree, Some(&attic), "orphan", FileKind::File);
+    let moved = ear.told();
+    if !mounted {
+        mode(&tree, 0o500);
+    }
+    sweeps(&tree, None, "used", FileKind::Directory);
+    let deleted = ear.told();
+    for dir in [&attic, &tree] {
+        mode(dir, 0o700);
+    }
+    if mounted {
+        std::process::Command::new("umount").args([&attic, &tree.join("used")]).status().unwrap();
+    }
+    for (told, event) in [(moved, Event::OrphansNotMoved), (deleted, Event::OrphansNotDeleted)] {
+        assert_eq!(told.iter().map(|(event, _)| *event).collect::<Vec<_>>(), [event], "{told:?}");
+        assert!(told[0].1.contains("1 orphans of"), "{told:?}");
+    }
+    assert!(tree.join("orphan").exists() && tree.join("used").exists());
 }
 
 /// What a source hears of a file that cannot be written, until it is given up.

@@ -6,7 +6,7 @@
 use super::process::{Program, Ran, Running, RunsAs};
 use super::words;
 use crate::api::{ApiError, Code, TaskCounts, TaskEnd, TaskLimit, TaskPoint, TaskRunning};
-use crate::engine::log::{escape, inherit};
+use crate::engine::log::{escape, event, inherit};
 use std::ffi::OsString;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -134,8 +134,8 @@ impl Power {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             if told.is_none_or(|told| now.duration_since(told) >= TOLD) {
                 *told = Some(now);
-                tracing::warn!(
-                    id = 4207,
+                event!(
+                    TasksDisabled,
                     "Task {} at {point} is not run: the grant of {} does not allow tasks",
                     escape(job),
                     escape(source)
@@ -157,14 +157,14 @@ impl Power {
         let Errand { job, point, command, limit, .. } = errand;
         let (job, shown) = (escape(job), escape(command));
         if !self.is_enabled() {
-            tracing::warn!(
-                id = 4207,
+            event!(
+                TasksDisabled,
                 "Scripts are disabled on this server (EnableTaskCmdProcessing), {shown} of task {job} is not attempted"
             );
             return Done::not_run(TaskEnd::Disabled);
         }
         let not_started = |why: String| {
-            tracing::error!(id = 4204, "In-band script {shown} of task {job} failed to run: {why}");
+            event!(TaskFailed, "In-band script {shown} of task {job} failed to run: {why}");
             Done::not_run(TaskEnd::NotStarted(why))
         };
         if self.stopping.load(Relaxed) {
@@ -175,8 +175,8 @@ impl Power {
             return not_started(format!("{UNWAITED} tasks that are not waited for run already"));
         }
         let started = self.program(errand).and_then(|program| {
-            tracing::info!(
-                id = 4202,
+            event!(
+                TaskRuns,
                 "Running {point} in-band script {shown} (task {job} from {} by {} at {})",
                 escape(&errand.source),
                 escape(&errand.by),
@@ -195,7 +195,7 @@ impl Power {
             self.has_ended(number);
             return self.tell(errand, ran);
         }
-        tracing::warn!(id = 4206, "Time-out is disabled (0) for {shown} of task {job}: it is not waited for");
+        event!(TaskNotWaitedFor, "Time-out is disabled (0) for {shown} of task {job}: it is not waited for");
         self.unwaited.fetch_add(1, Relaxed);
         self.leave(number, running, errand.clone())
     }
@@ -265,16 +265,16 @@ impl Power {
         }
         match &end {
             TaskEnd::Exited(code) => {
-                tracing::info!(id = 4203, "In-band script {shown} of task {job} ended, exit code {code}");
+                event!(TaskEnded, "In-band script {shown} of task {job} ended, exit code {code}");
             }
             TaskEnd::TimedOut => {
                 let seconds = if let TaskLimit::Seconds(seconds) = errand.limit { seconds } else { 0 };
-                tracing::warn!(
-                    id = 4205,
+                event!(
+                    TaskTimedOut,
                     "Time-out of {seconds} s running {shown} of task {job}: its process group was killed"
                 );
             }
-            end => tracing::error!(id = 4204, "In-band script {shown} of task {job} failed: {end}"),
+            end => event!(TaskFailed, "In-band script {shown} of task {job} failed: {end}"),
         }
         let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Done { end, elapsed_ms, output: output.end().to_vec() }
@@ -332,6 +332,8 @@ pub(in crate::engine) fn become_user(name: &str) -> Result<Option<RunsAs>, ApiEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::log::Event;
+    use crate::engine::log::testing::Ear;
 
     pub(super) fn errand(command: &str) -> Errand {
         Errand {
@@ -372,12 +374,21 @@ mod tests {
     fn one_machine_runs_what_it_is_told_only_if_it_may() {
         let marked = tempfile::tempdir().unwrap();
         let touch = errand(&format!("/usr/bin/touch {}/ran", marked.path().display()));
+        let ear = Ear::new();
         let off = power(false);
         assert_eq!(off.run(&touch, &never).end, TaskEnd::Disabled);
         let on = power(true);
         assert_eq!(on.serve(&touch, false, &never).end, TaskEnd::Refused);
         assert!(!marked.path().join("ran").exists());
+        assert_eq!(ear.events(), [Event::TasksDisabled, Event::TasksDisabled]);
         assert_eq!(on.serve(&touch, true, &never).end, TaskEnd::Exited(0));
+        assert_eq!(ear.events(), [Event::TaskRuns, Event::TaskEnded]);
+        on.run(&errand("/bin/sh -c \"kill -TERM $$\""), &never);
+        on.run(&errand("/no/such/program"), &never);
+        on.run(&Errand { limit: TaskLimit::Seconds(0), ..errand("/bin/sleep 60") }, &never);
+        let expected =
+            [Event::TaskFailed, Event::TaskRuns, Event::TaskFailed, Event::TaskRuns, Event::TaskTimedOut];
+        assert_eq!(ear.events()[1..], expected);
         assert!(marked.path().join("ran").exists());
         on.serve(&errand("/bin/false"), true, &never);
         assert_eq!(on.serve(&errand("/bin/true"), true, &never).end, TaskEnd::Exited(0));
@@ -406,9 +417,11 @@ mod tests {
         let fifo = marked.path().join("go");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let line = format!("/bin/sh -c \"cat {} > {}/ran\"", fifo.display(), marked.path().display());
+        let ear = Ear::new();
         let unwaited = Errand { limit: TaskLimit::NotWaitedFor, ..errand(&line) };
         assert_eq!(power.run(&unwaited, &never).end, TaskEnd::Started);
         assert_eq!(power.running().len(), 1);
+        assert_eq!(ear.events(), [Event::TaskRuns, Event::TaskNotWaitedFor]);
         power.stop();
         // It waits for this, and would not if it were gone.
         std::fs::write(&fifo, b"x").unwrap();

@@ -7,7 +7,7 @@ use super::power::{Done, Errand, Power};
 use crate::api::{
     ApiError, ConnectionId, TaskCounts, TaskEnd, TaskLine, TaskPoint, TaskPointLine, TaskSpec, TaskState,
 };
-use crate::engine::log::escape;
+use crate::engine::log::{escape, event};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -258,8 +258,8 @@ impl Submitted {
         let kept = self.lock();
         let TaskLine { job, by, target, .. } = &kept.line;
         let time = self.errand_time(kept.line.submitted_ms);
-        tracing::info!(
-            id = 4200,
+        event!(
+            TaskSubmitted,
             "In-band task {} submitted from {} by {} at {time}, for {} (connection {})",
             escape(job),
             escape(&self.place.source),
@@ -297,7 +297,7 @@ impl Submitted {
     pub fn fail(&self, why: &str) {
         let mut kept = self.lock();
         if !kept.line.state.is_over() {
-            tracing::error!(id = 4204, "In-band task {} failed to run: {why}", escape(&kept.line.job));
+            event!(TaskFailed, "In-band task {} failed to run: {why}", escape(&kept.line.job));
             self.end(&mut kept, TaskState::Failed, Some(why));
         }
     }
@@ -314,8 +314,8 @@ impl Submitted {
         }
         let TaskLine { job, by, submitted_ms, .. } = &kept.line;
         let time = self.errand_time(*submitted_ms);
-        tracing::warn!(
-            id = 4201,
+        event!(
+            TaskDropped,
             "In-band task {} dropped (from {} by {} at {time}): {why}",
             escape(job),
             escape(&self.place.source),
@@ -396,6 +396,8 @@ impl Submitted {
 mod tests {
     use super::*;
     use crate::api::TaskLimit;
+    use crate::engine::log::Event;
+    use crate::engine::log::testing::Ear;
 
     #[derive(Default)]
     struct Remembers {
@@ -516,7 +518,13 @@ mod tests {
     fn the_log_that_is_lost_takes_a_task_with_it_that_is_to_run_at_most_once() {
         let keeper = Arc::<Remembers>::default();
         let (task, counts) = task(&keeper, false);
+        let ear = Ear::new();
+        task.is_queued();
         task.is_lost("the log is full");
+        let told = ear.told();
+        assert_eq!([told[0].0, told[1].0], [Event::TaskSubmitted, Event::TaskDropped]);
+        assert!(told[1].1.contains("task snap dropped (from alpha by anna"), "{told:?}");
+        assert!(told[1].1.ends_with("auto-disconnect: the log is full"), "{told:?}");
         assert_eq!((task.line().state, counts.read().ignored), (TaskState::Ignored, 1));
     }
 

@@ -2,6 +2,7 @@
 
 mod closing;
 mod connecting;
+mod events;
 mod jobs;
 mod looking;
 mod real;

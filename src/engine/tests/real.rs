@@ -206,3 +206,41 @@ fn discard_cuts_the_line_and_leaves_whole_files() {
         }
     }
 }
+
+/// 4150: what the target gives up the copy lacks, so a mirror is required, and the next one brings it.
+#[test]
+fn an_operation_that_is_given_up_makes_the_state_mirror_required() {
+    let place = Place::new();
+    for (option, value) in [("TGExecutionRetryLimit", "2"), ("TGRetryLocked", "0"), ("AutoRemirror", "0")] {
+        place.ask(Request::Set { option: option.into(), value: value.into() }).unwrap();
+    }
+    fs::copy("/bin/sleep", place.path("tree/sleep")).unwrap();
+    // One with two names is changed in place.
+    fs::hard_link(place.path("tree/sleep"), place.path("tree/other name")).unwrap();
+    place.ask(Request::ReplicationStart { connection: ONE }).unwrap();
+    place.mirror(MirrorSpec::default()).unwrap();
+    assert_eq!(place.state(), "OK");
+    let mut runs = std::process::Command::new(place.path("copy/sleep")).arg("1000").spawn().unwrap();
+    fs::write(place.path("tree/sleep"), [1; 30_000]).unwrap();
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while place.state() != "Mirror Required" {
+        assert!(std::time::Instant::now() < end, "{:?}", place.status());
+        std::thread::yield_now();
+    }
+    runs.kill().unwrap();
+    runs.wait().unwrap();
+    let error = place.status().last_error.unwrap();
+    assert!(error.contains("could not be brought to the target"), "{error}");
+    let log: String = fs::read_dir(place.path("home/log"))
+        .unwrap()
+        .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
+    for words in [" 1 4111 ", " 1 4150 ", "after 2 retries"] {
+        assert!(log.contains(words), "no {words}: {log}");
+    }
+    place
+        .mirror(MirrorSpec { kind: MirrorKind::Different, checksum: true, ..MirrorSpec::default() })
+        .unwrap();
+    assert_eq!(place.state(), "OK");
+    assert_eq!(fs::read(place.path("copy/other name")).unwrap(), [1; 30_000]);
+}

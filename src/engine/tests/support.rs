@@ -10,6 +10,7 @@ use crate::engine::connection::Stage;
 use crate::engine::connection::runner::{JobRunner, Stream};
 use crate::engine::home::Home;
 use crate::engine::job::{DryRunSink, JobKind, JobOutcome, JobPlan, JobShared};
+use crate::engine::log::testing::Daemon;
 use crate::engine::replication::{Activity, Replication, ReplicationShared};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -54,6 +55,8 @@ pub struct Follower {
     pub stops: Mutex<Vec<bool>>,
     /// What is queued cannot be sent.
     pub clogged: AtomicBool,
+    /// Its target has ended.
+    pub lost: AtomicBool,
     pub plan: JobPlan,
 }
 
@@ -74,6 +77,10 @@ impl Replication for Follower {
 
     fn barrier(&self, _: Option<Duration>, _: &mut dyn Watch) -> Result<bool, ApiError> {
         self.barriers.lock().unwrap().pop().unwrap_or(Ok(true))
+    }
+
+    fn is_connected(&self) -> bool {
+        !self.lost.load(Relaxed)
     }
 
     fn release(&self) -> bool {
@@ -127,6 +134,7 @@ impl JobRunner for Steered {
             barriers: Mutex::default(),
             stops: Mutex::default(),
             clogged: AtomicBool::default(),
+            lost: AtomicBool::default(),
             plan: plan.clone(),
         });
         self.followers.lock().unwrap().push(Arc::clone(&follower));
@@ -241,11 +249,22 @@ pub const ONE: ConnectionId = ConnectionId(1);
 impl Bench {
     /// A home, and a set `payroll` of the directory `data` with one file.
     pub fn new() -> Bench {
+        Self::of(tempfile::tempdir().unwrap(), |home| home)
+    }
+
+    /// The same, and a daemon that hears its events.
+    pub fn heard() -> (Bench, Daemon) {
         let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("log socket");
+        let daemon = Daemon::at(&socket);
+        (Self::of(dir, |home| home.with_system_log(socket)), daemon)
+    }
+
+    fn of(dir: tempfile::TempDir, with: impl FnOnce(Home) -> Home) -> Bench {
         let runner = Arc::new(Steered::default());
         let clock =
             Arc::new(TestClock { start: Instant::now(), ahead: Mutex::default(), wall: Mutex::default() });
-        let home = Home::at(dir.path().join("home"));
+        let home = with(Home::at(dir.path().join("home")));
         let engine = Engine::open_with(home, runner.clone(), clock.clone()).unwrap();
         let bench = Bench { dir, engine, runner, clock };
         bench.make("data");

@@ -23,6 +23,7 @@ pub use scheduled::{Held, Moment};
 pub use sending::Sending;
 
 use crate::api::{ApiError, Code, TransmissionStep};
+use crate::engine::log::event;
 use jiff::tz::TimeZone;
 use schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -303,7 +304,17 @@ impl Transmission {
             }
         };
         self.turn(|kept| kept.mode = next)?;
-        tracing::info!("Transmission to {target} is {}", next.word());
+        match next {
+            Mode::Started => event!(TransmissionStarted, "Transmission to {target} is active"),
+            Mode::Paused | Mode::Stopped => {
+                event!(TransmissionStopped, "Transmission to {target} is {}", next.word());
+            }
+        }
+        match (mode, next) {
+            (_, Mode::Paused) => event!(ProtectionPaused, "Protection by {target} is paused"),
+            (Mode::Paused, Mode::Started) => event!(ProtectionStarted, "Protection by {target} goes on"),
+            _ => {}
+        }
         Ok(())
     }
 
@@ -319,7 +330,10 @@ impl Transmission {
             });
         }
         self.change(|kept| kept.target_paused = paused);
-        tracing::info!("Target {target} is {}", if paused { "paused" } else { "resumed" });
+        match paused {
+            true => event!(TargetPaused, "Target {target} is paused"),
+            false => event!(TargetResumed, "Target {target} is resumed"),
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 use super::schedule::{Due, Schedule, Seen, Why, Window};
 use super::{Bandwidth, InForce, Kept, Mode, Transmission};
 use crate::api::{ApiError, Code};
+use crate::engine::log::event;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::sync::atomic::Ordering::Relaxed;
@@ -223,7 +224,7 @@ impl Transmission {
                 let _ = self.turn(|kept| kept.schedule.end(now.wall));
                 self.scheduled().session = None;
                 self.budget(0);
-                tracing::info!("Transmission to {target} ends by its schedule: {why}");
+                event!(TransmissionStopped, "Transmission to {target} ends by its schedule: {why}");
                 true
             }
             Due::Outside => {
@@ -284,7 +285,7 @@ impl Transmission {
         scheduled.outside_told = false;
         scheduled.session = Some(Counted::from_now(now, sent));
         drop(scheduled);
-        tracing::info!("Transmission to {target} starts by its schedule: {why}");
+        event!(TransmissionStarted, "Transmission to {target} starts by its schedule: {why}");
         Ok(())
     }
 

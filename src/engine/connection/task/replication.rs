@@ -6,8 +6,10 @@ use crate::api::{ApiError, MirrorSpec};
 use crate::engine::connect::mapping::shown;
 use crate::engine::connection::replicate::{Begun, Capture};
 use crate::engine::connection::state::Remirror;
+use crate::engine::connection::telling::Reconnecting;
 use crate::engine::connection::{Info, Order, Stage, no_connection};
 use crate::engine::job::{JobKind, JobShared};
+use crate::engine::log::event;
 use crate::engine::replication::{Replication, ReplicationShared};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -71,7 +73,7 @@ impl Task {
         let Starting { answer, then } = self.starting.take()?;
         let result = match (failed, then) {
             (Some(error), _) => {
-                tracing::warn!("Replication of set {} could not be started: {error}", self.info.repset);
+                event!(GeneralError, "Replication of set {} could not be started: {error}", self.info.repset);
                 Err(error)
             }
             // The mirror of what is dirty begins by itself, where it is to.
@@ -142,6 +144,9 @@ impl Task {
             if !due {
                 self.retry = None;
             }
+            if !due && self.state().running.is_none() {
+                self.reconnecting = Reconnecting::default();
+            }
             return;
         }
         let automatic = (self.means.automatic)();
@@ -165,6 +170,9 @@ impl Task {
             return;
         }
         tracing::info!("Auto-remirror of connection {id} begins: {why}");
+        // Of one that has lost its target the job connects anew, and says so.
+        let connected = matches!(&self.state().stage, Stage::On(replication) if replication.is_connected());
+        self.reconnecting.begins(&self.info, &why);
         let mut plan = plan;
         plan.settings.checksum_all = checksum_all;
         // One that was cut by the death of its service is made again as it was asked for.
@@ -179,11 +187,14 @@ impl Task {
         };
         match self.start(order, true) {
             Ok(()) => {
+                if connected {
+                    self.reconnecting.succeeds(&self.info);
+                }
                 self.retry = None;
                 self.view.state.remirror = Remirror::ByHand;
             }
             Err(error) => {
-                tracing::warn!("Auto-remirror of connection {id} could not begin: {error}");
+                self.reconnecting.failed(&self.info, &error.message);
                 self.view.state.remirror = Remirror::ByItself;
                 self.retry_later();
             }

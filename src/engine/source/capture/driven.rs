@@ -23,6 +23,7 @@ struct State {
     paths: HashMap<Key, Option<Vec<u8>>>,
     forgotten: Vec<Key>,
     refusal: Option<io::ErrorKind>,
+    ended: Option<String>,
 }
 
 impl Driven {
@@ -45,6 +46,11 @@ impl Driven {
     pub(in crate::engine) fn name(&self, dir: &Key, name: &[u8], change: Change) {
         let place = Place::Name { dir: dir.clone(), name: name.into() };
         self.push(Look { place, change, object: None, from: None });
+    }
+
+    /// As if nothing could be read any more.
+    pub(in crate::engine) fn end(&self, why: &str) {
+        self.state().ended = Some(why.to_owned());
     }
 
     pub(in crate::engine) fn gap(&self, gap: Gap) {
@@ -145,7 +151,7 @@ impl Capture for Driven {
     }
 
     fn ended(&self) -> Option<String> {
-        None
+        self.state().ended.clone()
     }
 
     fn stop(&self) {}

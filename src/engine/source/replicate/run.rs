@@ -9,8 +9,8 @@ use super::look::Looker;
 use super::tasks;
 use super::transmit::Transmitter;
 use crate::api::{ApiError, Code, Event, Watch};
-use crate::engine::job::JobShared;
-use crate::engine::log::escape;
+use crate::engine::job::{JobShared, Sink};
+use crate::engine::log::{escape, event};
 use crate::engine::replication::{Replication, ReplicationShared};
 use crate::engine::source::emit::REPLICATIONS;
 use crate::engine::source::walk::source_path;
@@ -116,6 +116,10 @@ impl Hears for Ears {
         self.common.shared.retrying.store(false, Relaxed);
         self.queued(0, 0, 0);
         if !self.common.is_stopping() {
+            let plan = &self.common.plan;
+            if let (Sink::Far(_), Some(error)) = (&plan.sink, &error) {
+                event!(TargetLost, "The target is down or out of reach: {}: {error}", plan.place());
+            }
             self.common.degrade(error.as_deref().unwrap_or("the target has ended"));
         }
         if let Some(bulk) = lock(&self.bulk).upgrade() {
@@ -258,6 +262,11 @@ impl Follow {
             *live = Self::connect(&self.common, &self.targets)?;
             let plan = &self.common.plan;
             tracing::info!("Connection resumed with IP address {}", plan.target_address);
+            event!(AutoReconnectDone, "Auto-reconnect has succeeded to {}", plan.place());
+            if matches!(plan.sink, Sink::Far(_)) {
+                event!(TargetReachable, "The target is up and reachable: {}", plan.place());
+                event!(CommunicationFine, "Source and target talk to each other again: {}", plan.place());
+            }
         }
         self.common.plan.traffic.counts.is_back();
         live.bulk.forget_all();

@@ -10,6 +10,8 @@ use super::run::Follow;
 use super::start::follow;
 use crate::api::{ConnectionId, MirrorKind, MirrorSpec, Rule};
 use crate::engine::job::{JobKind, JobPlan, JobShared, Mapping, Sink};
+use crate::engine::log::Event;
+use crate::engine::log::testing::Ear;
 use crate::engine::replication::{Activity, Replication, ReplicationShared};
 use crate::engine::repset::RuleSet;
 use crate::engine::settings::{MirrorSettings, VerifyLogSettings};
@@ -706,4 +708,23 @@ fn what_is_gone_lacks_nothing_once_all_is_applied() {
     assert!(common.owes());
     common.forget_lacking();
     assert!(!common.owes());
+}
+
+/// 4007 and 4008, with the reason; then 4044.
+#[test]
+fn administrators_hear_of_an_auto_disconnect_and_of_a_capture_that_has_ended() {
+    let ear = Ear::new();
+    let bed = Bed::new(|_, _| {});
+    bed.replication.cut();
+    wait_until(|| bed.replication.shared().mirror_required().is_some());
+    let told = ear.told();
+    let events: Vec<Event> = told.iter().map(|(event, _)| *event).collect();
+    assert_eq!(events, [Event::AutoDisconnectBegun, Event::AutoDisconnectDone]);
+    assert!(told[0].1.contains("replication set t, connection 1: "), "{told:?}");
+    bed.capture.end("the kernel closed it");
+    wait_until(|| {
+        ear.told()
+            .iter()
+            .any(|(event, text)| *event == Event::ReplicationGivenUp && text.contains("the kernel closed it"))
+    });
 }

@@ -23,6 +23,7 @@ use super::record::Record;
 use super::share::Share;
 use super::waiting::Waiting;
 use crate::engine::job::JobPlan;
+use crate::engine::log::event;
 use crate::engine::queue::{Popped, Queue};
 use crate::engine::replication::{Activity, ReplicationShared};
 use crate::sys::Favour;
@@ -323,8 +324,10 @@ impl Common {
         // Before anything is dropped: what is marked from now on is kept.
         self.dirty().lose();
         if !self.degraded.swap(true, Relaxed) {
-            self.drop_log();
             let Self { plan, .. } = self;
+            let place = plan.place();
+            event!(AutoDisconnectBegun, "Auto-disconnect begins: {place}: {why}");
+            self.drop_log();
             tracing::warn!(
                 "Source lost connection with {} {}: auto-disconnect of connection {}: {why}",
                 plan.target_name,
@@ -332,6 +335,7 @@ impl Common {
                 plan.connection
             );
             plan.traffic.counts.disconnects();
+            event!(AutoDisconnectDone, "Auto-disconnect is done: {place}");
             self.shared.require_remirror(why.to_owned());
         }
     }
@@ -343,6 +347,11 @@ impl Common {
     /// The looking thread has ended by itself: nothing is followed any more.
     pub(super) fn give_up(&self, why: &str) {
         self.given_up.store(true, Relaxed);
+        event!(
+            ReplicationGivenUp,
+            "Replication has stopped until it is started again: {}: {why}",
+            self.plan.place()
+        );
         self.degraded.store(true, Relaxed);
         self.shared.require_mirror(Some(why.to_owned()));
         self.told.notify_all();
