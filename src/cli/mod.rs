@@ -12,6 +12,7 @@ mod help;
 mod lock;
 mod meter;
 mod output;
+mod pager;
 mod prompt;
 mod run;
 mod stdin;

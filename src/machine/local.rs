@@ -48,8 +48,12 @@ impl Cell {
         Ok(open.insert(opened).clone())
     }
 
+    pub(super) fn home(&self) -> &Home {
+        &self.home
+    }
+
     /// The service of the home; without one the system's, if it grants the caller anything.
-    fn service(&self, name: &str) -> Result<Option<Remote>, ApiError> {
+    pub(super) fn service(&self, name: &str) -> Result<Option<Remote>, ApiError> {
         if let Some(service) = Remote::of_home(name, self.home.run_dir())? {
             return Ok(Some(service));
         }

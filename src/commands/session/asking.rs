@@ -31,6 +31,7 @@ impl Session {
         hear: &mut dyn FnMut(&mut Out, Event),
     ) -> Result<Reply, ApiError> {
         self.authorise(machine)?;
+        self.rehearse(&request)?;
         let request = self.in_time(request);
         // What was printed before is not to wait for an answer that may take hours.
         self.out.ui.flush();

@@ -19,10 +19,21 @@ impl HomeLock {
             Err(error) => Err(HomeError::Lock { path, error }),
         }
     }
+
+    /// Does no engine run there? Nothing is made or written.
+    pub(super) fn is_free(run: &Path) -> Result<(), HomeError> {
+        let path = run.join("DTCL.lock");
+        match ProcessLock::held_by(&path) {
+            Ok(None) => Ok(()),
+            Ok(Some(HeldBy(pid))) => Err(HomeError::Locked { run: run.to_owned(), pid }),
+            Err(error) => Err(HomeError::Lock { path, error }),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::HomeError;
     use crate::api::{ApiError, Code};
     use crate::engine::home::Home;
 
@@ -36,7 +47,9 @@ mod tests {
         assert_eq!(error.code, Code::ProductIsRunning);
         assert!(error.message.contains(&format!("process {}", std::process::id())), "{}", error.message);
         assert!(error.help.unwrap().contains("DTCL_HOME"));
+        assert!(matches!(home.is_free(), Err(HomeError::Locked { pid: Some(_), .. })));
         drop(first);
+        home.is_free().unwrap();
         home.lock().unwrap();
     }
 }
