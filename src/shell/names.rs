@@ -1,6 +1,7 @@
 //! What there is now, for completion: asked of the current source and the interpreter at each press of the tabulator.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -62,7 +63,13 @@ impl Names for Living {
             },
             "job_name" => match self.ask(Request::TaskList) {
                 Some(Reply::Tasks(list)) => {
-                    list.tasks.into_iter().map(|task| (task.job, format!("to {}", task.target))).collect()
+                    // Each connection has its own task of a job.
+                    let jobs: BTreeMap<String, String> = list
+                        .tasks
+                        .into_iter()
+                        .map(|task| (task.job, format!("to {}", task.target)))
+                        .collect();
+                    jobs.into_iter().collect()
                 }
                 _ => Vec::new(),
             },
@@ -112,28 +119,52 @@ impl Names for Living {
     }
 }
 
-/// What an option could be set to: all of a short range, else what it is and what it was.
+/// What an option could be set to: the values that it knows with what each means, else what it is and what it was.
 fn values(row: &SettingRow) -> Vec<(String, String)> {
-    /// More values than a person would choose from.
-    const MOST: u64 = 20;
-    let bounds = row
-        .range
-        .split_once(" to ")
-        .and_then(|(from, to)| Some((from.trim().parse::<u64>().ok()?, to.trim().parse::<u64>().ok()?)));
-    let mut values: Vec<String> = match bounds {
-        Some((from, to)) if to >= from && to - from < MOST => (from..=to).map(|n| n.to_string()).collect(),
-        _ => Vec::new(),
-    };
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let known = row.range.split("; ").filter_map(|piece| piece.split_once(" = "));
+    let mut values: Vec<(String, String)> = known
+        .filter(|(value, _)| is_number(value.trim()))
+        .map(|(value, meaning)| (value.trim().to_owned(), meaning.to_owned()))
+        .collect();
     for value in [&row.value, &row.default] {
-        if !value.is_empty() && !values.contains(value) {
-            values.push(value.clone());
+        if !value.is_empty() && !values.iter().any(|(known, _)| known == value) {
+            values.push((value.clone(), String::new()));
         }
     }
-    let note = |value: &str| match (value == row.value, value == row.default) {
-        (true, true) => "now, default",
-        (true, false) => "now",
-        (false, true) => "default",
-        (false, false) => "",
-    };
-    values.into_iter().map(|value| (value.clone(), note(&value).to_owned())).collect()
+    for (value, note) in &mut values {
+        for (what, is) in [("default", *value == row.default), ("now", *value == row.value)] {
+            if is {
+                *note = if note.is_empty() { what.to_owned() } else { format!("{what}; {note}") };
+            }
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(value: &str, default: &str, range: &str) -> SettingRow {
+        SettingRow {
+            name: "X".into(),
+            value: value.into(),
+            default: default.into(),
+            unit: "-".into(),
+            range: range.into(),
+            restart: "no".into(),
+            meaning: String::new(),
+        }
+    }
+
+    #[test]
+    fn values_are_offered_with_what_they_mean() {
+        let offered =
+            |row| values(&row).into_iter().map(|(value, note)| format!("{value}|{note}")).collect::<Vec<_>>();
+        assert_eq!(offered(row("1", "1", "0 = no; 1 = yes")), ["0|no", "1|now; default; yes"]);
+        assert_eq!(offered(row("45", "30", "0 or more")), ["45|now", "30|default"]);
+        assert_eq!(offered(row("", "", "any text")), Vec::<String>::new());
+        assert_eq!(offered(row("7", "50", "0 = every one waits; 100 = none")).len(), 4);
+    }
 }

@@ -34,6 +34,10 @@ impl Pty {
     pub fn sized(dtcl: Dtcl, columns: u16, rows: u16) -> Pty {
         let size = nix::pty::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = nix::pty::openpty(Some(&size), None).expect("a pseudo-terminal");
+        // A service that another test starts meanwhile is not to hold it open.
+        for end in [&pty.master, &pty.slave] {
+            nix::fcntl::fcntl(end, nix::fcntl::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC)).unwrap();
+        }
         let slave = || Stdio::from(pty.slave.try_clone().unwrap());
         // setsid makes the terminal the controlling one, so that its keys send signals.
         let program = dtcl.command();
@@ -92,11 +96,12 @@ impl Pty {
         }
     }
 
-    /// Takes in what comes until nothing has for a while that a person would notice.
+    /// Takes in what comes until nothing has for a while that a person would notice. What is expected next comes after it.
     pub fn settle(&mut self) {
         while let Ok(chunk) = self.chunks.recv_timeout(Duration::from_millis(300)) {
             self.screen.feed(&chunk);
         }
+        self.seen = self.screen.text.len();
     }
 
     /// Reads until the screen is as wanted.
@@ -170,7 +175,7 @@ impl Screen {
     fn lines(&self) -> Vec<String> {
         let text = String::from_utf8_lossy(&self.raw);
         let mut grid = vec![vec![' '; self.columns]; self.rows];
-        let (mut row, mut column) = (0, 0);
+        let (mut row, mut column) = (0usize, 0usize);
         let mut chars = text.chars();
         while let Some(char) = chars.next() {
             match char {
