@@ -1,8 +1,8 @@
 //! What stands in for mirrors, verifications and replication: it takes their place and touches nothing.
 
-use crate::api::{ApiError, ConnectionId, Phase, SetSize, VerifyReport, Watch};
+use crate::api::{ApiError, Code, ConnectionId, Phase, SetSize, VerifyReport, Watch};
 use crate::engine::connection::runner::{JobRunner, Source, Stream};
-use crate::engine::job::{DryRunSink, JobKind, JobOutcome, JobPlan, JobShared};
+use crate::engine::job::{DryRunSink, JobKind, JobOutcome, JobPlan, JobShared, Sink};
 use crate::engine::lock;
 use crate::engine::replication::{Activity, Replication, ReplicationShared};
 use crate::engine::tasks::Submitted;
@@ -80,14 +80,25 @@ impl JobRunner for StandIn {
         stream: Stream<'_>,
         tell: DryRunSink<'_>,
     ) -> JobOutcome {
-        match self.here {
-            true => Source.dry_run(plan, kind, shared, stream, tell),
-            false => JobOutcome { complete: true, ..JobOutcome::default() },
+        if self.here && !matches!(plan.sink, Sink::Far(_)) {
+            return Source.dry_run(plan, kind, shared, stream, tell);
         }
+        let message = "what this would send cannot be told in a dry run: it lies on another machine";
+        let error = ApiError::new(Code::OperationOrCommandIsNotSupported, message)
+            .help("ask outside of a dry run: DRYRUN itself changes nothing");
+        JobOutcome { fatal: Some(error), ..JobOutcome::default() }
     }
 
     fn calculate(&self, plan: &JobPlan, shared: &JobShared) -> SetSize {
         if self.here { Source.calculate(plan, shared) } else { SetSize::default() }
+    }
+
+    fn rehearses(&self) -> bool {
+        true
+    }
+
+    fn sees_files(&self) -> bool {
+        self.here
     }
 }
 
