@@ -7,6 +7,7 @@
 mod copy;
 mod stand_in;
 
+use super::connection::Stage;
 use super::home::Home;
 use super::{Engine, lock};
 use crate::api::{
@@ -71,7 +72,7 @@ impl Rehearsal {
             }
             Barrier { connection, timeout_ms } => {
                 self.end_jobs();
-                if let Some(over) = self.never(*connection, *timeout_ms) {
+                if let Some(over) = self.never(*connection, true, *timeout_ms) {
                     return over;
                 }
             }
@@ -103,17 +104,27 @@ impl Rehearsal {
         timeout_ms: Option<u64>,
         watch: &mut dyn Watch,
     ) -> Result<Reply, ApiError> {
-        if let Some(over) = self.never(connection, timeout_ms) {
+        if let Some(over) = self.never(connection, until == Until::Target, timeout_ms) {
             return over;
         }
         self.engine.call(Request::Wait { connection, until, timeout_ms }, watch)
     }
 
     /// The answer to a wait for what is paused or not sent: in a rehearsal nobody else comes and lets it go on.
-    fn never(&self, id: ConnectionId, timeout_ms: Option<u64>) -> Option<Result<Reply, ApiError>> {
+    /// `applied`: it is the target's end of the stream that is waited for, where nothing comes while nothing is sent.
+    fn never(
+        &self,
+        id: ConnectionId,
+        applied: bool,
+        timeout_ms: Option<u64>,
+    ) -> Option<Result<Reply, ApiError>> {
         let connection = self.engine.connection(id).ok()?;
-        connection.view().state.running.as_ref()?;
         let held = connection.info.transmission.held(&connection.info.target);
+        let state = connection.view().state;
+        let passes = applied && !matches!(state.stage, Stage::Off);
+        if state.running.is_none() && !(passes && held.is_some()) {
+            return None;
+        }
         let why = held.unwrap_or_else(|| format!("connection {id} is paused"));
         Some(match timeout_ms {
             Some(_) => Ok(Reply::TimedOut),

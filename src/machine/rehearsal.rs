@@ -8,7 +8,7 @@ use super::known::Known;
 use super::local::Cell;
 use super::remote::Remote;
 use super::{Connector, Machine};
-use crate::api::{ApiError, Code, ConnectionId, ConnectionStatus, Reply, Request, Watch};
+use crate::api::{ApiError, Code, ConnectionId, ConnectionStatus, Event, Reply, Request, Watch};
 use crate::engine::connect::address::{self, Address, Place};
 use crate::engine::home::Home;
 use crate::engine::rehearsal::Rehearsal;
@@ -47,8 +47,10 @@ impl Connector for Rehearsed {
         let address = Address::parse(name)?;
         let (real, stage, home) = match address.locate()? {
             Place::Here => {
-                let home = self.cell.home().clone();
-                (self.cell.service(name)?.map(Arc::new), Arc::clone(&self.here), Some(home))
+                let service = self.cell.service(name)?.map(Arc::new);
+                let home =
+                    service.as_ref().map_or_else(|| self.cell.home().clone(), |real| self.cell.home_of(real));
+                (service, Arc::clone(&self.here), Some(home))
             }
             Place::There(at) => {
                 let label = Address { port: Some(at.port()), ..address }.to_string();
@@ -102,13 +104,26 @@ impl Machine for Understudy {
 
     fn call(&self, request: Request, watch: &mut dyn Watch) -> Result<Reply, ApiError> {
         let Some(real) = &self.real else { return self.stage()?.copy.call(request, watch) };
-        if is_of_the_service(&request) || (self.home.is_none() && looks_at_files(&request)) {
+        if is_of_the_service(&request) {
             return real.call(request, watch);
         }
         if request == Request::Shutdown {
             return Ok(Reply::Done);
         }
         let stage = self.stage()?;
+        match &request {
+            Request::RepsetCalculate { repset } if self.home.is_none() => {
+                return stage.size(real, repset, watch);
+            }
+            // Nothing of a run's own connections has happened there, and the copy sees no file of another machine.
+            Request::Explain { connection, .. } if self.home.is_none() => {
+                return match connection {
+                    Some(id) if !lock(&stage.live).contains(id) => Err(untold("what has become of a path")),
+                    _ => real.call(request, watch),
+                };
+            }
+            _ => {}
+        }
         match request.connection() {
             Some(id) if lock(&stage.live).contains(&id) => stage.of_live(real, id, request, watch),
             _ => stage.answer(real, request, watch),
@@ -152,9 +167,13 @@ fn is_of_the_service(request: &Request) -> bool {
     )
 }
 
-/// Questions about files of a machine that is not this one.
-fn looks_at_files(request: &Request) -> bool {
-    matches!(request, Request::RepsetCalculate { .. } | Request::Explain { .. })
+/// The target that a request is about by its name, and not by a connection's number.
+fn target(request: &Request) -> Option<&str> {
+    match request {
+        Request::QueueTask(spec) => Some(&spec.target),
+        Request::PauseTarget { target, .. } | Request::Transmission { target, .. } => Some(target),
+        _ => None,
+    }
 }
 
 impl Stage {
@@ -203,8 +222,55 @@ impl Stage {
         }
     }
 
+    /// What was counted before: counting anew is kept by the service, and is a change.
+    fn size(&self, real: &Remote, repset: &str, watch: &mut dyn Watch) -> Result<Reply, ApiError> {
+        // By its name in this run, and refused as it would be.
+        self.copy.call(Request::RepsetDisplay { repset: repset.to_owned() }, watch)?;
+        let kept = match real.call(Request::RepsetDisplay { repset: repset.to_owned() }, watch) {
+            Ok(Reply::Repset(detail)) => detail.size,
+            _ => None,
+        };
+        let size = kept.ok_or_else(|| untold("the size of a set that was never counted"))?;
+        watch.event(Event::Notice(format!(
+            "{repset} is not counted in a dry run: this is what was counted before"
+        )));
+        Ok(Reply::Size(size))
+    }
+
+    /// A request about a target that connections of the service lead to.
+    fn of_target(&self, live: u64, request: Request) -> Result<Reply, ApiError> {
+        // Connections of this run hear of it, too; what it is for them alone is not the answer.
+        let task = matches!(request, Request::QueueTask(_));
+        match self.copy.call(request, &mut ()) {
+            Err(error) if task && error.code != Code::ConnectionDoesNotExist => Err(error),
+            Ok(Reply::Numbers(mut numbers)) => {
+                let last = numbers.last().copied().unwrap_or(0);
+                numbers.extend((1..=live).map(|more| last + more));
+                Ok(Reply::Numbers(numbers))
+            }
+            _ if task => Ok(Reply::Numbers((1..=live).collect())),
+            _ => Ok(Reply::Done),
+        }
+    }
+
     /// Any other request: of the copy, with the service's connections where all are asked for.
     fn answer(&self, real: &Remote, request: Request, watch: &mut dyn Watch) -> Result<Reply, ApiError> {
+        if let Some(target) = target(&request) {
+            let leads = |status: &&ConnectionStatus| leads_to(status, target, real.is_far());
+            let live = self.live(real)?.iter().filter(leads).count();
+            if live > 0 {
+                return self.of_target(live as u64, request);
+            }
+        }
+        if let Request::RepsetRename { repset, .. } | Request::RepsetDelete { repset } = &request
+            && self.live(real)?.iter().any(|status| status.repset.eq_ignore_ascii_case(repset))
+        {
+            return Err(ApiError::new(
+                Code::JobIsInUse,
+                format!("the replication set \"{repset}\" is connected"),
+            )
+            .help("disconnect it first (DISCONNECT <con_id>)"));
+        }
         let asked = request.clone();
         let answer = self.copy.call(request, watch);
         match (asked, answer) {
@@ -229,6 +295,19 @@ impl Stage {
         let live = lock(&self.live);
         Ok(statuses(real)?.into_iter().filter(|status| live.contains(&status.id)).collect())
     }
+}
+
+/// Does a connection of a service lead there? A machine may have several names.
+fn leads_to(status: &ConnectionStatus, target: &str, far: bool) -> bool {
+    let own = |name: &str| !far && address::is_here(name);
+    status.target.eq_ignore_ascii_case(target)
+        || status.target_address == target
+        || (own(target) && own(&status.target))
+}
+
+fn untold(what: &str) -> ApiError {
+    let message = format!("{what} cannot be told in a dry run");
+    ApiError::new(Code::OperationOrCommandIsNotSupported, message).help("ask outside of a dry run")
 }
 
 fn statuses(real: &Remote) -> Result<Vec<ConnectionStatus>, ApiError> {

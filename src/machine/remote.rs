@@ -115,6 +115,14 @@ impl Remote {
         }
     }
 
+    /// The directory of its socket, where that is how it is reached.
+    pub(super) fn run_dir(&self) -> Option<&Path> {
+        match &self.way {
+            Way::Socket(directory) => Some(directory),
+            Way::Network { .. } => None,
+        }
+    }
+
     /// What the caller's own identity grants there.
     pub(super) fn own_access(&self) -> Access {
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +188,12 @@ impl Machine for Remote {
     }
 
     fn close(&self, _: Duration) -> Vec<String> {
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Session::default();
+        // A question in passing that still waits for its answer ends with the program.
+        match self.session.try_lock() {
+            Ok(mut session) => *session = Session::default(),
+            Err(TryLockError::Poisoned(poisoned)) => *poisoned.into_inner() = Session::default(),
+            Err(TryLockError::WouldBlock) => {}
+        }
         Vec::new()
     }
 }

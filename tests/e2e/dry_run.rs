@@ -26,6 +26,17 @@ fn state(root: &Path) -> BTreeMap<String, String> {
     found
 }
 
+/// The names below a directory that another process works in.
+fn names_below(root: &Path) -> Vec<String> {
+    let below = std::fs::read_dir(root).into_iter().flatten().flatten().flat_map(|entry| {
+        let path = entry.path();
+        if path.is_dir() { names_below(&path) } else { vec![path.display().to_string()] }
+    });
+    let mut names = vec![root.display().to_string()];
+    names.extend(below);
+    names
+}
+
 fn dry(home: &Home, script: &str) -> Ran {
     home.dtcl().arg("--dry-run").script(script).run()
 }
@@ -207,6 +218,90 @@ fn a_service_and_its_connections_stay_as_they_are() {
     let after = home.script("write (len(connections())) \" \" (option(\"ChecksumAll\"))\nstatus con 1\n");
     after.ok();
     assert!(after.out.starts_with("1 0\n"), "{}", after.out);
+}
+
+#[test]
+fn a_services_connections_count_for_what_names_their_target_or_set() {
+    let home = mirrored();
+    let _served = Served::start(&home);
+    let copy = q(&home.path("copy"));
+    home.script(&format!("$c = connect payroll to localhost map base {copy}\nwaitonmirror $c\nbarrier $c\n"))
+        .ok();
+    let ran = dry(
+        &home,
+        &format!(
+            "pause target localhost\nresume target localhost\ntransmission stop localhost\n\
+             transmission start localhost\nqueuetask t to localhost onqueue = \"/bin/touch {}\"\n\
+             $r = repset rename payroll to other\nwrite $r\n$r = repset delete payroll\nwrite $r\n\
+             $r = repset calculate payroll\nwrite $r\ndisconnect 1\n$r = pause target localhost\n\
+             $r = queuetask t to localhost onqueue = \"/bin/true\"\nwrite $r\nrepset delete payroll\n",
+            home.path("ran").display()
+        ),
+    );
+    ran.ok();
+    ran.prints_lines(&[
+        "would: pause target localhost",
+        "would: resume target localhost",
+        "would: transmission stop localhost",
+        "would: transmission start localhost",
+        "-130",
+        "-130",
+        "would: disconnect 1",
+        "-107",
+        "would: repset delete payroll",
+    ]);
+    assert!(!home.path("ran").exists());
+    let after = home.script("write (len(connections()))\nwrite (len(repsets()))\n");
+    assert!(after.out.starts_with("1\n1\n"), "{}", after.report());
+}
+
+#[test]
+fn what_is_not_sent_is_not_waited_for() {
+    let home = mirrored();
+    let copy = q(&home.path("copy"));
+    let connect = format!("$c = connect payroll to localhost map base {copy}\nwaitonmirror $c\n");
+    for held in ["transmission stop localhost", "pause target localhost"] {
+        let script = format!("{connect}{held}\n$r = barrier $c timeout = 5\nwrite $r\nbarrier $c\n");
+        let ran = home.dtcl().args(["--dry-run", "--timeout", "60"]).script(&script).run();
+        ran.status(1).says("this wait would not end");
+        ran.prints_lines(&["0"]);
+    }
+}
+
+#[test]
+fn the_copy_holds_no_secrets_and_goes_with_the_run() {
+    let home = mirrored();
+    let lib = home.home().join("lib");
+    std::fs::write(lib.join("machine.key"), "secret").unwrap();
+    let place = home.path("tmp");
+    let kept = |place: &Path| -> Vec<String> {
+        let top = place.display().to_string();
+        names_below(place).into_iter().map(|path| path.replace(&top, "")).collect()
+    };
+    std::fs::create_dir(&place).unwrap();
+    home.dtcl().arg("--dry-run").script("repset list\n").env("TMPDIR", &place).run().ok();
+    assert_eq!(kept(&place), [""]);
+    // What a killed run has left goes with the next one that comes a while later.
+    let left = place.join("dtcl-dry-run-abcdef");
+    std::fs::create_dir_all(left.join("lib")).unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::open(&left).unwrap().set_modified(old).unwrap();
+    let script = "repset list\nwhile 1 = 1 do end\n";
+    let mut child = home.dtcl().arg("--dry-run").text(script).env("TMPDIR", &place).spawn();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !kept(&place).iter().any(|name| name.ends_with("DblTake.db")) {
+        assert!(std::time::Instant::now() < deadline, "{:?}", kept(&place));
+        std::thread::yield_now();
+    }
+    let names = kept(&place);
+    assert!(!names.iter().any(|name| name.contains("machine.key") || name.contains("abcdef")), "{names:?}");
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(child.id().try_into().unwrap()),
+        nix::sys::signal::Signal::SIGTERM,
+    )
+    .unwrap();
+    child.wait().unwrap();
+    assert_eq!(kept(&place), [""]);
 }
 
 #[test]

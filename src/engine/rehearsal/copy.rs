@@ -4,12 +4,21 @@ use crate::api::{ApiError, Code, SettingRow};
 use crate::engine::home::Home;
 use crate::engine::settings::Settings;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
 /// Options that name places of the engine's own files: the copy has its own.
 const PLACES: [&str; 3] = ["DataPath", "LogDir", "QJournalDir"];
+
+/// What copies are called.
+const NAME: &str = "dtcl-dry-run-";
+/// An older one that nobody has locked was left behind.
+const YOUNG: Duration = Duration::from_secs(60);
+/// How often it is copied anew where others write meanwhile.
+const TRIES: usize = 5;
 
 /// See the module.
 pub(super) struct Copy {
@@ -31,8 +40,17 @@ impl Copy {
         let kept = conf.split(|&byte| byte == b'\n').filter(|line| !is_place(line));
         copy.write_settings(&kept.collect::<Vec<_>>().join(&b'\n'))?;
         let (settings, _) = Settings::load(home)?;
-        copy_files(&settings.data_path(), copy.home.state_dir())?;
-        Ok(copy)
+        let files = [settings.repset_database(), settings.schedule_file(), settings.task_file()];
+        for _ in 0..TRIES {
+            let before = stamps(&files);
+            copy_files(&files, copy.home.state_dir())?;
+            home.is_free()?;
+            // One that has come and gone meanwhile may have written in between.
+            if stamps(&files) == before {
+                return Ok(copy);
+            }
+        }
+        Err(failed(&settings.data_path(), &ErrorKind::ResourceBusy.into()))
     }
 
     /// What a service's options say.
@@ -49,7 +67,9 @@ impl Copy {
     }
 
     fn make(original: Option<&Home>) -> Result<Copy, ApiError> {
-        let template = std::env::temp_dir().join("dtcl-dry-run-XXXXXX");
+        let directory = std::env::temp_dir();
+        sweep(&directory);
+        let template = directory.join(format!("{NAME}XXXXXX"));
         let top = nix::unistd::mkdtemp(&template).map_err(|error| failed(&template, &error.into()))?;
         let home = match original {
             Some(original) => original.rehearsed_at(&top),
@@ -77,22 +97,56 @@ fn is_place(line: &[u8]) -> bool {
     PLACES.iter().any(|place| place.as_bytes().eq_ignore_ascii_case(name))
 }
 
-/// The files of a directory, not those of its subdirectories.
-fn copy_files(from: &Path, to: &Path) -> Result<(), ApiError> {
-    let entries = match fs::read_dir(from) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(from, &error)),
+/// A database with what of it is not in its main file yet.
+fn parts(file: &Path) -> impl Iterator<Item = PathBuf> {
+    ["", "-wal", "-journal"].into_iter().map(|end| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(end);
+        name.into()
+    })
+}
+
+/// What tells whether they were written to.
+fn stamps(files: &[PathBuf]) -> Vec<Option<(u64, u64, i64, i64)>> {
+    let stamp = |path: PathBuf| {
+        let status = fs::metadata(path).ok()?;
+        Some((status.ino(), status.size(), status.mtime(), status.mtime_nsec()))
     };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(to).map_err(|error| failed(to, &error))?;
-    for entry in entries {
-        let entry = entry.map_err(|error| failed(from, &error))?;
-        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            let path = entry.path();
-            fs::copy(&path, to.join(entry.file_name())).map_err(|error| failed(&path, &error))?;
+    files.iter().flat_map(|file| parts(file)).map(stamp).collect()
+}
+
+/// Those that are there. Keys and passwords are never among them: the copy makes its own key.
+fn copy_files(files: &[PathBuf], to: &Path) -> Result<(), ApiError> {
+    for path in files.iter().flat_map(|file| parts(file)) {
+        let Some(name) = path.file_name() else { continue };
+        match fs::copy(&path, to.join(name)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // Of an earlier try.
+                let _ = fs::remove_file(to.join(name));
+            }
+            copied => _ = copied.map_err(|error| failed(&path, &error))?,
         }
     }
     Ok(())
+}
+
+/// Takes away what killed runs of this user have left.
+fn sweep(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    let own = nix::unistd::geteuid().as_raw();
+    for entry in entries.flatten().filter(|entry| entry.file_name().as_bytes().starts_with(NAME.as_bytes())) {
+        let Ok(status) = entry.metadata() else { continue };
+        // One that is just being made has no lock yet.
+        let old = |time: io::Result<SystemTime>| {
+            time.ok().and_then(|time| time.elapsed().ok()).is_some_and(|age| age > YOUNG)
+        };
+        if status.is_dir() && status.uid() == own && old(status.modified()) {
+            let home = Home::at(entry.path());
+            if home.is_free().is_ok() {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
 }
 
 fn failed(path: &Path, error: &io::Error) -> ApiError {
