@@ -18,7 +18,7 @@ fn a_wrong_command_line_names_what_would_be_right() {
         ("words-after-shell", &["-i", "status"]),
         ("drain-timeout", &["--drain-timeout", "soon", "-i"]),
         ("value-of-a-switch", &["--json=yes", "-i"]),
-        ("dry-run", &["--dry-run", "-f", "x.dtcl"]),
+        ("dry-run-shell", &["--dry-run", "-i"]),
         ("serve-word", &["serve", "now"]),
         ("timeout", &["--timeout", "soon", "-f", "x"]),
         ("timeout-shell", &["--timeout", "5", "-i"]),

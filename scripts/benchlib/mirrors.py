@@ -1,4 +1,4 @@
-"""Mirror, verify and language beside rsync, cp, tar and tclsh. Rows: many, same, big, byte, verify, memory, start, lines, loop."""
+"""Mirror and verify beside rsync, cp and tar. Rows: many, same, big, byte, verify, memory."""
 
 import os
 import shutil
@@ -11,21 +11,18 @@ from .base import MIB, Bench, Failed
 
 
 class Mirrors(Bench):
-    needs = {"rsync": "rsync", "tar": "tar", "cp": "coreutils", "tclsh": "tcl"}
+    needs = {"rsync": "rsync", "tar": "tar", "cp": "coreutils"}
 
     def __init__(self, options):
         quick = options.quick
         self.files, self.dirs = (5_000, 50) if quick else (100_000, 1_000)
         self.big = (256 if quick else 4096) * MIB
         self.million = 50_000 if quick else 1_000_000
-        self.lines = 50_000 if quick else 1_000_000
-        self.turns = 500_000 if quick else 10_000_000
-        self.starts = 50 if quick else 200
         self.warm_size = 1024 if quick else 13 * 1024
         super().__init__(options)
 
     def parts(self):
-        return self.trees, self.big_file, self.memory, self.starts_up, self.language
+        return self.trees, self.big_file, self.memory
 
     def change_byte(self, path, turn=[0]):
         turn[0] += 1
@@ -158,53 +155,3 @@ class Mirrors(Bench):
         if process.returncode != 0:
             raise Failed(f"{argv[0]} ended with {process.returncode}\n{error[-2000:]}")
         return sum(marks.values()) / 1000
-
-    def starts_up(self):
-        def spawn(argv):
-            env = dict(os.environ, DTCL_HOME=self.home)
-            devnull = os.open(os.devnull, os.O_WRONLY)
-            path, runs = shutil.which(argv[0]) or argv[0], []
-            for _ in range(self.starts):
-                begin = time.perf_counter()
-                pid = os.posix_spawn(path, argv, env, file_actions=[(os.POSIX_SPAWN_DUP2, devnull, 1)])
-                status = os.waitpid(pid, 0)[1]
-                runs.append(time.perf_counter() - begin)
-                if status != 0:
-                    raise Failed(f"{argv[0]} ended with {os.waitstatus_to_exitcode(status)}")
-            os.close(devnull)
-            return statistics.median(runs)
-
-        tcl = self.path("one.tcl")
-        with open(tcl, "w", encoding="ascii") as file:
-            file.write("puts 1\n")
-        self.row("start", 'DTCL -c "write 1", whole process', {"text": "10 ms", "at_most": 0.010}, "2 ms", [
-            ("DTCL", lambda: None, lambda: spawn([self.dtcl, "-c", "write 1"]), None),
-            ("tclsh", lambda: None, lambda: spawn(["tclsh", tcl]), None),
-            ("true", lambda: None, lambda: spawn(["true"]), None),
-        ])
-
-    def language(self):
-        """The same program, word for word; tclsh also in a procedure, where it compiles variables to slots."""
-        def write(name, text):
-            with open(self.path(name), "w", encoding="ascii") as file:
-                file.write(text)
-            return self.path(name)
-
-        n, turns, nothing = self.lines, self.turns, lambda: None
-        dtcl = write("lines.dtcl", "$x = 0\n" + "$x = $x + 1\n" * (n - 2) + "write $x\n")
-        tcl = write("lines.tcl", "set x 0\n" + "set x [expr {$x + 1}]\n" * (n - 2) + "puts $x\n")
-        self.row("lines", f"{n:,}-line script", {"text": "1.5 x tclsh", "ratio": 1.5, "to": "tclsh"},
-                 "faster than tclsh", [
-            ("DTCL", nothing, lambda: self.run([self.dtcl, "-f", dtcl], str(n - 2)), None),
-            ("tclsh", nothing, lambda: self.run(["tclsh", tcl], str(n - 2)), None),
-        ])
-        dtcl = write("loop.dtcl", f"$i = 0\nWHILE $i < {turns} DO\n  $i = $i + 1\nEND\nwrite $i\n")
-        body = f"set i 0\nwhile {{$i < {turns}}} {{\n  set i [expr {{$i + 1}}]\n}}\nputs $i\n"
-        tcl = write("loop.tcl", body)
-        procedure = write("proc.tcl", "proc loop {} {\n" + body + "}\nloop\n")
-        self.row("loop", f"{turns:,}-turn WHILE loop", {"text": "1.5 x tclsh", "ratio": 1.5, "to": "tclsh"},
-                 "faster than tclsh", [
-            ("DTCL", nothing, lambda: self.run([self.dtcl, "-f", dtcl], str(turns)), None),
-            ("tclsh", nothing, lambda: self.run(["tclsh", tcl], str(turns)), None),
-            ("tclsh proc", nothing, lambda: self.run(["tclsh", procedure], str(turns)), None),
-        ])

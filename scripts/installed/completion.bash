@@ -21,7 +21,7 @@ _dtcl() {
             ;;
         -*)
             if [[ $current == -* ]]; then
-                mapfile -t COMPREPLY < <(compgen -W $'-i\n--interactive\n-f\n--file\n-c\n--command\n--check\n--complete\n--json\n--lock\n--log\n-v\n--verbose\n-q\n--quiet\n--timeout\n--var\n--limit\n--drain-timeout\n-h\n--help\n-V\n--version' -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W $'-i\n--interactive\n-f\n--file\n-c\n--command\n--check\n--complete\n--json\n--lock\n--log\n--dry-run\n-v\n--verbose\n-q\n--quiet\n--timeout\n--var\n--limit\n--drain-timeout\n-h\n--help\n-V\n--version' -- "$current")
                 return
             fi
             ;;

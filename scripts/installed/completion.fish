@@ -16,6 +16,7 @@ for program in DTCL dtcl
     complete -c $program -n __fish_use_subcommand -l json -d 'results as one JSON document per command, messages as JSON'
     complete -c $program -n __fish_use_subcommand -l lock -r -F -d 'one run at a time: a second one ends with status 1 and says who holds FILE'
     complete -c $program -n __fish_use_subcommand -l log -r -F -d 'append all that is printed and said, with date, time and process'
+    complete -c $program -n __fish_use_subcommand -l dry-run -d 'run against a copy of the machines'\'' state: nothing is changed, what would be done'
     complete -c $program -n __fish_use_subcommand -s v -l verbose -d 'say each command on standard error before it runs'
     complete -c $program -n __fish_use_subcommand -s q -l quiet -d 'print nothing on standard output; errors are said'
     complete -c $program -n __fish_use_subcommand -l timeout -x -d 'end the run, whatever it does, after so long'

@@ -14,6 +14,7 @@ options=(
   '--json:results as one JSON document per command, messages as JSON'
   '--lock:one run at a time\: a second one ends with status 1 and says who holds FILE'
   '--log:append all that is printed and said, with date, time and process'
+  '--dry-run:run against a copy of the machines'\'' state\: nothing is changed, what would be done'
   '-v:say each command on standard error before it runs'
   '--verbose:say each command on standard error before it runs'
   '-q:print nothing on standard output; errors are said'

@@ -403,6 +403,18 @@ impl Request {
 }
 
 impl Request {
+    /// Whether carrying it out changes anything on the machine, its source or its target. A dry run changes nothing.
+    pub fn changes(&self) -> bool {
+        use Request::*;
+        match self {
+            Connect(spec) => !spec.dry_run,
+            MirrorStart { mirror, .. } => !mirror.dry_run,
+            Introduce { .. } | Grant(_) | Withdraw { .. } => false,
+            Compressions | Bandwidths | BandwidthSchedule { .. } | ScheduleView { .. } => false,
+            other => other.needs() == Access::Full,
+        }
+    }
+
     /// The connection that it names by number.
     pub fn connection(&self) -> Option<ConnectionId> {
         use Request::*;

@@ -114,6 +114,8 @@ pub struct Batch {
     pub verbose: bool,
     /// Nothing is printed on standard output.
     pub quiet: bool,
+    /// Nothing is changed: what would be done is printed.
+    pub dry_run: bool,
     /// How long the run may take.
     pub timeout: Option<Duration>,
     /// Variables that are assigned before the script begins: name and text.
@@ -183,8 +185,6 @@ pub enum UsageError {
     User,
     #[error("grant takes list, remove ID, or tasks ID on|off")]
     Grant,
-    #[error("--dry-run for scripts is not yet available in this version")]
-    DryRun,
 }
 
 impl UsageError {
@@ -215,9 +215,6 @@ impl UsageError {
             UsageError::ReadOnly(_) => "choose another name".into(),
             UsageError::Batch { .. } => "it stands before -f FILE, -c TEXT or a command's words".into(),
             UsageError::Loud => "-v says each command, -q prints nothing".into(),
-            UsageError::DryRun => {
-                "CONNECT, MIRROR START and VERIFY show with DRYRUN what they would send".into()
-            }
             _ => "DTCL --help shows the forms and options".into(),
         }
     }
@@ -272,6 +269,7 @@ fn batch(parser: &mut lexopt::Parser, given: &'static str, batch: &mut Batch) ->
         "--log" => batch.log = Some(value(parser, "a file")?.into()),
         "--verbose" => batch.verbose = true,
         "--quiet" => batch.quiet = true,
+        "--dry-run" => batch.dry_run = true,
         "--timeout" => batch.timeout = Some(timeout(value(parser, "a number of seconds")?)?),
         _ => batch.variables.push(variable(text(value(parser, "NAME=VALUE")?)?)?),
     }
@@ -325,7 +323,7 @@ fn form(args: impl IntoIterator<Item = OsString>, options: &mut Options) -> Resu
             Arg::Short('h' | '?') | Arg::Long("help") => return Ok(Form::Help),
             Arg::Short('V') | Arg::Long("version") => return Ok(Form::Version),
             Arg::Long("json") => options.json = true,
-            Arg::Long("dry-run") => return Err(UsageError::DryRun),
+            Arg::Long("dry-run") => batch(&mut parser, "--dry-run", &mut options.batch)?,
             Arg::Long("drain-timeout") => {
                 options.drain = seconds(value(&mut parser, "a number of seconds")?)?
             }
@@ -584,7 +582,13 @@ mod tests {
     fn what_cannot_be_used_is_refused() {
         assert_eq!(parsed(&[]), Err(UsageError::Nothing));
         assert_eq!(parsed(&["--json"]), Err(UsageError::Nothing));
-        assert_eq!(parsed(&["--dry-run", "-f", "x"]), Err(UsageError::DryRun));
+        let rehearsal = parse(["--dry-run", "-f", "x"].map(OsString::from)).unwrap();
+        assert!(rehearsal.options.batch.dry_run);
+        assert_eq!(
+            parsed(&["--dry-run", "-i"]),
+            Err(UsageError::Batch { option: "--dry-run", form: "-i" }),
+            "at a prompt DRYRUN and the status of things tell"
+        );
         assert!(matches!(parsed(&["-f"]), Err(UsageError::Missing { .. })));
         assert!(matches!(parsed(&["--check"]), Err(UsageError::Missing { .. })));
         assert!(matches!(parsed(&["--json=1", "-i"]), Err(UsageError::Unexpected { .. })));

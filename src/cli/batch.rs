@@ -3,6 +3,7 @@
 
 use crate::api::Progress;
 use crate::commands::Ui;
+use crate::commands::ui::Redraw;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -99,6 +100,19 @@ impl Ui for Batch {
         self.keep(text, false);
         if !self.quiet {
             self.inner.write(text);
+        }
+    }
+
+    fn page(&mut self, text: &str) {
+        self.keep(text, false);
+        if !self.quiet {
+            self.inner.page(text);
+        }
+    }
+
+    fn redraw(&mut self, turn: Redraw) {
+        if !self.quiet {
+            self.inner.redraw(turn);
         }
     }
 

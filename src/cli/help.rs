@@ -34,6 +34,8 @@ Options:
       --json                   results as one JSON document per command, messages as JSON
       --lock FILE              one run at a time: a second one ends with status 1 and says who holds FILE
       --log FILE               append all that is printed and said, with date, time and process
+      --dry-run                run against a copy of the machines' state: nothing is changed, what would be done
+                               is printed
   -v, --verbose                say each command on standard error before it runs
   -q, --quiet                  print nothing on standard output; errors are said
       --timeout SECONDS        end the run, whatever it does, after so long

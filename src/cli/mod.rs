@@ -14,6 +14,7 @@ mod lock;
 mod logviewer;
 mod meter;
 mod output;
+mod pager;
 mod prompt;
 mod run;
 mod stdin;

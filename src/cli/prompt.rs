@@ -38,6 +38,31 @@ pub fn password(prompt: &str) -> Option<String> {
     answer
 }
 
+/// Shows a prompt and waits for one key. None: nobody to ask.
+pub fn key(prompt: &str) -> Option<u8> {
+    let mut terminal = open()?;
+    let before = tcgetattr(&terminal).ok()?;
+    let mut raw = before.clone();
+    raw.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::ISIG);
+    tcsetattr(&terminal, SetArg::TCSADRAIN, &raw).ok()?;
+    let _restored = Silence { terminal: terminal.try_clone().ok()?, before };
+    terminal.write_all(prompt.as_bytes()).ok()?;
+    loop {
+        let mut fds = [PollFd::new(terminal.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) if signal::stop_requested() => return Some(b'q'),
+            Err(Errno::EINTR) => continue,
+            Err(_) => return None,
+            Ok(_) => {}
+        }
+        let mut byte = [0];
+        return match nix::unistd::read(&terminal, &mut byte) {
+            Ok(1) => Some(byte[0]),
+            _ => None,
+        };
+    }
+}
+
 fn open() -> Option<File> {
     OpenOptions::new().read(true).write(true).open("/dev/tty").ok()
 }

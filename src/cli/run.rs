@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{BufReader, IsTerminal as _, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,12 +34,12 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
     match &form {
         Form::Serve(listen) => return serve(listen, options),
         Form::User(act) => return user::run(act, output),
-        Form::LanguageServer => return crate::lsp::run(connector().0),
+        Form::LanguageServer => return crate::lsp::run(connector(false).0),
         Form::Format { files, check } => return fmt::run(files, *check, options.json, output),
         _ => {}
     }
     let batch = &options.batch;
-    let (connector, home) = connector();
+    let (connector, home) = connector(batch.dry_run);
     let console = ui::console(output, shell);
     let mut console: Box<dyn Ui> = match Batch::new(console, batch.log.as_deref(), batch.quiet, batch.timeout)
     {
@@ -69,6 +69,9 @@ pub fn run(form: Form, options: &Options, output: &Output) -> i32 {
     }
     let mut session = Session::new(connector, console);
     session.set_verbose(batch.verbose);
+    if batch.dry_run {
+        session.set_dry_run();
+    }
     if options.json {
         session.set_mode(Mode::Json);
     }
@@ -133,12 +136,19 @@ fn interactive(interpreter: Interpreter, home: Option<&Home>, drain: Duration) -
                 None
             }
         });
-        shell::on_terminal(&interpreter, history, ui::colour())
+        shell::on_terminal(&interpreter, history, own_script(), ui::colour())
     } else {
         shell::run(&interpreter, &mut Plain::new(BufReader::new(Stdin::new())))
     };
     close(&mut interpreter.borrow_mut(), drain);
     status
+}
+
+/// What a person has every shell begin with: `dtcl/rc.dtcl` in the directory for configuration.
+fn own_script() -> Option<PathBuf> {
+    let place = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = place("XDG_CONFIG_HOME").or_else(|| place("HOME").map(|home| home.join(".config")))?;
+    Some(config.join("dtcl/rc.dtcl"))
 }
 
 /// Ends the session's hold on all machines. From here on one signal is enough to end at once.
@@ -161,6 +171,9 @@ fn close(interpreter: &mut Interpreter, drain: Duration) {
 /// Connections that an end of this process would cut off in the middle of something.
 fn busy(session: &mut Session) -> Vec<String> {
     let mut busy = Vec::new();
+    if session.is_dry_run() {
+        return busy;
+    }
     for machine in session.machines_in_use() {
         if machine.keeps_connections() {
             continue;
@@ -244,9 +257,10 @@ fn check(interpreter: &mut Interpreter, files: &[Input], options: &Options) -> i
     status
 }
 
-/// How machines are found. Without a home only those that need none are.
-pub(super) fn connector() -> (Arc<dyn Connector>, Option<Home>) {
+/// How machines are found. Without a home only those that need none are. In a dry run each stands for itself only in questions.
+pub(super) fn connector(dry_run: bool) -> (Arc<dyn Connector>, Option<Home>) {
     match Home::find() {
+        Ok(home) if dry_run => (Machines::rehearsed(home.clone()), Some(home)),
         Ok(home) => (Machines::new(home.clone()), Some(home)),
         Err(error) => (Arc::new(Homeless(error.into())), None),
     }

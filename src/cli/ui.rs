@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use super::meter::Meter;
 use super::output::Output;
-use super::prompt;
+use super::{pager, prompt};
 use crate::api::Progress;
 use crate::commands::Ui;
+use crate::commands::ui::Redraw;
 use crate::sys::{signal, terminal};
 
 /// The process's streams: a [`Terminal`] if a person reads standard error, else a [`Pipe`].
@@ -93,6 +94,8 @@ pub struct Terminal {
     meter: Meter,
     /// Columns of the progress line that is on the screen.
     drawn: usize,
+    /// Within a WATCH: what was written since its last turn.
+    watched: Option<String>,
 }
 
 impl Terminal {
@@ -105,6 +108,7 @@ impl Terminal {
             escapes: escapes(),
             meter: Meter::default(),
             drawn: 0,
+            watched: None,
         }
     }
 
@@ -137,12 +141,43 @@ impl Ui for Terminal {
         if self.wide {
             self.clear();
         }
+        if let Some(watched) = &mut self.watched {
+            watched.push_str(text);
+        }
         self.output.write(text);
+    }
+
+    fn page(&mut self, text: &str) {
+        let size = terminal::size(io::stdout());
+        match size {
+            Some(size) if self.shell && self.escapes && self.watched.is_none() => {
+                self.clear();
+                self.output.flush();
+                pager::show(&self.output, text, size);
+            }
+            _ => self.write(text),
+        }
+    }
+
+    fn redraw(&mut self, turn: Redraw) {
+        let last = self.watched.take();
+        if turn == Redraw::Over || !self.wide || !self.escapes {
+            return;
+        }
+        if let (Redraw::Next, Some(text)) = (turn, last) {
+            self.clear();
+            self.output.write(&pager::back_over(&text, terminal::size(io::stdout())));
+        }
+        self.watched = Some(String::new());
     }
 
     fn message(&mut self, text: &str) {
         self.clear();
         self.output.flush();
+        // It stays, and what is watched goes on below it.
+        if let Some(watched) = &mut self.watched {
+            watched.clear();
+        }
         if signal::stop_requested() {
             // The terminal has shown ^C where the message is to begin.
             let _ = write!(io::stderr(), "\r");

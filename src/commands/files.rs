@@ -9,19 +9,9 @@ const LONGEST: u64 = 16 << 20;
 
 /// Writes a new file, whole or not at all; one that exists stays as it is.
 pub(crate) fn write_new(path: &Path, content: &[u8]) -> Result<(), ApiError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        ApiError::new(Code::InvalidPath, format!("{}: {error}", path.display()))
-    };
-    let exists = || {
-        ApiError::new(Code::InvalidPath, format!("{} exists already", path.display()))
-            .help("name another file, or remove that one first")
-    };
-    if path.symlink_metadata().is_ok() {
-        return Err(exists());
-    }
-    let name = path.file_name().ok_or_else(|| failed(&"this is not the name of a file"))?;
+    let failed = |error: &dyn std::fmt::Display| failed(path, error);
     let mut beside = std::ffi::OsString::from(".");
-    beside.push(name);
+    beside.push(vet_new(path)?);
     beside.push(format!(".{}.new", std::process::id()));
     let beside = path.with_file_name(beside);
     let written = (|| {
@@ -34,9 +24,31 @@ pub(crate) fn write_new(path: &Path, content: &[u8]) -> Result<(), ApiError> {
     let _ = std::fs::remove_file(&beside);
     match written {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists(path)),
         Err(error) => Err(failed(&error)),
     }
+}
+
+/// The name of a file that is not there yet, in a directory that is.
+pub(crate) fn vet_new(path: &Path) -> Result<&std::ffi::OsStr, ApiError> {
+    if path.symlink_metadata().is_ok() {
+        return Err(exists(path));
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    parent.metadata().map_err(|error| failed(path, &error))?;
+    path.file_name().ok_or_else(|| failed(path, &"this is not the name of a file"))
+}
+
+fn failed(path: &Path, error: &dyn std::fmt::Display) -> ApiError {
+    ApiError::new(Code::InvalidPath, format!("{}: {error}", path.display()))
+}
+
+fn exists(path: &Path) -> ApiError {
+    ApiError::new(Code::InvalidPath, format!("{} exists already", path.display()))
+        .help("name another file, or remove that one first")
 }
 
 /// A text file of bounded size.

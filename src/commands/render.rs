@@ -82,6 +82,10 @@ fn table_text(text: &mut String, table: &Table, width: Option<usize>) {
         .collect();
     if let Some(width) = width {
         fit(&mut widths, table, width);
+        // A window that is too narrow for the columns shows one below the other.
+        if widths.iter().sum::<usize>() > width + 2 && table.heading && table.columns.len() > 2 {
+            return below_each_other(text, table, &rows);
+        }
     }
     let mut line = |cells: &mut dyn Iterator<Item = &str>| {
         let mut row = String::new();
@@ -100,6 +104,26 @@ fn table_text(text: &mut String, table: &Table, width: Option<usize>) {
     }
     for row in &rows {
         line(&mut row.iter().map(String::as_str));
+    }
+    for (label, value) in &table.summary {
+        labelled(text, label, value);
+    }
+}
+
+/// Each row as labels and values, a blank line between two.
+fn below_each_other(text: &mut String, table: &Table, rows: &[Vec<String>]) {
+    let column = table.columns.iter().map(|column| column.name.width()).max().unwrap_or(0) + 3;
+    for (number, row) in rows.iter().enumerate() {
+        if number > 0 {
+            text.push('\n');
+        }
+        for (column_of, cell) in table.columns.iter().zip(row) {
+            let mut line = String::new();
+            pad(&mut line, &format!("{}:", column_of.name), column);
+            line.push_str(cell);
+            text.push_str(line.trim_end_matches(' '));
+            text.push('\n');
+        }
     }
     for (label, value) in &table.summary {
         labelled(text, label, value);

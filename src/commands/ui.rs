@@ -33,10 +33,26 @@ pub trait Ui {
     fn out_of_time(&self) -> Option<std::time::Duration> {
         None
     }
+    /// Output that is read as a whole, with a pause after each screenful where a person reads it.
+    fn page(&mut self, text: &str) {
+        self.write(text);
+    }
+    /// What is written from here on takes the place of what was written since the last turn, on a terminal that can.
+    fn redraw(&mut self, _turn: Redraw) {}
     /// True once nobody reads standard output any more: what then ends, ends without a word.
     fn unread(&self) -> bool {
         false
     }
+}
+
+/// A turn of WATCH.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redraw {
+    /// The first one begins below what is there.
+    First,
+    Next,
+    /// There is no further one.
+    Over,
 }
 
 /// A [`Ui`] for tests: records what is written and answers from a list. Clones share their record.

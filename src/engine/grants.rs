@@ -66,7 +66,7 @@ impl Engine {
         let rules = self.saved_rules(repset)?;
         let mut roots = Vec::new();
         for root in rules.roots() {
-            let kind = RootKind::of(&root);
+            let kind = if self.runner.sees_files() { RootKind::of(&root) } else { RootKind::Directory };
             let text = root.into_os_string().into_string();
             roots.push((text.map_err(|_| invalid("a path of the set is not UTF-8".to_owned()))?, kind));
         }
@@ -104,6 +104,10 @@ impl Engine {
         let mounts = mounts()?;
         let mut places = Vec::new();
         for (mapping, (_, kind)) in mappings.iter().zip(&source.roots) {
+            if !self.runner.sees_files() {
+                places.push((mapping, Tree::unseen(&mapping.target), *kind));
+                continue;
+            }
             refuse_links(&spec.map, self.home.data_root(), &mapping.target)?;
             let tree = look_at_target(mapping, *kind, &mounts)?;
             self.refuse_own(mapping, &tree, &mounts)?;

@@ -92,7 +92,7 @@ impl Engine {
             [home.state_dir(), home.queue_dir(), home.log_dir(), home.run_dir()].into_iter().chain(etc);
         let settings = &self.kept.settings;
         let own = [self.log_dir(), settings.data_path(), settings.queue_directory()];
-        places.map(PathBuf::from).chain(own).collect()
+        places.chain(home.original_dirs()).map(PathBuf::from).chain(own).collect()
     }
 
     /// Keeps what a calculation found (RST-14). That it could not be kept is no reason to stop a mirror.

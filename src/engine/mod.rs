@@ -20,6 +20,7 @@ pub mod orphans;
 mod own_file;
 pub mod queue;
 mod random;
+pub mod rehearsal;
 pub mod replication;
 pub mod repset;
 mod scheduler;

@@ -171,7 +171,7 @@ impl Engine {
         keeper.keeps(&info.settled, row);
         let (forbidden, own) = (self.forbidden(), self.own_directories());
         let ground = Ground { data_root: self.home.data_root(), source: &self.source, repset: &repset };
-        let around = Circumstances { ground, forbidden: &forbidden, own: &own, to: info.to() };
+        let around = Circumstances { ground, forbidden: &forbidden, own: &own, to: info.to(), sees: true };
         let route = Arc::new(Route::dormant(rules, &spec.map, around));
         tracing::info!("Connection {id} of {repset} to {} is there again", info.target);
         let connection = Connection::open(info, route, self.means(), &handle);

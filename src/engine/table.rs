@@ -24,6 +24,13 @@ pub(super) struct Table {
     closed: bool,
 }
 
+impl Table {
+    /// The next connection gets the number behind this one.
+    pub(super) fn number_from(&mut self, last: ConnectionId) {
+        self.last = self.last.max(last.0);
+    }
+}
+
 impl Engine {
     /// All connections by their numbers.
     pub(super) fn connections(&self) -> Vec<Connection> {

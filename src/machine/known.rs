@@ -13,12 +13,19 @@ const LONGEST: u64 = 16 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     path: PathBuf,
+    /// A dry run remembers nothing.
+    keeps: bool,
 }
 
 impl Known {
     /// `directory`: of the home's state. Made when the first key is remembered.
     pub fn of(directory: &Path) -> Known {
-        Known { path: directory.join("known_machines") }
+        Known { path: directory.join("known_machines"), keeps: true }
+    }
+
+    /// The same file, only read.
+    pub fn read_only(directory: &Path) -> Known {
+        Known { keeps: false, ..Self::of(directory) }
     }
 
     pub fn path(&self) -> &Path {
@@ -40,6 +47,9 @@ impl Known {
 
     /// Remembers a machine that was not known.
     pub fn remember(&self, machine: &str, key: Fingerprint) -> io::Result<()> {
+        if !self.keeps {
+            return Ok(());
+        }
         if let Some(directory) = self.path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }

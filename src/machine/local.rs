@@ -48,6 +48,18 @@ impl Cell {
         Ok(open.insert(opened).clone())
     }
 
+    pub(super) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The home that a service of this machine serves.
+    pub(super) fn home_of(&self, service: &Remote) -> Home {
+        match (&self.system, service.run_dir()) {
+            (Some(system), Some(directory)) if directory == system => Home::system(),
+            _ => self.home.clone(),
+        }
+    }
+
     /// The service of the home; without one the system's, if it grants the caller anything.
     pub(super) fn service(&self, name: &str) -> Result<Option<Remote>, ApiError> {
         if let Some(service) = Remote::of_home(name, self.home.run_dir())? {

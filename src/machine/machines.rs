@@ -2,6 +2,7 @@
 
 use super::known::Known;
 use super::local::Cell;
+use super::rehearsal::Rehearsed;
 use super::remote::Remote;
 use super::{Connector, Local, Machine};
 use crate::api::ApiError;
@@ -19,12 +20,22 @@ pub struct Machines {
 impl Machines {
     #[allow(clippy::new_ret_no_self)] // the rooms above know the trait only
     pub fn new(home: Home) -> Arc<dyn Connector> {
-        // Who chose a home means that one.
-        let chosen = std::env::var_os("DTCL_HOME").is_some_and(|home| !home.is_empty());
-        let system = (!chosen && home != Home::system()).then(|| Home::system().run_dir().to_owned());
         let known = Known::of(home.state_dir());
-        Arc::new(Machines { cell: Arc::new(Cell::new(home, system)), known })
+        Arc::new(Machines { cell: Arc::new(cell(home)), known })
     }
+
+    /// Machines of which each command's effect is rehearsed on a copy: nothing is changed there or here.
+    pub fn rehearsed(home: Home) -> Arc<dyn Connector> {
+        let known = Known::read_only(home.state_dir());
+        Arc::new(Rehearsed::new(cell(home), known))
+    }
+}
+
+fn cell(home: Home) -> Cell {
+    // Who chose a home means that one.
+    let chosen = std::env::var_os("DTCL_HOME").is_some_and(|home| !home.is_empty());
+    let system = (!chosen && home != Home::system()).then(|| Home::system().run_dir().to_owned());
+    Cell::new(home, system)
 }
 
 impl Connector for Machines {

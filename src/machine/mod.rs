@@ -3,6 +3,7 @@
 mod known;
 mod local;
 mod machines;
+mod rehearsal;
 mod remote;
 
 pub use local::Local;

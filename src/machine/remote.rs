@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::{TcpStream, UnixStream};
@@ -28,6 +28,9 @@ const GREETING: Duration = Duration::from_secs(10);
 
 /// How soon a caller's wish to end is heard.
 const BEAT: Duration = Duration::from_millis(100);
+
+/// How soon a line that is free again is noticed.
+const BUSY: Duration = Duration::from_millis(2);
 
 /// How long a service may take to end a call that its caller gave up.
 const GIVEN_UP: Duration = Duration::from_secs(30);
@@ -95,6 +98,31 @@ impl Remote {
         Ok(Remote { name: name.to_owned(), way, session: Mutex::new(session) })
     }
 
+    /// The session, once no other call has it: one that a person did not ask for may still wait for its answer.
+    fn free(&self, watch: &dyn Watch) -> Result<MutexGuard<'_, Session>, ApiError> {
+        loop {
+            match self.session.try_lock() {
+                Ok(session) => return Ok(session),
+                Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) if watch.cancelled() => {
+                    return Err(ApiError::new(
+                        Code::ServerIsNotResponding,
+                        format!("{} has not answered an earlier question", self.name),
+                    ));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(BUSY),
+            }
+        }
+    }
+
+    /// The directory of its socket, where that is how it is reached.
+    pub(super) fn run_dir(&self) -> Option<&Path> {
+        match &self.way {
+            Way::Socket(directory) => Some(directory),
+            Way::Network { .. } => None,
+        }
+    }
+
     /// What the caller's own identity grants there.
     pub(super) fn own_access(&self) -> Access {
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,7 +136,7 @@ impl Machine for Remote {
     }
 
     fn call(&self, request: Request, watch: &mut dyn Watch) -> Result<Reply, ApiError> {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = self.free(watch)?;
         let session = &mut *session;
         // One that the service has closed meanwhile carries nothing any more; a new one may.
         if !session.line.as_mut().is_some_and(Line::is_live) {
@@ -160,7 +188,12 @@ impl Machine for Remote {
     }
 
     fn close(&self, _: Duration) -> Vec<String> {
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Session::default();
+        // A question in passing that still waits for its answer ends with the program.
+        match self.session.try_lock() {
+            Ok(mut session) => *session = Session::default(),
+            Err(TryLockError::Poisoned(poisoned)) => *poisoned.into_inner() = Session::default(),
+            Err(TryLockError::WouldBlock) => {}
+        }
         Vec::new()
     }
 }

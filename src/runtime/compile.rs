@@ -144,7 +144,7 @@ impl Compiler<'_> {
 
     fn point(&mut self, jump: usize, to: u32) {
         match &mut self.program.ops[jump] {
-            Op::Jump(place) | Op::Again(place) | Op::Unless(place) => *place = to,
+            Op::Jump(place) | Op::Again(place) | Op::Unless(place) | Op::WhileWell(place) => *place = to,
             _ => {}
         }
     }
@@ -531,9 +531,6 @@ impl Compiler<'_> {
         let refuse = |message: &str| {
             Diagnostic::error(Code::CommandNotValidOrItsSyntaxIncorrect.number(), message, span)
         };
-        if assigned {
-            return self.problems.push(refuse("WATCH has no value that could be assigned"));
-        }
         let watched = match commands::bind_form(&words[first..], command.end) {
             Ok(watched) => watched,
             Err(problem) => return self.problems.push(problem),
@@ -566,11 +563,17 @@ impl Compiler<'_> {
         let inner =
             CommandWords { words: start..command.words.end, values: split..all.end, end: command.end };
         if let Handler::Interpreter(Verb::Write) = watched.command.handler {
-            self.write(part, &inner, &watched, false, span);
+            self.write(part, &inner, &watched, assigned, span);
         } else {
-            self.invoke(part, &inner, &words[first..], &watched, false, span);
+            self.invoke(part, &inner, &words[first..], &watched, assigned, span);
         }
+        // The value is that of the command that failed: nothing else ends it.
+        let check = assigned.then(|| self.emit(Op::WhileWell(0), span));
         self.emit(Op::WatchWait(register), span);
         self.emit(Op::Again(again), span);
+        if let Some(check) = check {
+            self.emit(Op::Integer(1), span);
+            self.land(check);
+        }
     }
 }

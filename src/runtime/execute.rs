@@ -5,8 +5,9 @@ use super::failure::{After, Failure};
 use super::fault::Fault;
 use super::frame::{Caller, Policy, Register};
 use super::program::{Op, Own};
-use super::{Interpreter, functions, inquiry, status, verbs};
+use super::{Interpreter, functions, inquiry, rehearse, status, verbs};
 use crate::api::Code;
+use crate::commands::ui::Redraw;
 use crate::commands::{self, Handler, Mode, Outcome};
 use crate::lang::{Function, Span, Value};
 use std::fmt::Write as _;
@@ -405,17 +406,28 @@ impl Interpreter {
                     let seconds = self.pop();
                     let pause = must!(verbs::seconds(&seconds));
                     self.set_register(register, Register::Watch { pause });
+                    self.session.borrow_mut().ui().redraw(Redraw::First);
                 }
                 Op::WatchWait(register) => {
                     let pause = match self.frames.last().and_then(|f| f.registers.get(register as usize)) {
                         Some(Register::Watch { pause }) => *pause,
                         _ => continue,
                     };
+                    if self.session.borrow().is_dry_run() {
+                        // Seen once: nothing would come in between.
+                        pc += 1;
+                        continue;
+                    }
                     if let Err(failure) = self.pause(pause) {
                         *at = pc;
                         return Err(Turn::Failed(failure));
                     }
+                    self.session.borrow_mut().ui().redraw(Redraw::Next);
                 }
+                Op::WhileWell(target) => match self.stack.last() {
+                    Some(Value::Integer(..=0)) => pc = target as usize,
+                    _ => _ = self.stack.pop(),
+                },
                 Op::End => {
                     *at = pc;
                     return Err(Turn::FileEnd);
@@ -482,6 +494,27 @@ impl Interpreter {
     }
 
     fn call(&mut self, function: Function, arguments: &[Value]) -> Result<Value, Box<Fault>> {
+        if self.session.borrow().is_dry_run() {
+            return self.rehearse(function, arguments);
+        }
+        self.ask(function, arguments)
+    }
+
+    /// In a dry run the clock goes on by pauses that take no time, and looking for a file for ever comes to an end.
+    fn rehearse(&mut self, function: Function, arguments: &[Value]) -> Result<Value, Box<Fault>> {
+        if function == Function::Exists {
+            self.session.borrow_mut().look(1)?;
+        }
+        match self.ask(function, arguments)? {
+            Value::Integer(now) if function == Function::Now => {
+                let ahead = i64::try_from(self.session.borrow().ahead().as_secs()).unwrap_or(i64::MAX);
+                Ok(Value::Integer(now.saturating_add(ahead)))
+            }
+            value => Ok(value),
+        }
+    }
+
+    fn ask(&mut self, function: Function, arguments: &[Value]) -> Result<Value, Box<Fault>> {
         match functions::call(function, arguments) {
             Some(result) => result,
             None => inquiry::ask(&mut self.session.borrow_mut(), function, arguments),
@@ -498,10 +531,8 @@ impl Interpreter {
                 other => _ = write!(text, "{other}"),
             }
         }
-        // What a failed command left in $result and $error stays, so that several WRITEs can tell of it.
-        if self.error.is_empty() {
-            self.result = 1;
-        }
+        self.result = 1;
+        self.error = Arc::default();
         if line {
             text.push('\n');
         }
@@ -547,6 +578,10 @@ impl Interpreter {
             }
             Handler::Run(_) | Handler::Later => {
                 let outcome = commands::execute(&mut self.session.borrow_mut(), invocation.command, args);
+                if self.session.borrow_mut().take_changed() && outcome.is_ok() {
+                    let text = rehearse::spelled(program, next - 1, invocation, args);
+                    self.session.borrow_mut().would(&text);
+                }
                 Done::Value(match outcome {
                     Ok(outcome) => self.show(invocation.command, &outcome, args),
                     Err(error) => {

@@ -18,6 +18,7 @@ pub mod hook;
 mod inquiry;
 mod pattern;
 mod program;
+mod rehearse;
 mod scope;
 #[cfg(test)]
 mod tests;

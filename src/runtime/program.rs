@@ -66,8 +66,10 @@ pub enum Op {
     HandlerEnd,
     /// Pops seconds into a loop's register.
     WatchBegin(u32),
-    /// Waits the time of a register, then goes on.
+    /// Waits the time of a register, then goes on; in a dry run it leaves the loop, behind the next operation.
     WatchWait(u32),
+    /// Pops a command's value if it is a success, else jumps and leaves it there.
+    WhileWell(u32),
     /// The file's end, RETURN too.
     End,
 }

@@ -39,6 +39,9 @@ impl Interpreter {
 
     /// Waits; the person's wish to stop ends it.
     pub(super) fn pause(&mut self, time: Duration) -> Result<(), Failure> {
+        if self.session.borrow_mut().skips(time)? {
+            return Ok(());
+        }
         // What was written so far is seen while it waits.
         self.session.borrow_mut().ui().flush();
         let start = Instant::now();

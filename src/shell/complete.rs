@@ -13,6 +13,16 @@ pub trait Names {
     /// The values that exist for a slot, each with a note that is only shown; empty for a slot that has no list.
     fn values(&mut self, slot: &str) -> Vec<(String, String)>;
 
+    /// What an option could be set to, each with a note.
+    fn option_values(&mut self, _option: &str) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// The names in a directory of the current source, each with whether it is a directory; None: the source is this machine.
+    fn source_entries(&mut self, _folder: &str) -> Option<Vec<(String, bool)>> {
+        None
+    }
+
     /// The variables' names, without `$`.
     fn variables(&self) -> Vec<String>;
 
@@ -30,7 +40,7 @@ pub struct Offer {
 }
 
 /// Words that begin a statement and are no commands.
-const STATEMENTS: &[&str] =
+pub(super) const STATEMENTS: &[&str] =
     &["BREAK", "CONTINUE", "ELSE", "ELSEIF", "END", "FOR", "FOR EACH", "IF", "ON ERROR", "RETURN", "WHILE"];
 
 /// Slots whose value is a place in a file system.
@@ -71,12 +81,21 @@ pub fn complete(text: &str, names: &mut dyn Names) -> (usize, Vec<Offer>) {
         if PATHS.contains(&slot) {
             // All files there are, only to one who has begun a path or can say nothing else.
             if !partial.text.is_empty() || partial.quote.is_some() || offers.is_empty() {
-                let found = paths::offers(&partial.text, partial.quote, &names.base(slot));
+                let folder = paths::split(&partial.text).0;
+                let far = if slot == "path" { names.source_entries(folder) } else { None };
+                let found = match far {
+                    Some(entries) => paths::offers_of(&partial.text, partial.quote, entries.into_iter()),
+                    None => paths::offers(&partial.text, partial.quote, &names.base(slot)),
+                };
                 offers.extend(found.into_iter().map(|path| Offer { shown: path.shown, text: path.text }));
             }
             continue;
         }
-        for (value, note) in names.values(slot) {
+        let values = match (slot, option(words)) {
+            ("value", Some(option)) => names.option_values(option),
+            _ => names.values(slot),
+        };
+        for (value, note) in values {
             if starts(&value, &partial.text) {
                 let taken = offers.iter().any(|offer| offer.text.trim_end().eq_ignore_ascii_case(&value));
                 offers.push(offered_value(&value, &note, partial.quote, taken));
@@ -134,6 +153,12 @@ pub fn hint(text: &str) -> Option<String> {
     }
     let hint = commands::hint(&words).filter(|hint| !hint.is_empty())?;
     Some(format!("{blank}{hint}"))
+}
+
+/// The option that a SET is about.
+fn option(words: &[Word]) -> Option<&str> {
+    let (set, name) = (text_of(&words.first()?.kind)?, text_of(&words.get(1)?.kind)?);
+    set.eq_ignore_ascii_case("set").then_some(name)
 }
 
 fn words_of(words: &[Word]) -> Vec<&str> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rustyline::config::{BellStyle, CompletionType};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
-use rustyline::{Config, Editor};
+use rustyline::{Config, Editor, ExternalPrinter as _};
 
 use super::helper::Typing;
 use super::history;
@@ -48,6 +48,13 @@ impl Terminal {
                 Some(problem)
             }
         }
+    }
+
+    /// Prints above the line that is being typed; None where the terminal cannot.
+    pub fn printer(&mut self) -> Option<impl FnMut(String) + Send + 'static> {
+        let mut printer = self.editor.create_external_printer().ok()?;
+        // Nobody can be told that the terminal is gone.
+        Some(move |text| _ = printer.print(text))
     }
 
     /// Statements kept from earlier sessions, oldest first.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use rustyline::completion::{Completer, Pair};
-use rustyline::highlight::Highlighter;
+use rustyline::highlight::{CmdKind, Highlighter};
 use rustyline::hint::{Hint, Hinter};
 use rustyline::validate::Validator;
 use rustyline::{Context, Helper};
@@ -14,6 +14,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::PROMPT;
 use super::complete::{self, Names};
+use super::highlight;
 use crate::sys::terminal;
 
 /// The editor's helper.
@@ -78,6 +79,15 @@ impl Hinter for Typing {
 }
 
 impl Highlighter for Typing {
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        if self.colour { Cow::Owned(highlight::coloured(line)) } else { Cow::Borrowed(line) }
+    }
+
+    /// A key may change the colour of what stands before it.
+    fn highlight_char(&self, _: &str, _: usize, _: CmdKind) -> bool {
+        self.colour
+    }
+
     fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
         if self.colour { Cow::Owned(format!("\x1b[1m{prompt}\x1b[0m")) } else { Cow::Borrowed(prompt) }
     }

@@ -4,18 +4,22 @@
 //! At a terminal a line editor completes from the catalogue and keeps a history; anything else is read line by line,
 //! and prompt and line are printed, so that the transcript reads like a session.
 
+mod asking;
 pub mod complete;
 mod editor;
 mod helper;
+mod highlight;
 mod history;
 mod leave;
 pub mod lines;
 mod names;
+mod news;
 mod paths;
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 pub use history::file as history_file;
 
@@ -23,6 +27,9 @@ use editor::Terminal;
 use helper::Typing;
 use names::Living;
 
+use news::Watched;
+
+use crate::commands::ui::Redraw;
 use crate::runtime::{Feed, Interpreter};
 use crate::sys::signal;
 use lines::{Line, Lines};
@@ -32,8 +39,13 @@ pub const PROMPT: &str = "Command:  ";
 /// The prompt for the rest of an open block, as wide.
 pub const MORE: &str = "     ...  ";
 
-/// The shell on a terminal, with a line editor. `history` is the file that keeps what was typed.
-pub fn on_terminal(interpreter: &Rc<RefCell<Interpreter>>, history: Option<PathBuf>, colour: bool) -> i32 {
+/// The shell on a terminal, with a line editor. `history` is the file that keeps what was typed, `rc` a script that is run first.
+pub fn on_terminal(
+    interpreter: &Rc<RefCell<Interpreter>>,
+    history: Option<PathBuf>,
+    rc: Option<PathBuf>,
+    colour: bool,
+) -> i32 {
     let names = Living::new(Rc::clone(interpreter));
     let typing = Typing::new(Rc::new(RefCell::new(names)), colour);
     let opened = Terminal::new(typing, history);
@@ -47,14 +59,35 @@ pub fn on_terminal(interpreter: &Rc<RefCell<Interpreter>>, history: Option<PathB
     if let Some(problem) = problem {
         interpreter.borrow_mut().session_mut().ui().message(&format!("warning: {problem}"));
     }
+    let watched = terminal.printer().and_then(|mut print| {
+        let watched = Arc::new(Watched::default());
+        news::begin(Arc::clone(&watched), move |line| print(format!("{line}\n"))).ok().map(|()| watched)
+    });
     for statement in terminal.kept() {
         interpreter.borrow_mut().session_mut().remember(statement);
     }
-    run(interpreter, &mut terminal)
+    if let Some(rc) = rc
+        && let Feed::Exit(status) = begin(interpreter, &rc)
+    {
+        return status;
+    }
+    read_on(interpreter, &mut terminal, watched.as_deref())
+}
+
+/// Runs a person's own script at the start of a shell; what it sets stays.
+fn begin(interpreter: &Rc<RefCell<Interpreter>>, rc: &Path) -> Feed {
+    let Some(name) = rc.to_str().filter(|_| rc.is_file()) else { return Feed::Done };
+    let mut interpreter = interpreter.borrow_mut();
+    interpreter.session_mut().set_indent(true);
+    interpreter.feed(&format!("include {}\n", crate::lang::quote(name)))
 }
 
 /// Runs what is typed until the end of it; gives the exit status.
 pub fn run(interpreter: &Rc<RefCell<Interpreter>>, lines: &mut dyn Lines) -> i32 {
+    read_on(interpreter, lines, None)
+}
+
+fn read_on(interpreter: &Rc<RefCell<Interpreter>>, lines: &mut dyn Lines, watched: Option<&Watched>) -> i32 {
     let mut text = String::new();
     loop {
         if signal::terminated() {
@@ -64,7 +97,13 @@ pub fn run(interpreter: &Rc<RefCell<Interpreter>>, lines: &mut dyn Lines) -> i32
         let prompt = if text.is_empty() { PROMPT } else { MORE };
         // What interrupted the last statement is not for the next; what comes from here on is.
         signal::forget_interrupt();
+        if let Some(watched) = watched {
+            watched.set(interpreter.borrow().session().machines_in_use());
+        }
         let read = lines.read(prompt);
+        if let Some(watched) = watched {
+            watched.set(Vec::new());
+        }
         // Borrowed only while a statement runs: the line editor looks for names meanwhile.
         let mut interpreter = interpreter.borrow_mut();
         match read {
@@ -100,6 +139,7 @@ pub fn run(interpreter: &Rc<RefCell<Interpreter>>, lines: &mut dyn Lines) -> i32
                     continue;
                 }
                 interpreter.session_mut().ui().progress(None);
+                interpreter.session_mut().ui().redraw(Redraw::Over);
                 let typed = std::mem::take(&mut text);
                 if history::may_keep(&typed) {
                     lines.remember(typed.trim_end());

@@ -20,15 +20,34 @@ pub struct Offer {
 /// The paths that begin with `typed` (without quotes). `quote` is the opening quote that is there already. Relative paths
 /// are looked up below `base`.
 pub fn offers(typed: &str, quote: Option<char>, base: &Path) -> Vec<Offer> {
-    let (folder, start) = match typed.rfind('/') {
+    let Ok(entries) = std::fs::read_dir(base.join(split(typed).0)) else { return Vec::new() };
+    let start = split(typed).1;
+    let entries = entries.flatten().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        // Follows links: what leads to a directory can be gone into. Looked at only where it is wanted.
+        let folder = name.starts_with(start) && entry.path().is_dir();
+        Some((name, folder))
+    });
+    offers_of(typed, quote, entries)
+}
+
+/// The directory of a path with its slash, and the beginning of a name in it.
+pub fn split(typed: &str) -> (&str, &str) {
+    match typed.rfind('/') {
         Some(slash) => typed.split_at(slash + 1),
         None => ("", typed),
-    };
-    let Ok(entries) = std::fs::read_dir(base.join(folder)) else { return Vec::new() };
+    }
+}
+
+/// The same of names that are known, each with whether it is a directory.
+pub fn offers_of(
+    typed: &str,
+    quote: Option<char>,
+    entries: impl Iterator<Item = (String, bool)>,
+) -> Vec<Offer> {
+    let (folder, start) = split(typed);
     let mut names: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
+        .filter_map(|(name, leads)| {
             // Hidden names are offered to those who ask for them.
             let wanted = name.starts_with(start) && (start.starts_with('.') || !name.starts_with('.'));
             let both = name.contains('"') && name.contains('\'');
@@ -36,9 +55,7 @@ pub fn offers(typed: &str, quote: Option<char>, base: &Path) -> Vec<Offer> {
             if !wanted || !sayable {
                 return None;
             }
-            // Follows links: what leads to a directory can be gone into.
-            let folder = entry.path().is_dir();
-            Some(if folder { name + "/" } else { name })
+            Some(if leads { name + "/" } else { name })
         })
         .collect();
     if names.len() > MOST {

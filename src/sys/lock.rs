@@ -55,6 +55,27 @@ impl ProcessLock {
     }
 }
 
+impl ProcessLock {
+    /// Who holds a file's lock now; None if nobody does, or there is no such file. The file is only read.
+    pub fn held_by(path: &Path) -> io::Result<Option<HeldBy>> {
+        let mut options = OpenOptions::new();
+        let file = match options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(_) => Ok(None),
+            Err((mut file, Errno::EWOULDBLOCK)) => {
+                let mut text = String::new();
+                let _ = (&mut file).take(NUMBER).read_to_string(&mut text);
+                Ok(Some(HeldBy(text.trim().parse().ok())))
+            }
+            Err((_, error)) => Err(error.into()),
+        }
+    }
+}
+
 /// Whether a file is empty or holds a process number and nothing else.
 fn is_ours(file: &mut File) -> io::Result<bool> {
     let mut bytes = Vec::new();

@@ -6,6 +6,11 @@ use std::os::fd::{AsFd, AsRawFd};
 
 /// Columns of the terminal behind this descriptor; None if it is none or does not say.
 pub fn columns(terminal: impl AsFd) -> Option<u16> {
+    size(terminal).map(|(columns, _)| columns)
+}
+
+/// Columns and rows.
+pub fn size(terminal: impl AsFd) -> Option<(u16, u16)> {
     // SAFETY: all-zero is a valid winsize; TIOCGWINSZ writes one winsize and reads nothing.
     let size = unsafe {
         let mut size: libc::winsize = std::mem::zeroed();
@@ -14,7 +19,7 @@ pub fn columns(terminal: impl AsFd) -> Option<u16> {
         }
         size
     };
-    Some(size.ws_col).filter(|&columns| columns > 0)
+    (size.ws_col > 0).then_some((size.ws_col, size.ws_row))
 }
 
 #[cfg(test)]

@@ -107,15 +107,6 @@ fn a_module_that_is_none() {
     home.script("USE \".\"\n").status(1).says("is no .rhai file");
 }
 
-#[test]
-fn dry_run_of_scripts_is_not_available_yet() {
-    let home = Home::new();
-    home.file("x.dtcl", "write \"this ran\"\n");
-    let ran = home.dtcl().args(["--dry-run", "-f", "x.dtcl"]).run();
-    ran.status(2);
-    assert_eq!(ran.out, "");
-}
-
 /// `--check` reports all independent errors, as text and as JSON, and runs nothing.
 #[test]
 fn the_check_reports_every_error() {

@@ -8,6 +8,7 @@ mod attributes;
 mod bad_input;
 mod bad_scripts;
 mod crash;
+mod dry_run;
 mod examples;
 mod flags;
 mod golden;

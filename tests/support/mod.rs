@@ -277,6 +277,20 @@ impl Ran {
         self
     }
 
+    /// These lines are printed, in this order, with others between them or not.
+    #[track_caller]
+    pub fn prints_lines(&self, expected: &[&str]) -> &Self {
+        let mut lines = self.out.lines();
+        for line in expected {
+            assert!(
+                lines.any(|printed| printed == *line),
+                "{line:?} is not printed there\n{}",
+                self.report()
+            );
+        }
+        self
+    }
+
     pub fn report(&self) -> String {
         format!(
             "--- script\n{}\n--- status {}\n--- standard output\n{}\n--- standard error\n{}",

@@ -27,8 +27,17 @@ pub struct Pty {
 impl Pty {
     /// Starts the program with standard input, output and error on the terminal.
     pub fn start(dtcl: Dtcl) -> Pty {
-        let size = nix::pty::Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+        Self::sized(dtcl, 100, 30)
+    }
+
+    /// On a terminal of so many columns and rows.
+    pub fn sized(dtcl: Dtcl, columns: u16, rows: u16) -> Pty {
+        let size = nix::pty::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = nix::pty::openpty(Some(&size), None).expect("a pseudo-terminal");
+        // A service that another test starts meanwhile is not to hold it open.
+        for end in [&pty.master, &pty.slave] {
+            nix::fcntl::fcntl(end, nix::fcntl::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC)).unwrap();
+        }
         let slave = || Stdio::from(pty.slave.try_clone().unwrap());
         // setsid makes the terminal the controlling one, so that its keys send signals.
         let program = dtcl.command();
@@ -60,7 +69,8 @@ impl Pty {
                 }
             }
         });
-        Pty { master, chunks, screen: Screen::default(), seen: 0, child }
+        let screen = Screen { columns: columns.into(), rows: rows.into(), ..Screen::default() };
+        Pty { master, chunks, screen, seen: 0, child }
     }
 
     /// Types: `\r` is the return key, `\x03` Ctrl-C, `\x04` Ctrl-D, `\t` the tabulator.
@@ -84,6 +94,36 @@ impl Pty {
                 Err(why) => panic!("{text:?} did not come ({why}); what came:\n{}", self.screen.text),
             }
         }
+    }
+
+    /// Takes in what comes until nothing has for a while that a person would notice. What is expected next comes after it.
+    pub fn settle(&mut self) {
+        while let Ok(chunk) = self.chunks.recv_timeout(Duration::from_millis(300)) {
+            self.screen.feed(&chunk);
+        }
+        self.seen = self.screen.text.len();
+    }
+
+    /// Reads until the screen is as wanted.
+    #[track_caller]
+    pub fn until(&mut self, what: &str, wanted: impl Fn(&[String]) -> bool) {
+        let end = Instant::now() + DEADLINE;
+        while !wanted(&self.lines()) {
+            match self.chunks.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(chunk) => self.screen.feed(&chunk),
+                Err(why) => panic!("no {what} ({why}) on the screen:\n{}", self.lines().join("\n")),
+            }
+        }
+    }
+
+    /// All that came, escape sequences too.
+    pub fn raw(&self) -> &str {
+        std::str::from_utf8(&self.screen.raw).unwrap()
+    }
+
+    /// The lines that are on the screen, without blanks at their ends.
+    pub fn lines(&self) -> Vec<String> {
+        self.screen.lines()
     }
 
     /// The process, to send it signals.
@@ -110,10 +150,13 @@ impl Pty {
     }
 }
 
-/// Text of a terminal without its escape sequences. Cursor movements are not followed: tests look for words.
+/// Text of a terminal without its escape sequences, and the screen that they make of it.
 #[derive(Default)]
 struct Screen {
     text: String,
+    raw: Vec<u8>,
+    columns: usize,
+    rows: usize,
     state: State,
     /// Bytes of a character that has not come whole.
     partial: Vec<u8>,
@@ -128,7 +171,70 @@ enum State {
 }
 
 impl Screen {
+    /// Follows the sequences that this program and its line editor use.
+    fn lines(&self) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.raw);
+        let mut grid = vec![vec![' '; self.columns]; self.rows];
+        let (mut row, mut column) = (0usize, 0usize);
+        let mut chars = text.chars();
+        while let Some(char) = chars.next() {
+            match char {
+                '\r' => column = 0,
+                '\n' if row + 1 < self.rows => row += 1,
+                '\n' => {
+                    grid.remove(0);
+                    grid.push(vec![' '; self.columns]);
+                }
+                '\x08' => column = column.saturating_sub(1),
+                '\x1b' => {
+                    if chars.next() != Some('[') {
+                        continue;
+                    }
+                    let mut number = String::new();
+                    let last = loop {
+                        match chars.next() {
+                            Some(end @ '\x40'..='\x7e') => break end,
+                            Some(char) => number.push(char),
+                            None => break ' ',
+                        }
+                    };
+                    let count = number.split(';').next().unwrap_or("").parse::<usize>().unwrap_or(0);
+                    match last {
+                        'A' => row = row.saturating_sub(count.max(1)),
+                        'B' => row = (row + count.max(1)).min(self.rows - 1),
+                        'C' => column = (column + count.max(1)).min(self.columns - 1),
+                        'D' => column = column.saturating_sub(count.max(1)),
+                        'H' => (row, column) = (0, 0),
+                        'K' => grid[row][column.min(self.columns)..].fill(' '),
+                        'J' if count == 2 => grid.iter_mut().for_each(|line| line.fill(' ')),
+                        'J' => {
+                            grid[row][column.min(self.columns)..].fill(' ');
+                            grid[row + 1..].iter_mut().for_each(|line| line.fill(' '));
+                        }
+                        _ => {}
+                    }
+                }
+                char if char.is_control() => {}
+                char => {
+                    if column >= self.columns {
+                        column = 0;
+                        if row + 1 < self.rows {
+                            row += 1;
+                        } else {
+                            grid.remove(0);
+                            grid.push(vec![' '; self.columns]);
+                        }
+                    }
+                    grid[row][column] = char;
+                    column += 1;
+                }
+            }
+        }
+        grid.into_iter().map(|line| line.into_iter().collect::<String>().trim_end().to_owned()).collect()
+    }
+
     fn feed(&mut self, bytes: &[u8]) {
+        self.raw.extend_from_slice(bytes);
         for &byte in bytes {
             match self.state {
                 State::Text if byte == 0x1b => self.state = State::Escape,

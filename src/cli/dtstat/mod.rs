@@ -124,7 +124,7 @@ fn refuse_one_file_twice(options: &Options) -> Result<(), ApiError> {
 
 /// The running service of this machine, or the one that was named.
 fn reach(options: &Options) -> Result<Arc<dyn Machine>, ApiError> {
-    let (connector, _) = run::connector();
+    let (connector, _) = run::connector(false);
     let Some(address) = &options.server else {
         return connector.service()?.ok_or_else(|| {
             ApiError::new(Code::StatsServerWasNotStarted, "no service runs here")

@@ -381,6 +381,9 @@ fn spool(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
         session.out.spool = None;
         return Ok(Outcome::done());
     };
+    if session.only_rehearses() {
+        return Ok(Outcome::done());
+    }
     let file = std::fs::OpenOptions::new().append(true).create(true).open(&name);
     let file = file.map_err(|error| ApiError::new(Code::InvalidPath, format!("{name}: {error}")))?;
     session.out.spool = Some((name, file));

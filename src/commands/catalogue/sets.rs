@@ -191,6 +191,7 @@ fn export(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
     let machine = session.machine(args)?;
     let file = args.text("file")?;
     match session.ask(&machine, Request::RepsetExport { repset: args.repset()? })? {
+        Reply::Text(text) if session.only_rehearses() => session.keep_file(&file, text)?,
         Reply::Text(text) => files::write_new(Path::new(&file), text.as_bytes())?,
         _ => return Err(unexpected()),
     }
@@ -199,7 +200,11 @@ fn export(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
 
 fn import(session: &mut Session, args: &Args) -> Result<Outcome, ApiError> {
     let machine = session.machine(args)?;
-    let text = files::read_text(Path::new(&args.text("file")?))?;
+    let file = args.text("file")?;
+    let text = match session.kept_file(&file) {
+        Some(text) => text,
+        None => files::read_text(Path::new(&file))?,
+    };
     session.order(&machine, Request::RepsetImport { text, name: args.optional("name")? })
 }
 

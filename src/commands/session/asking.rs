@@ -31,6 +31,7 @@ impl Session {
         hear: &mut dyn FnMut(&mut Out, Event),
     ) -> Result<Reply, ApiError> {
         self.authorise(machine)?;
+        self.rehearse(&request)?;
         let request = self.in_time(request);
         // What was printed before is not to wait for an answer that may take hours.
         self.out.ui.flush();
@@ -45,7 +46,8 @@ impl Session {
 
     /// A wait ends at the session's deadline by itself: one that is only given up is looked at less often.
     fn in_time(&self, mut request: Request) -> Request {
-        if let Some(deadline) = self.deadline
+        // A dry run waits for nothing: what has no end of its own has none by the run's.
+        if let Some(deadline) = self.deadline.filter(|_| !self.is_dry_run())
             && let Request::Wait { timeout_ms, .. } | Request::Barrier { timeout_ms, .. } = &mut request
         {
             let left = deadline.saturating_duration_since(Instant::now()).as_millis();

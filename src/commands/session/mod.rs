@@ -6,6 +6,7 @@
 mod asking;
 mod leaving;
 mod out;
+mod rehearsing;
 mod vet;
 
 pub use asking::own_user;
@@ -13,7 +14,7 @@ pub(super) use asking::unexpected;
 pub(super) use out::Out;
 
 use super::{Args, Mode, Outcome, Ui};
-use crate::api::{Access, ApiError, Code};
+use crate::api::{Access, ApiError, Code, Request};
 use crate::machine::{Connector, Machine};
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,6 +45,8 @@ pub struct Session {
     deadline: Option<Instant>,
     /// Each command is said before it runs.
     verbose: bool,
+    /// Nothing is changed (`--dry-run`).
+    rehearsal: Option<rehearsing::Rehearsal>,
 }
 
 /// A machine that was asked something.
@@ -61,7 +64,15 @@ impl Session {
             source: None,
             target: None,
             directory: None,
-            out: Out { ui, mode: Mode::Text, spool: None, indent: false, at_line_start: true, capture: None },
+            out: Out {
+                ui,
+                mode: Mode::Text,
+                spool: None,
+                indent: false,
+                at_line_start: true,
+                capture: None,
+                paged: false,
+            },
             required: Access::None,
             running: None,
             timing: false,
@@ -71,6 +82,7 @@ impl Session {
             told: false,
             deadline: None,
             verbose: false,
+            rehearsal: None,
         }
     }
 
@@ -230,6 +242,23 @@ impl Session {
         let used =
             self.machines.iter().filter(|opened| opened.access.is_some_and(|access| access > Access::None));
         used.map(|opened| Arc::clone(&opened.machine)).collect()
+    }
+
+    /// The current source for a question in passing, with the login that it has to hear first; None where a way to it is still to be
+    /// found, which may take time.
+    pub fn source_in_passing(&mut self) -> Option<(Arc<dyn Machine>, Option<Request>)> {
+        let name = self.source.clone().unwrap_or_else(|| "localhost".to_owned());
+        if self.opened(&name).is_none() && !name.eq_ignore_ascii_case("localhost") {
+            return None;
+        }
+        let machine = self.open(&name).ok()?;
+        let access = self.opened(&name).and_then(|opened| opened.access);
+        let login = match access {
+            Some(Access::None) => return None,
+            Some(_) => None,
+            None => Some(Request::Login { user: own_user(), password: None, domain: None }),
+        };
+        Some((machine, login))
     }
 
     /// Names that machines are known by here: the own ones, those used and those named by SERVER ADD.

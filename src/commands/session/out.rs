@@ -16,6 +16,8 @@ pub(in crate::commands) struct Out {
     pub indent: bool,
     pub at_line_start: bool,
     pub capture: Option<Capture>,
+    /// What is written now is read as a whole.
+    pub paged: bool,
 }
 
 /// What would be printed, kept for whoever asked for it.
@@ -52,7 +54,11 @@ impl Out {
             }
             return;
         }
-        self.ui.write(text);
+        if self.paged {
+            self.ui.page(text)
+        } else {
+            self.ui.write(text)
+        }
         if let Some((name, file)) = &mut self.spool
             && let Err(error) = file.write_all(text.as_bytes())
         {
@@ -100,7 +106,9 @@ impl Session {
             Mode::Csv => render::csv(&outcome.output),
         };
         if !text.is_empty() {
+            self.out.paged = true;
             self.out.write(&text);
+            self.out.paged = false;
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Far {
     pub paths: Vec<Mapping>,
     standing: Mutex<Numbers>,
     presenting: Mutex<()>,
+    /// Nobody is called.
+    rehearsed: bool,
 }
 
 #[derive(Default)]
@@ -230,7 +232,13 @@ impl Far {
             paths,
             standing: Mutex::default(),
             presenting: Mutex::default(),
+            rehearsed: false,
         })
+    }
+
+    /// Of a rehearsal: it has granted nothing, and is never called.
+    pub fn rehearsed(self) -> Far {
+        Far { rehearsed: true, ..self }
     }
 
     /// The grant's name.
@@ -269,6 +277,9 @@ impl Far {
 
     /// Gives the grant back, if the target can be told in a short time.
     pub fn withdraw(&self) -> Result<(), ApiError> {
+        if self.rehearsed {
+            return Ok(());
+        }
         let (grant, process) = (self.grant.clone(), incarnation());
         let present = Present {
             grant,
@@ -310,6 +321,10 @@ impl Far {
         present: &Present,
         patience: Duration,
     ) -> Result<(ClientConnection, std::net::TcpStream, Admit), ApiError> {
+        if self.rehearsed {
+            let message = format!("{} is not called in a dry run", self.name);
+            return Err(ApiError::new(Code::OperationOrCommandIsNotSupported, message));
+        }
         let addresses = self.addresses()?;
         let failed = |error: ControlError| self.lost(&error);
         let expected = Expected::new(Some(self.key));

@@ -48,6 +48,11 @@ impl Tree {
         Ok(Tree { regions: mounts.regions(&real), real, ancestors, exists })
     }
 
+    /// A directory of a machine that cannot be looked at: it is what its name says.
+    pub fn unseen(path: &Path) -> Tree {
+        Tree { real: path.to_owned(), regions: Vec::new(), ancestors: Vec::new(), exists: true }
+    }
+
     /// All ways in which this tree lies to `other`; empty if they have no place in common.
     pub fn to(&self, other: &Tree) -> Vec<Overlap> {
         let mut found = Vec::new();

@@ -43,6 +43,7 @@ impl Engine {
             }
             ConnectTarget::Far { machine, granted } => {
                 let far = Far::of(machine, granted, self.machine_key()?)?;
+                let far = if self.runner.rehearses() { far.rehearsed() } else { far };
                 (machine.clone(), Some(Arc::new(far)))
             }
             ConnectTarget::Tdu { .. } => (TDU.to_owned(), None),
@@ -250,8 +251,9 @@ impl Engine {
         let forbidden = self.forbidden();
         let own = self.own_directories();
         let ground = Ground { data_root: self.home.data_root(), source: &self.source, repset };
+        let sees = self.runner.sees_files();
         let mut route =
-            Route::find(rules, map, Circumstances { ground, forbidden: &forbidden, own: &own, to })?;
+            Route::find(rules, map, Circumstances { ground, forbidden: &forbidden, own: &own, to, sees })?;
         let connections = self.connections();
         let views: Vec<_> = connections
             .iter()

@@ -38,6 +38,8 @@ pub struct Circumstances<'a> {
     /// The engine's own directories: no target may lie in or around one.
     pub own: &'a [PathBuf],
     pub to: To<'a>,
+    /// Source and places are on this machine; else names are all that is known of them.
+    pub sees: bool,
 }
 
 /// Where a way leads.
@@ -62,6 +64,9 @@ impl Route {
     /// Finds the way. -140 when the set names nothing that exists, -101 for what `mapping` refuses and for overlaps,
     /// -234 for a file where a directory must be, -142 for a path that cannot be looked at.
     pub fn find(rules: Arc<RuleSet>, spec: &MapSpec, around: Circumstances<'_>) -> Result<Route, ApiError> {
+        if !around.sees {
+            return Self::unseen(rules, spec, around);
+        }
         let mounts = mounts()?;
         let roots = rules.roots();
         let mut notices = Vec::new();
@@ -75,6 +80,21 @@ impl Route {
         }
         let route = Route { rules, paths, sources, targets, notices };
         route.refuse_own_directories(around.own, &mounts)?;
+        route.refuse_overlap(around.forbidden)?;
+        Ok(route)
+    }
+
+    /// A way on a machine whose files cannot be looked at.
+    fn unseen(rules: Arc<RuleSet>, spec: &MapSpec, around: Circumstances<'_>) -> Result<Route, ApiError> {
+        let roots = rules.roots();
+        refuse_no_roots(&roots, around.ground.repset)?;
+        let paths = ways(&roots, spec, around)?;
+        let sources = roots.iter().map(|root| Tree::unseen(root)).collect();
+        let targets = match around.to {
+            To::Here => paths.iter().map(|mapping| Tree::unseen(&mapping.target)).collect(),
+            To::Null | To::Far(_) => Vec::new(),
+        };
+        let route = Route { rules, paths, sources, targets, notices: Vec::new() };
         route.refuse_overlap(around.forbidden)?;
         Ok(route)
     }

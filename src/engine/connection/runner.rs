@@ -30,6 +30,16 @@ pub trait JobRunner: Send + Sync {
     ) -> JobOutcome;
 
     fn calculate(&self, plan: &JobPlan, shared: &JobShared) -> SetSize;
+
+    /// Nothing is done, here or on another machine.
+    fn rehearses(&self) -> bool {
+        false
+    }
+
+    /// What paths name is on this machine. Else each counts as a directory that is there, apart from all others.
+    fn sees_files(&self) -> bool {
+        true
+    }
 }
 
 /// The real scan, mirror, verification and replication.

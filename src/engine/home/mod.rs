@@ -30,6 +30,8 @@ pub struct Home {
     data_root: PathBuf,
     /// The socket of the system's log; none: events stay in the engine's own.
     system_log: Option<PathBuf>,
+    /// Of a copy that a rehearsal works on: the home that it was made of.
+    original: Option<Box<Home>>,
 }
 
 /// Why there is no usable home.
@@ -121,6 +123,7 @@ impl Home {
             data_root: home.join("data"),
             top: Some(home),
             system_log: None,
+            original: None,
         }
     }
 
@@ -135,7 +138,24 @@ impl Home {
             run: "/run/DT".into(),
             data_root: "/".into(),
             system_log: Some("/dev/log".into()),
+            original: None,
         }
+    }
+
+    /// Places below a directory for a copy of what this home keeps. What belongs to this one belongs to no set there either, and
+    /// replicas would come to lie where they do here.
+    pub(in crate::engine) fn rehearsed_at(&self, top: &Path) -> Self {
+        Self { data_root: self.data_root.clone(), original: Some(Box::new(self.clone())), ..Self::at(top) }
+    }
+
+    /// The directories of the home that this is a copy of.
+    pub(in crate::engine) fn original_dirs(&self) -> impl Iterator<Item = &Path> {
+        self.original.iter().flat_map(|original| original.own_dirs())
+    }
+
+    /// -111 while an engine runs here. Nothing is made or written.
+    pub(in crate::engine) fn is_free(&self) -> Result<(), HomeError> {
+        HomeLock::is_free(&self.run)
     }
 
     /// `DT.conf`.
@@ -216,6 +236,7 @@ impl Home {
         let mut found: Vec<(u64, u64)> = self
             .own_dirs()
             .chain(cache)
+            .chain(self.original_dirs())
             .chain(also)
             .filter_map(|path| fs::metadata(path).ok())
             .filter(fs::Metadata::is_dir)

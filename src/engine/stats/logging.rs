@@ -189,6 +189,10 @@ impl Engine {
         };
         let path = place(name, &self.log_dir())
             .ok_or_else(|| bad("it is no file name and no absolute path".into()))?;
+        // Whatever it is called, nothing outside of the copy is written.
+        let aside =
+            path.file_name().filter(|_| self.runner.rehearses()).map(|name| self.log_dir().join(name));
+        let path = aside.unwrap_or(path);
         let mut files = lock(&self.statlog.files);
         files.retain(|file| file.strong_count() > 0);
         if let Some(open) = files.iter().filter_map(Weak::upgrade).find(|open| open.path() == path) {

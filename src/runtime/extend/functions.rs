@@ -114,7 +114,15 @@ fn run(session: &Shared, leash: &Rc<Leash>, limit: usize, text: &str) -> Result<
         Ok((command, args)) => match command.handler {
             Handler::Interpreter(_) => {
                 let time = args.duration().map(Option::unwrap_or_default);
-                let slept = time.map(|time| leash.sleep(time));
+                let slept = time.map(|time| {
+                    // The leash asks the session, too.
+                    let skips = session.borrow_mut().skips(time);
+                    match skips {
+                        Ok(true) => Ok(()),
+                        Ok(false) => leash.sleep(time),
+                        Err(error) => Err(failed(error)),
+                    }
+                });
                 match slept {
                     Ok(Err(ended)) => return Err(ended),
                     Ok(Ok(())) => (Ok(1), Some(String::new())),
@@ -126,13 +134,17 @@ fn run(session: &Shared, leash: &Rc<Leash>, limit: usize, text: &str) -> Result<
                 if session.is_verbose() {
                     session.trace("run", &args, text);
                 }
-                session.until(leash.deadline(), |session| {
+                let ran = session.until(leash.deadline(), |session| {
                     session.captured(limit, |session| {
                         let outcome = commands::execute(session, command, &args)?;
                         session.show(command, &outcome);
                         Ok(outcome.value)
                     })
-                })
+                });
+                if session.take_changed() && ran.0.is_ok() {
+                    session.would(text.trim());
+                }
+                ran
             }
         },
     };

@@ -30,10 +30,16 @@ fn an_unassigned_failure_stops_with_place_and_status() {
 }
 
 #[test]
-fn write_keeps_what_a_failed_command_left() {
+fn write_is_a_command_and_leaves_its_own_result() {
+    assert_eq!(output("$r = mirror stop 3\nwrite $result\nwrite \"[\" $result $error \"]\""), "-107\n[1]\n");
+}
+
+#[test]
+fn the_value_of_a_watch_is_that_of_the_command_that_failed() {
+    assert_eq!(output("$r = watch 0.1 mirror stop 3\nwrite $r"), "-107\n");
     assert_eq!(
-        output("$r = mirror stop 3\nwrite $result\nwrite $error"),
-        "-107\nConnection does not exist\n"
+        output("$r = watch 0.1 mirror stop 3\nwrite ($r + 1)\n$s = watch 1 mirror stop 3\nwrite $s"),
+        "-106\n-107\n"
     );
 }
 
