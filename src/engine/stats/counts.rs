@@ -238,6 +238,23 @@ impl Stream {
         whole.replicated.add(loads[REPLICATION]);
     }
 
+    /// There was no room for it: it has not left.
+    pub fn takes_back(&self, loads: [Load; OWNERS]) {
+        let Counts { whole, sent, mirrored, .. } = &*self.counts;
+        for (owner, load) in loads.into_iter().enumerate() {
+            sent[owner].sub(load);
+            self.sent[owner].sub(load);
+        }
+        mirrored.sub(loads[JOB]);
+        whole.mirrored.sub(loads[JOB]);
+        whole.replicated.sub(loads[REPLICATION]);
+    }
+
+    #[cfg(test)]
+    pub fn sent(&self) -> [Load; OWNERS] {
+        std::array::from_fn(|owner| self.sent[owner].read())
+    }
+
     /// The target has answered.
     pub fn is_told(&self, answer: &[u8]) {
         if let Ok(Answer::Applied { who, load, .. }) = Answer::decode(&mut Reader::new(answer)) {

@@ -478,7 +478,7 @@ impl Transmitter {
             }
             let sent = emit.frame.len() - start;
             length = sent as u64;
-            Op::end_put(&mut emit.frame, start);
+            emit.end_put(undo, start);
             self.common.sent(sent as u64);
             emit.full()?;
             drop(emit);
