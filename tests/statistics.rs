@@ -69,12 +69,6 @@ fn the_service_is_shown_as_it_is() {
     assert!(begins("KERNEL::SourceState: 2 TargetState: 1 Start Time: "), "{lines:#?}");
     assert!(begins("MirOpsGenerated: 4 MirBytesGenerated: "), "{lines:#?}");
     assert!(begins("  conState: 1 conOpsInCmdQueue: 0 conOpsInAckQueue: 0"), "{lines:#?}");
-    // Addresses select: of another one there is neither target nor connection.
-    let other = home.path("other.csv");
-    let ended =
-        home.dtcl().args(["dtstat", "-p", "-stop", "01/01/2001 00:00", "-ip", "127.0.0.9", "-s"]).arg(&other);
-    ended.run().ok();
-    assert_eq!(std::fs::read_to_string(&other).unwrap().lines().count(), 1, "the heading alone");
 }
 
 #[test]
@@ -113,6 +107,16 @@ fn the_service_s_file_becomes_a_table_and_another_file() {
         ("4".to_owned(), "0".to_owned())
     );
     assert_eq!(last(&targets, "Mirror Ops Received"), "4");
+    // Addresses select: of another one there is neither target nor connection.
+    for (address, is_there) in [("127.0.0.1", true), ("127.0.0.9", false)] {
+        let selected = dtstat(&["-p", "-f"]).arg(&file).args(["-ip", address, "-s"]).arg(&table);
+        selected.run().ok();
+        assert_eq!(std::fs::read_to_string(&table).unwrap().lines().count() > 1, is_there, "{address}");
+    }
+    // What cannot be read costs no file.
+    let kept = std::fs::read(&copy).unwrap();
+    dtstat(&["-p", "-f"]).arg(&targets).arg("-t").arg(&copy).run().status(1);
+    assert!(std::fs::read(&copy).unwrap() == kept);
     // What is read is not written over.
     let before = std::fs::read(&file).unwrap();
     dtstat(&["-p", "-f"]).arg(&file).arg("-s").arg(&file).run().status(1).says("stands for two files");

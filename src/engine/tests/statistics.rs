@@ -86,11 +86,13 @@ impl Real {
 
     /// Blocks until a snapshot is so: what is acknowledged is told a moment after what it allows.
     fn until(&self, so: impl Fn(&Snapshot) -> bool) -> Snapshot {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
         loop {
             let snapshot = self.engine.snapshot();
             if so(&snapshot) {
                 return snapshot;
             }
+            assert!(std::time::Instant::now() < deadline, "{snapshot:#?}");
             std::thread::yield_now();
         }
     }
