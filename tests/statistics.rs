@@ -141,6 +141,10 @@ fn another_machine_is_asked_at_its_port_and_wants_a_login() {
     asked().run().status(3).says("DTCL_USER names a user");
     let lines = first_snapshot(asked().env("DTCL_USER", "anna").env("DTCL_PASSWORD_FILE", &secret));
     assert!(lines.iter().any(|line| line == "  Ops Received: 4 Mirror Ops Received: 4"), "{lines:#?}");
+    // Nothing else is answered there.
+    let script = format!("login \"127.0.0.1:{port}\" anna\nsource \"127.0.0.1:{port}\"\nrepset list");
+    let other = here.dtcl().env("DTCL_PASSWORD_FILE", &secret).script(&script).run();
+    other.says("this port answers statistics and nothing else");
     let security =
         |line: &String| line.starts_with("SECURITY::Logins : ") && line.ends_with(" FailedLogins : 1");
     assert!(lines.iter().any(security), "{lines:#?}");
