@@ -117,6 +117,7 @@ fn the_service_s_file_becomes_a_table_and_another_file() {
     let kept = std::fs::read(&copy).unwrap();
     dtstat(&["-p", "-f"]).arg(&targets).arg("-t").arg(&copy).run().status(1);
     assert!(std::fs::read(&copy).unwrap() == kept);
+    dtstat(&["-p", "-f"]).arg(&file).arg("-t").arg(&targets).run().status(1).says("it is no statistics file");
     // What is read is not written over.
     let before = std::fs::read(&file).unwrap();
     dtstat(&["-p", "-f"]).arg(&file).arg("-s").arg(&file).run().status(1).says("stands for two files");
@@ -156,7 +157,7 @@ fn what_cannot_be_read_is_said() {
     home.dtcl().arg("dtstat").run().status(4).says("no service runs here").says("DTCL serve");
     let other = home.file("notes.txt", "a table");
     home.dtcl().args(["dtstat", "-f"]).arg(&other).run().status(1).says("it is no statistics file");
-    home.dtcl().args(["dtstat", "-t"]).arg(&other).run().status(1);
+    home.dtcl().args(["dtstat", "-t"]).arg(&other).run().status(4);
     assert_eq!(std::fs::read_to_string(&other).unwrap(), "a table");
     home.dtcl().args(["dtstat", "-x"]).run().status(2).says("unknown option -x");
     home.dtcl()
