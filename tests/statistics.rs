@@ -69,12 +69,6 @@ fn the_service_is_shown_as_it_is() {
     assert!(begins("KERNEL::SourceState: 2 TargetState: 1 Start Time: "), "{lines:#?}");
     assert!(begins("MirOpsGenerated: 4 MirBytesGenerated: "), "{lines:#?}");
     assert!(begins("  conState: 1 conOpsInCmdQueue: 0 conOpsInAckQueue: 0"), "{lines:#?}");
-    // Addresses select: of another one there is neither target nor connection.
-    let other = home.path("other.csv");
-    let ended =
-        home.dtcl().args(["dtstat", "-p", "-stop", "01/01/2001 00:00", "-ip", "127.0.0.9", "-s"]).arg(&other);
-    ended.run().ok();
-    assert_eq!(std::fs::read_to_string(&other).unwrap().lines().count(), 1, "the heading alone");
 }
 
 #[test]
@@ -113,6 +107,17 @@ fn the_service_s_file_becomes_a_table_and_another_file() {
         ("4".to_owned(), "0".to_owned())
     );
     assert_eq!(last(&targets, "Mirror Ops Received"), "4");
+    // Addresses select: of another one there is neither target nor connection.
+    for (address, is_there) in [("127.0.0.1", true), ("127.0.0.9", false)] {
+        let selected = dtstat(&["-p", "-f"]).arg(&file).args(["-ip", address, "-s"]).arg(&table);
+        selected.run().ok();
+        assert_eq!(std::fs::read_to_string(&table).unwrap().lines().count() > 1, is_there, "{address}");
+    }
+    // What cannot be read costs no file.
+    let kept = std::fs::read(&copy).unwrap();
+    dtstat(&["-p", "-f"]).arg(&targets).arg("-t").arg(&copy).run().status(1);
+    assert!(std::fs::read(&copy).unwrap() == kept);
+    dtstat(&["-p", "-f"]).arg(&file).arg("-t").arg(&targets).run().status(1).says("it is no statistics file");
     // What is read is not written over.
     let before = std::fs::read(&file).unwrap();
     dtstat(&["-p", "-f"]).arg(&file).arg("-s").arg(&file).run().status(1).says("stands for two files");
@@ -137,6 +142,10 @@ fn another_machine_is_asked_at_its_port_and_wants_a_login() {
     asked().run().status(3).says("DTCL_USER names a user");
     let lines = first_snapshot(asked().env("DTCL_USER", "anna").env("DTCL_PASSWORD_FILE", &secret));
     assert!(lines.iter().any(|line| line == "  Ops Received: 4 Mirror Ops Received: 4"), "{lines:#?}");
+    // Nothing else is answered there.
+    let script = format!("login \"127.0.0.1:{port}\" anna\nsource \"127.0.0.1:{port}\"\nrepset list");
+    let other = here.dtcl().env("DTCL_PASSWORD_FILE", &secret).script(&script).run();
+    other.says("this port answers statistics and nothing else");
     let security =
         |line: &String| line.starts_with("SECURITY::Logins : ") && line.ends_with(" FailedLogins : 1");
     assert!(lines.iter().any(security), "{lines:#?}");
@@ -148,7 +157,7 @@ fn what_cannot_be_read_is_said() {
     home.dtcl().arg("dtstat").run().status(4).says("no service runs here").says("DTCL serve");
     let other = home.file("notes.txt", "a table");
     home.dtcl().args(["dtstat", "-f"]).arg(&other).run().status(1).says("it is no statistics file");
-    home.dtcl().args(["dtstat", "-t"]).arg(&other).run().status(1);
+    home.dtcl().args(["dtstat", "-t"]).arg(&other).run().status(4);
     assert_eq!(std::fs::read_to_string(&other).unwrap(), "a table");
     home.dtcl().args(["dtstat", "-x"]).run().status(2).says("unknown option -x");
     home.dtcl()

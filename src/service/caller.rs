@@ -17,6 +17,8 @@ pub(super) struct Caller {
     /// What the session grants now: less after a logout, another's after a login.
     pub access: Access,
     pub origin: Origin,
+    /// It came in at StatsPort, where nothing else is answered than statistics.
+    pub statistics_only: bool,
 }
 
 impl Caller {
@@ -35,13 +37,14 @@ impl Caller {
             level(&groups)
         };
         let name = user.map_or_else(|| uid.to_string(), |user| user.name);
-        Caller { name, own, access: own, origin: Origin::User(uid.as_raw()) }
+        Caller { name, own, access: own, origin: Origin::User(uid.as_raw()), statistics_only: false }
     }
 
     /// A caller over the network: nobody before a login.
     pub fn of_network(address: SocketAddr) -> Caller {
         let origin = Origin::of(address.ip());
-        Caller { name: address.to_string(), own: Access::None, access: Access::None, origin }
+        let (name, none) = (address.to_string(), Access::None);
+        Caller { name, own: none, access: none, origin, statistics_only: false }
     }
 
     pub fn is_remote(&self) -> bool {

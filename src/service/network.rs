@@ -48,6 +48,8 @@ impl Listen {
 /// The open ports.
 pub(super) struct Network {
     listeners: Vec<TcpListener>,
+    /// Those at StatsPort.
+    statistics: Vec<TcpListener>,
     acceptor: TlsAcceptor,
     /// The system has chosen the port.
     chosen: bool,
@@ -86,10 +88,10 @@ impl Network {
             ApiError::new(Code::TheServiceFailedToStart, format!("the machine's key cannot be used: {error}"))
         })?;
         let chosen = matches!(at, Listen::At(_, Some(0)));
-        Ok(Some(Network { listeners, acceptor: TlsAcceptor::from(config), chosen }))
+        Ok(Some(Network { listeners, statistics: Vec::new(), acceptor: TlsAcceptor::from(config), chosen }))
     }
 
-    /// `StatsPort`, beside the others: who asks there is asked who he is, as everywhere. One that is taken costs nothing but DTStat's own
+    /// `StatsPort`, beside the others: who asks there is asked who he is, as everywhere, and is told statistics alone. One that is taken costs nothing but DTStat's own
     /// door, as a second service on a host would have none otherwise.
     pub fn listen_for_statistics(&mut self, house: &House) -> Vec<SocketAddr> {
         let port = house.engine.stats_port();
@@ -100,7 +102,7 @@ impl Network {
             match bind(SocketAddr::new(address.ip(), port)) {
                 Ok(listener) => {
                     opened.extend(listener.local_addr());
-                    self.listeners.push(listener);
+                    self.statistics.push(listener);
                 }
                 Err(error) => house.engine.note(&format!(
                     "DTStat cannot be answered on {} port {port} (StatsPort): {error}; {address} answers it, too",
@@ -117,16 +119,18 @@ impl Network {
 
     /// Takes callers in until the service ends, then waits for their sessions.
     pub async fn accept(self, house: Arc<House>) {
-        let Network { listeners, acceptor, .. } = self;
+        let Network { listeners, statistics, acceptor, .. } = self;
         let mut tasks = JoinSet::new();
-        for listener in listeners {
-            tasks.spawn(accept_at(listener, Arc::clone(&house), acceptor.clone()));
+        for (listeners, statistics_only) in [(listeners, false), (statistics, true)] {
+            for listener in listeners {
+                tasks.spawn(accept_at(listener, Arc::clone(&house), acceptor.clone(), statistics_only));
+            }
         }
         while tasks.join_next().await.is_some() {}
     }
 }
 
-async fn accept_at(listener: TcpListener, house: Arc<House>, acceptor: TlsAcceptor) {
+async fn accept_at(listener: TcpListener, house: Arc<House>, acceptor: TlsAcceptor, statistics_only: bool) {
     let mut ending = house.ending.subscribe();
     let mut sessions = JoinSet::new();
     loop {
@@ -151,12 +155,14 @@ async fn accept_at(listener: TcpListener, house: Arc<House>, acceptor: TlsAccept
             let Ok(Ok(mut stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
             match session::greeted(&mut stream, &address.to_string()).await {
                 Some(Purpose::Session) => {}
+                Some(Purpose::Data) if statistics_only => return,
                 Some(Purpose::Data) => return data::run(stream, address, house, guest).await,
                 None => return,
             }
             match Arc::clone(&house.rooms).try_acquire_owned() {
                 Ok(room) => {
-                    session::run(stream, Caller::of_network(address), house, room, Some(guest)).await;
+                    let caller = Caller { statistics_only, ..Caller::of_network(address) };
+                    session::run(stream, caller, house, room, Some(guest)).await;
                 }
                 Err(_) => {
                     session::turn_away(stream).await;

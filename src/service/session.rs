@@ -232,6 +232,13 @@ fn begin(id: u64, request: Request, caller: &Caller, say: &Out, house: &Arc<Hous
 /// Answers a request, on a thread where that may take its time.
 fn answer(request: Request, caller: &Caller, house: &House, mut teller: Teller) -> Ended {
     match request {
+        request if caller.statistics_only && !matches!(request, Request::Logout | Request::Statistics) => {
+            Ended::of(Err(ApiError::new(
+                Code::InsufficientSecurityAccess,
+                "this port answers statistics and nothing else",
+            )
+            .help("ask at the service's own port (NetPort)")))
+        }
         Request::Logout => Ended { access: Some(Access::None), ..Ended::of(Ok(Reply::Done)) },
         Request::Shutdown if caller.access >= request.needs() => {
             house.engine.note(&format!("Shutdown was asked for by {}", caller.name));

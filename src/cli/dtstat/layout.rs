@@ -96,10 +96,19 @@ pub fn shown(statistic: Statistic, value: &Value) -> String {
         (Value::Unknown, _) => String::new(),
         (Value::Number(permille), Shape::Permille) => format!("{}.{}%", permille / 10, permille % 10),
         (Value::Number(number), _) => number.to_string(),
-        (Value::Text(text), _) => text.clone(),
+        (Value::Text(text), _) => printable(text),
         (Value::Moment(at), Shape::MomentUtc) => ctime(*at, TimeZone::UTC),
         (Value::Moment(at), _) => ctime(*at, TimeZone::system()),
     }
+}
+
+/// Whoever wrote a file or answers at a port commands no terminal.
+fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() { shown.extend(letter.escape_unicode()) } else { shown.push(letter) }
+    }
+    shown
 }
 
 /// `5/14/24 08:31:20:9008`, in local time: the last are tenths of milliseconds.
@@ -211,6 +220,12 @@ pub(super) mod tests {
     }
 
     /// Its stamp has a digit that a clock of milliseconds has not.
+    #[test]
+    fn text_holds_no_commands_for_a_terminal() {
+        let text = Value::Text("/srv/ä\u{1b}[2J\nb".into());
+        assert_eq!(shown(Statistic::LastFileTouched, &text), "/srv/ä\\u{1b}[2J\\u{a}b");
+    }
+
     #[test]
     fn the_layout_is_the_guides() {
         let expected = "\

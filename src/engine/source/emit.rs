@@ -3,7 +3,7 @@
 use super::folder::Folder;
 use crate::engine::link::{Frame, FramePool, LocalFiles};
 use crate::engine::stats::Stream;
-use crate::wire::{FRAME_FULL, Load, Op};
+use crate::wire::{FRAME_FULL, Load, OWNERS, Op};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -51,7 +51,7 @@ impl Emitter {
             before: None,
             asks: Asks::default(),
             stream: Arc::clone(&stream),
-            counted: JOB,
+            loads: Default::default(),
         };
         Self { inner: Mutex::new(emit), descriptions: AtomicU64::new(0), local, stream }
     }
@@ -124,8 +124,8 @@ pub(super) struct Emit {
     before: Option<Box<dyn Fn() + Send>>,
     asks: Asks,
     stream: Arc<Stream>,
-    /// Whose the first operations of the present frame are.
-    counted: u8,
+    /// What the present frame amounts to, by owner.
+    loads: [Load; OWNERS],
 }
 
 /// Which of replication's operations are followed by a question for when they are applied.
@@ -150,10 +150,23 @@ impl Emit {
         if self.owner != who {
             self.asks.unasked = !self.is_asked();
             self.owner = who;
-            Op::By { who }.encode(&mut self.frame);
+            self.append(&Op::By { who });
             (self.place, self.at) = (None, None);
             self.asks.from = self.position();
         }
+    }
+
+    fn append(&mut self, op: &Op<'_>) {
+        let before = self.frame.len();
+        op.encode(&mut self.frame);
+        self.loads[usize::from(self.owner)] += Load::of(op, self.frame.len() - before);
+    }
+
+    /// Closes an [`Op::Put`] whose content was read into the frame; `begin`: where it begins, `start`: where its content does.
+    pub(super) fn end_put(&mut self, begin: usize, start: usize) {
+        Op::end_put(&mut self.frame, start);
+        self.loads[usize::from(self.owner)] +=
+            Load { operations: 1, bytes: (self.frame.len() - begin) as u64 };
     }
 
     fn position(&self) -> u64 {
@@ -183,7 +196,7 @@ impl Emit {
         if self.at.as_ref().is_some_and(|at| (at.0, at.1.as_slice()) == (root, path) && (at.2 || !make)) {
             return;
         }
-        Op::Enter { root, path, make }.encode(&mut self.frame);
+        self.append(&Op::Enter { root, path, make });
         (self.place, self.at) = (None, Some((root, path.to_vec(), make)));
     }
 
@@ -198,7 +211,7 @@ impl Emit {
             return;
         }
         folder.make();
-        Op::Enter { root: folder.root, path: &folder.path, make: true }.encode(&mut self.frame);
+        self.append(&Op::Enter { root: folder.root, path: &folder.path, make: true });
         self.place = Some((Arc::clone(folder), true));
     }
 
@@ -207,7 +220,7 @@ impl Emit {
         if self.is_at(folder, false) {
             return;
         }
-        Op::Enter { root: folder.root, path: &folder.path, make: false }.encode(&mut self.frame);
+        self.append(&Op::Enter { root: folder.root, path: &folder.path, make: false });
         self.place = Some((Arc::clone(folder), false));
     }
 
@@ -217,7 +230,7 @@ impl Emit {
 
     /// Appends an operation.
     pub(super) fn push(&mut self, op: &Op<'_>) -> Result<(), TargetGone> {
-        op.encode(&mut self.frame);
+        self.append(op);
         self.full()
     }
 
@@ -238,15 +251,8 @@ impl Emit {
         }
         let Some(ops) = &self.ops else { return Err(TargetGone) };
         // Before it is sent: what is acknowledged was sent.
-        Self::count(&self.stream, &mut self.counted, &frame);
+        self.stream.sends(std::mem::take(&mut self.loads));
         ops.send(frame).map_err(|_| TargetGone)
-    }
-
-    fn count(stream: &Stream, counted: &mut u8, frame: &[u8]) {
-        // It was made here, so it can be read.
-        if let Ok(loads) = Load::of_frame(frame, counted) {
-            stream.sends(loads);
-        }
     }
 
     fn try_close(&mut self) -> bool {
@@ -254,19 +260,13 @@ impl Emit {
             before();
         }
         if let Some(ops) = self.ops.as_ref().filter(|_| !self.frame.is_empty()) {
-            let (frame, mut counted) = (std::mem::take(&mut self.frame), self.counted);
-            let loads = Load::of_frame(&frame, &mut counted);
-            match ops.try_send(frame) {
-                Err(TrySendError::Full(frame)) => {
-                    self.frame = frame;
-                    return false;
-                }
-                Ok(()) => {
-                    if let Ok(loads) = loads {
-                        self.stream.sends(loads);
-                    }
-                }
-                Err(TrySendError::Disconnected(_)) => {}
+            let loads = std::mem::take(&mut self.loads);
+            // Before it is sent: what is acknowledged was sent.
+            self.stream.sends(loads);
+            if let Err(TrySendError::Full(frame)) = ops.try_send(std::mem::take(&mut self.frame)) {
+                self.stream.takes_back(loads);
+                (self.frame, self.loads) = (frame, loads);
+                return false;
             }
         }
         self.ops = None;
@@ -276,6 +276,7 @@ impl Emit {
     /// Closes the stream without sending what there is.
     pub(super) fn drop_all(&mut self) {
         self.frame.clear();
+        self.loads = Default::default();
         self.ops = None;
     }
 
@@ -297,6 +298,35 @@ mod tests {
     fn emitter() -> (Emitter, std::sync::mpsc::Receiver<Frame>) {
         let (ops, sent) = sync_channel(16);
         (Emitter::new(ops, FramePool::default(), None, Arc::default()), sent)
+    }
+
+    /// What is summed as it is appended is what a frame amounts to as it is read.
+    #[test]
+    fn a_frame_is_counted_as_its_reader_counts_it() {
+        let (emitter, sent) = emitter();
+        emitter.lock().push(&OTHER).unwrap();
+        let mut emit = emitter.lock_as(REPLICATION);
+        emit.go(0, b"dir", true);
+        let meta = crate::sys::Meta { mode: 0o600, uid: 0, gid: 0, mtime: (0, 0) };
+        for is_whole in [false, true] {
+            let begin = emit.frame.len();
+            let start = Op::begin_put(&mut emit.frame, b"f", &meta, &Default::default());
+            emit.frame.extend([7; 900]);
+            if is_whole { emit.end_put(begin, start) } else { emit.frame.truncate(begin) }
+        }
+        emit.flush().unwrap();
+        drop(emit);
+        let loads = Load::of_frame(&sent.recv().unwrap(), &mut JOB.clone()).unwrap();
+        assert_eq!(emitter.stream.sent(), loads);
+        assert_eq!(loads.map(|load| load.operations), [1, 1]);
+        // A target that reads nothing has got nothing.
+        emitter.lock().push(&OTHER).unwrap();
+        let full = std::iter::repeat_with(|| emitter.lock().ops.as_ref().unwrap().try_send(Vec::new()));
+        assert!(full.take(17).last().unwrap().is_err());
+        assert!(!emitter.try_close());
+        assert_eq!(emitter.stream.sent(), loads);
+        drop(sent);
+        assert!(emitter.try_close());
     }
 
     #[test]

@@ -10,9 +10,6 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Words in the reason of what could not be read on the source (FailedMirrorCount).
-const ON_SOURCE: &str = " on the source: ";
-
 /// Failures that are kept; the rest is counted.
 const KEPT: usize = 1000;
 /// Things that are tried again at the end; more than that and something general is wrong.
@@ -26,6 +23,26 @@ pub(super) struct Spot {
     pub name: Vec<u8>,
 }
 
+/// Why something failed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Reason {
+    text: String,
+    /// It could not be read on the source (FailedMirrorCount).
+    is_unread: bool,
+}
+
+impl Reason {
+    pub(super) fn unread(text: String) -> Reason {
+        Reason { text, is_unread: true }
+    }
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Reason {
+        Reason { text, is_unread: false }
+    }
+}
+
 /// Shared by the threads of a job.
 pub(super) struct Report {
     /// Source path of each root's directory.
@@ -36,7 +53,7 @@ pub(super) struct Report {
 #[derive(Default)]
 struct Inner {
     failures: Vec<JobFailure>,
-    retries: Vec<(Spot, String)>,
+    retries: Vec<(Spot, Reason)>,
     fatal: Option<ApiError>,
 }
 
@@ -56,11 +73,12 @@ impl Report {
     }
 
     /// One thing failed for good.
-    pub(super) fn fail(&self, counters: &Counters, spot: &Spot, reason: String) {
+    pub(super) fn fail(&self, counters: &Counters, spot: &Spot, reason: impl Into<Reason>) {
         let path = self.path(spot);
+        let Reason { text: reason, is_unread } = reason.into();
         tracing::warn!("{}: {reason}", escape(&path));
         counters.errors.fetch_add(1, Relaxed);
-        counters.unread.fetch_add(u64::from(reason.contains(ON_SOURCE)), Relaxed);
+        counters.unread.fetch_add(u64::from(is_unread), Relaxed);
         let mut inner = self.lock();
         if inner.failures.len() < KEPT {
             inner.failures.push(JobFailure { path, reason });
@@ -68,8 +86,8 @@ impl Report {
     }
 
     /// One thing failed and may succeed when it is tried again.
-    pub(super) fn retry(&self, counters: &Counters, spot: Spot, reason: String) {
-        let mut inner = self.lock();
+    pub(super) fn retry(&self, counters: &Counters, spot: Spot, reason: impl Into<Reason>) {
+        let (mut inner, reason) = (self.lock(), reason.into());
         if inner.retries.len() < RETRIES {
             inner.retries.push((spot, reason));
         } else {
@@ -80,8 +98,9 @@ impl Report {
 
     /// A failure that was answered by the target, or met on the source, by its errno.
     pub(super) fn errno(&self, counters: &Counters, spot: Spot, errno: i32, what: &str, on_target: bool) {
-        let side = if on_target { " on the target: " } else { ON_SOURCE };
-        let reason = format!("cannot {what}{side}{}{}", describe(errno), advice(errno, on_target));
+        let side = if on_target { "target" } else { "source" };
+        let text = format!("cannot {what} on the {side}: {}{}", describe(errno), advice(errno, on_target));
+        let reason = Reason { text, is_unread: !on_target };
         if is_transient(errno) {
             self.retry(counters, spot, reason)
         } else {
@@ -145,7 +164,7 @@ impl Report {
         self.lock().fatal.is_some()
     }
 
-    pub(super) fn take_retries(&self) -> Vec<(Spot, String)> {
+    pub(super) fn take_retries(&self) -> Vec<(Spot, Reason)> {
         let mut retries = std::mem::take(&mut self.lock().retries);
         retries.sort();
         retries.dedup_by(|a, b| a.0 == b.0);

@@ -10,7 +10,7 @@ use crate::engine::source::compare::{Compare, Comparer};
 use crate::engine::source::listing::Listing;
 use crate::engine::source::orphans::Orphans;
 use crate::engine::source::parts::Parts;
-use crate::engine::source::report::{Report, Spot};
+use crate::engine::source::report::{Reason, Report, Spot};
 use crate::engine::source::walk::{Root, open_roots};
 use crate::wire::{Op, PATH_MAX, Part};
 use std::os::unix::ffi::OsStrExt;
@@ -62,7 +62,7 @@ pub(super) fn begin(
             tracing::warn!("{}: not mirrored: {error}", escape(path.as_os_str().as_bytes()));
         } else {
             let spot = Spot { root: number, path: Vec::new(), name: Vec::new() };
-            report.fail(&shared.counters, &spot, error);
+            report.fail(&shared.counters, &spot, Reason::unread(error));
         }
     }
     let mut paths: Vec<(PathBuf, Option<Vec<u8>>)> =

@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 const JOB: usize = 0;
 const REPLICATION: usize = 1;
 
+/// Pairs of addresses that are counted for; past that one makes room for the next.
+const TARGETS_MOST: usize = 1024;
+
 /// Operations and their bytes.
 #[derive(Debug, Default)]
 pub struct Flow {
@@ -69,12 +72,23 @@ impl Statistics {
 
     /// Those of a new connection.
     pub fn connection(self: &Arc<Self>) -> Arc<Counts> {
-        Arc::new(Counts { whole: Arc::clone(self), ..Counts::default() })
+        let mut counts = Counts::default();
+        counts.whole = Arc::clone(self);
+        Arc::new(counts)
     }
 
     /// Those of this machine as a target, of a source at `peer` that has reached it at `local`.
     pub fn target(&self, peer: IpAddr, local: IpAddr) -> Arc<Received> {
-        Arc::clone(super::lock(&self.targets).entry((peer, local)).or_default())
+        let mut targets = super::lock(&self.targets);
+        if targets.len() >= TARGETS_MOST && !targets.contains_key(&(peer, local)) {
+            // One that no line counts for.
+            let Some(ends) = targets.iter().find(|(_, it)| Arc::strong_count(it) == 1).map(|(ends, _)| *ends)
+            else {
+                return Arc::default();
+            };
+            targets.remove(&ends);
+        }
+        Arc::clone(targets.entry((peer, local)).or_default())
     }
 
     pub fn targets(&self) -> Vec<((IpAddr, IpAddr), Arc<Received>)> {
@@ -101,8 +115,9 @@ pub struct Counts {
     pub sent: [Flow; OWNERS],
     pub acknowledged: [Flow; OWNERS],
     lost: [Flow; OWNERS],
-    /// Its share of what was sent since a mirror began.
+    /// Its share of what was sent since a mirror began; and whether one runs: a verification sends as a job as well.
     mirrored: Flow,
+    mirrors: AtomicBool,
     /// What was lost and is sent again from the next stream on; and what was.
     due_again: AtomicU64,
     pub resent: AtomicU64,
@@ -172,11 +187,13 @@ impl Counts {
     /// A mirror begins: its operations are counted from nothing again.
     pub fn mirror_begins(&self, now_ms: i64) {
         self.whole.mirrored.sub(self.mirrored.take());
+        self.mirrors.store(true, Relaxed);
         self.mirror_began_ms.store(now_ms, Relaxed);
         self.mirror_ended_ms.store(0, Relaxed);
     }
 
     pub fn mirror_ends(&self, now_ms: i64) {
+        self.mirrors.store(false, Relaxed);
         self.mirror_ended_ms.store(now_ms, Relaxed);
     }
 
@@ -214,6 +231,13 @@ impl Counts {
     }
 }
 
+impl Drop for Counts {
+    /// A connection that is gone has mirrored nothing.
+    fn drop(&mut self) {
+        self.whole.mirrored.sub(self.mirrored.take());
+    }
+}
+
 /// What goes over one stream. When it ends or is dropped, what was not dealt with is lost.
 #[derive(Debug, Default)]
 pub struct Stream {
@@ -227,15 +251,36 @@ pub struct Stream {
 impl Stream {
     /// A frame leaves.
     pub fn sends(&self, loads: [Load; OWNERS]) {
-        let Counts { whole, sent, mirrored, .. } = &*self.counts;
+        let Counts { whole, sent, mirrored, mirrors, .. } = &*self.counts;
         for (owner, load) in loads.into_iter().enumerate() {
             sent[owner].add(load);
             self.sent[owner].add(load);
         }
-        // The whole first: a mirror that begins takes its share out of it.
-        whole.mirrored.add(loads[JOB]);
-        mirrored.add(loads[JOB]);
+        if mirrors.load(Relaxed) {
+            // The whole first: a mirror that begins takes its share out of it.
+            whole.mirrored.add(loads[JOB]);
+            mirrored.add(loads[JOB]);
+        }
         whole.replicated.add(loads[REPLICATION]);
+    }
+
+    /// There was no room for it: it has not left.
+    pub fn takes_back(&self, loads: [Load; OWNERS]) {
+        let Counts { whole, sent, mirrored, mirrors, .. } = &*self.counts;
+        for (owner, load) in loads.into_iter().enumerate() {
+            sent[owner].sub(load);
+            self.sent[owner].sub(load);
+        }
+        if mirrors.load(Relaxed) {
+            mirrored.sub(loads[JOB]);
+            whole.mirrored.sub(loads[JOB]);
+        }
+        whole.replicated.sub(loads[REPLICATION]);
+    }
+
+    #[cfg(test)]
+    pub fn sent(&self) -> [Load; OWNERS] {
+        std::array::from_fn(|owner| self.sent[owner].read())
     }
 
     /// The target has answered.
@@ -321,11 +366,24 @@ mod tests {
         assert_eq!(counts.resent.load(Relaxed), 14);
     }
 
+    #[test]
+    fn sources_that_come_from_ever_other_addresses_make_room_for_each_other() {
+        let whole = Statistics::begun(0);
+        let here = IpAddr::from([127, 0, 0, 1]);
+        let of = |n: u32| whole.target(std::net::Ipv4Addr::from(n).into(), here);
+        let held = of(0);
+        (1..2000).for_each(|n| drop(of(n)));
+        assert_eq!(whole.targets().len(), TARGETS_MOST);
+        assert!(Arc::ptr_eq(&held, &of(0)), "a line counts for it");
+    }
+
     /// statistics.tsv: MirOpsGenerated is set to zero by a remirror.
     #[test]
     fn a_remirror_counts_from_nothing_and_leaves_others_alone() {
         let whole = Statistics::begun(0);
         let (one, other) = (whole.connection(), whole.connection());
+        one.mirror_begins(1);
+        other.mirror_begins(1);
         one.stream().sends([TEN, FOUR]);
         other.stream().sends([FOUR, Load::default()]);
         assert_eq!(whole.mirrored.read(), Load { operations: 14, bytes: 1300 });
@@ -334,6 +392,12 @@ mod tests {
         assert_eq!(whole.replicated.read(), FOUR);
         assert_eq!(one.sent[JOB].read(), TEN, "what was sent stays so");
         assert_eq!(one.mirror_began_ms.load(Relaxed), 5);
+        one.stream().sends([FOUR, Load::default()]);
+        one.mirror_ends(6);
+        one.stream().sends([TEN, Load::default()]);
+        assert_eq!(whole.mirrored.read(), Load { operations: 8, bytes: 600 }, "no verification is a mirror");
+        drop(one);
+        assert_eq!(whole.mirrored.read(), FOUR, "its share goes with the connection");
     }
 
     #[test]

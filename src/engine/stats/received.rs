@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, Weak};
 pub struct Received {
     pub operations: AtomicU64,
     pub mirror_operations: AtomicU64,
-    pub bytes: AtomicU64,
     pub retries: AtomicU64,
     pub dropped: AtomicU64,
     pub orphan_files: AtomicU64,
@@ -57,11 +56,10 @@ impl Received {
         sum
     }
 
-    /// A frame has come.
+    /// Operations have come.
     pub fn takes(&self, [job, replication]: [Load; OWNERS]) {
         self.operations.fetch_add(job.operations + replication.operations, Relaxed);
         self.mirror_operations.fetch_add(job.operations, Relaxed);
-        self.bytes.fetch_add(job.bytes + replication.bytes, Relaxed);
     }
 
     pub fn removes(&self, counts: OrphanCounts) {

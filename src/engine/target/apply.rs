@@ -82,7 +82,11 @@ pub(super) struct Applier {
     pub(super) bytes: [u64; OWNERS],
     /// The same of operations, and of their bytes as they came.
     pub(super) loads: [Load; OWNERS],
-    /// Whose the first operations of the next frame are that is received.
+    /// What of the present frame was taken up and is not in the statistics yet.
+    taken: [Load; OWNERS],
+    /// The present frame did not wait, and so is not counted yet.
+    is_new: bool,
+    /// Whose the first operations of the next frame are that is put aside.
     pub(super) receiving: u8,
     /// What it has in hand, for the statistics.
     pub(super) standing: Arc<Standing>,
@@ -95,7 +99,7 @@ pub(super) struct Applier {
 
 /// What has become of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Carried {
+pub(super) enum Carried {
     /// It is dealt with, well or not.
     Out,
     /// It is held back.
@@ -175,6 +179,8 @@ impl Applier {
             local: None,
             bytes: [0; OWNERS],
             loads: [Load::default(); OWNERS],
+            taken: [Load::default(); OWNERS],
+            is_new: false,
             receiving: 0,
             standing,
             questions: None,
@@ -187,6 +193,7 @@ impl Applier {
 
     pub(super) fn serve(mut self) -> Result<(), Broken> {
         let served = self.run_all();
+        self.show_taken();
         self.end_orphans();
         // The helpers end when their channels do.
         (self.questions, self.requests) = (None, None);
@@ -213,8 +220,17 @@ impl Applier {
                 }
                 self.backlog.passes(&op);
                 let load = Load::of(&op, frame.len() - at - reader.remaining());
-                if self.step(&op)? == Carried::Out {
-                    self.loads[usize::from(self.who)] += load;
+                if let Op::Task(_) = op {
+                    // While it runs, frames are put aside.
+                    self.foresee(&frame[frame.len() - reader.remaining()..]);
+                }
+                let carried = self.step(&op)?;
+                let who = usize::from(self.who);
+                if self.is_new {
+                    self.taken[who] += load;
+                }
+                if carried == Carried::Out {
+                    self.loads[who] += load;
                 }
             }
             self.end.frames.give(frame);
@@ -239,6 +255,7 @@ impl Applier {
     fn next_frame(&mut self) -> Result<Option<Frame>, Broken> {
         while !self.backlog.is_empty() && !self.is_cut() {
             if let Some(frame) = self.backlog.pop(LOOK)? {
+                self.is_new = false;
                 return Ok(Some(frame));
             }
             if !self.held.is_empty() && Instant::now() >= self.next_try {
@@ -248,14 +265,15 @@ impl Applier {
         if self.ended || self.gone {
             return Ok(None);
         }
+        self.is_new = true;
         loop {
             let try_at = (!self.held.is_empty()).then_some(self.next_try);
             let Some(due) = [try_at, self.lately.due()].into_iter().flatten().min() else {
                 self.show();
-                return self.end.ops.recv().ok().map(|frame| self.receives(frame)).transpose();
+                return Ok(self.end.ops.recv().ok());
             };
             match self.end.ops.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(frame) => return self.receives(frame).map(Some),
+                Ok(frame) => return Ok(Some(frame)),
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {
                     if self.is_cut() {
@@ -272,15 +290,20 @@ impl Applier {
         }
     }
 
-    /// A frame that the source has sent is counted.
-    fn receives(&mut self, frame: Frame) -> Result<Frame, Broken> {
-        self.count_received(&frame)?;
-        Ok(frame)
-    }
-
+    /// A frame that is put aside is counted when it comes.
     pub(super) fn count_received(&mut self, frame: &[u8]) -> Result<(), WireError> {
         self.policy.counts.takes(Load::of_frame(frame, &mut self.receiving)?);
         Ok(())
+    }
+
+    /// Frames may be put aside now. `rest`: the operations of the present one that are still to come; whose the last of them is,
+    /// the next frame begins with.
+    pub(super) fn foresee(&mut self, rest: &[u8]) {
+        if self.backlog.is_empty() {
+            self.receiving = self.who;
+            // What cannot be read is met when its turn comes.
+            let _ = Load::of_frame(rest, &mut self.receiving);
+        }
     }
 
     /// For the statistics: what is in hand now.
@@ -349,8 +372,7 @@ impl Applier {
             let fails = held::is_here(op) && matches!(self.here, Here::Out { later: false, .. });
             if !fails && let Some(blocker) = self.held.blocker(&touched, u64::MAX) {
                 if self.who == REPLICATION {
-                    self.hold(op, touched, content, Some(blocker), None);
-                    return Ok(Carried::Later);
+                    return Ok(self.hold(op, touched, content, Some(blocker), None));
                 }
                 // What only asks or gives up needs no order.
                 if !matches!(op, Op::FileAsk { .. } | Op::FileDrop { .. }) {
@@ -366,8 +388,7 @@ impl Applier {
             Err(Trouble::Failed(failed)) => {
                 if self.who == REPLICATION && failed.failure.may_pass() {
                     let touched = self.touches(op);
-                    self.hold(op, touched, content, None, Some(failed));
-                    return Ok(Carried::Later);
+                    return Ok(self.hold(op, touched, content, None, Some(failed)));
                 }
                 self.give_up(op, &failed);
             }
@@ -719,10 +740,16 @@ impl Applier {
 
     /// Answers the bytes that were dealt with since the last time.
     pub(super) fn answer_bytes(&mut self) {
+        // First: what is acknowledged was received.
+        self.show_taken();
         let done = std::mem::take(&mut self.bytes).into_iter().zip(std::mem::take(&mut self.loads));
         for (who, (bytes, load)) in (0..).zip(done).filter(|(_, (_, load))| *load != Load::default()) {
             self.answer(&Answer::Applied { who, bytes, load });
         }
+    }
+
+    fn show_taken(&mut self) {
+        self.policy.counts.takes(std::mem::take(&mut self.taken));
     }
 
     /// False when the source has gone, and needs no answer.

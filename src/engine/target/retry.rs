@@ -1,7 +1,7 @@
 //! Holding operations of replication back that failed for a reason that may pass, and trying them again (`TGRetryLocked`,
 //! `TGExecutionRetryLimit`). What must not overtake them waits behind them ([`held`](super::held)), all else goes on.
 
-use super::apply::{Applier, Here, LOOK, REPLICATION};
+use super::apply::{Applier, Carried, Here, LOOK, REPLICATION};
 use super::failure::{Failed, Failure, Trouble};
 use super::held::{self, EntrySpot, HeldOp, Key, Spot, Touch, Touches};
 use super::queue::{self, Queued};
@@ -20,7 +20,8 @@ const FILES_MOST: usize = 256;
 const WAITS: &str = "wait for a change that cannot be made yet";
 
 impl Applier {
-    /// Holds an operation back: behind `blocker`, or because it failed itself.
+    /// Holds an operation back: behind `blocker`, or because it failed itself. What the operations behind it do themselves is
+    /// not kept.
     pub(super) fn hold(
         &mut self,
         op: &Op<'_>,
@@ -28,14 +29,14 @@ impl Applier {
         content: u64,
         blocker: Option<u64>,
         failed: Option<Box<Failed>>,
-    ) {
+    ) -> Carried {
         if let Op::Enter { root, path, make } = op {
             let spot = Spot { root: *root, path: path.to_vec(), make: *make };
             let errno = failed.as_ref().map_or(libc::EBUSY, |failed| failed.failure.errno);
             self.here = Here::Out { spot, errno, later: true };
             if !make {
                 // The operations that follow enter it themselves.
-                return;
+                return Carried::Out;
             }
             touches.extend(self.missing(*root, path).map(|key| (Touch::Make, key)));
         }
@@ -54,6 +55,7 @@ impl Applier {
             self.next_try = Instant::now() + self.pause();
         }
         self.held.push(held, blocker);
+        Carried::Later
     }
 
     /// The directories above this one that are to be made for it.
@@ -111,6 +113,7 @@ impl Applier {
         }
         if self.is_full() {
             self.in_hand = queue::count(rest, |_| ())?;
+            self.foresee(rest);
             self.wait_for_room()?;
             self.in_hand = 0;
         }

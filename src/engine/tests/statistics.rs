@@ -86,11 +86,13 @@ impl Real {
 
     /// Blocks until a snapshot is so: what is acknowledged is told a moment after what it allows.
     fn until(&self, so: impl Fn(&Snapshot) -> bool) -> Snapshot {
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
         loop {
             let snapshot = self.engine.snapshot();
             if so(&snapshot) {
                 return snapshot;
             }
+            assert!(std::time::Instant::now() < deadline, "{snapshot:#?}");
             std::thread::yield_now();
         }
     }
@@ -205,8 +207,8 @@ fn replication_is_counted_from_the_log_to_the_target() {
     assert_eq!(now.number(ConOpsRx), now.number(ConOpsTx));
     let source = now.of(Section::Source).next().unwrap();
     assert_eq!(*source.get(LastFileTouched), Value::Text(real.text("tree/new")));
-    let quiet = real.until(|now| now.number(ConOpsInRepQueue) == 0 && now.number(ConRpl) == 0);
-    assert_eq!(quiet.number(ConBytesInRepQueue), 0);
+    let quiet = real
+        .until(|now| [ConOpsInRepQueue, ConBytesInRepQueue, ConRpl].iter().all(|it| now.number(*it) == 0));
     assert!(matches!(quiet.of(Section::Connection).next().unwrap().get(ConRpt), Value::Moment(_)));
 }
 
@@ -219,6 +221,30 @@ fn what_comes_back_by_itself_is_counted() {
     replication.cut();
     let now = real.until(|now| now.number(AutoReconnects) > 0);
     assert_eq!((now.number(AutoDisconnects), now.number(AutoReconnects)), (1, 1));
+}
+
+/// A program that runs on the target cannot be written to, so the change is under way when the line breaks.
+#[test]
+fn what_was_under_way_when_the_line_broke_is_sent_again() {
+    let real = Real::new();
+    fs::copy("/bin/sleep", real.path("tree/program")).unwrap();
+    // Of two names, so it is written in place.
+    fs::hard_link(real.path("tree/program"), real.path("tree/other")).unwrap();
+    real.connect(true, Real::here());
+    real.settled();
+    let mut runs = std::process::Command::new(real.path("copy/program")).arg("600").spawn().unwrap();
+    let file = fs::OpenOptions::new().append(true).open(real.path("tree/program")).unwrap();
+    std::io::Write::write_all(&mut &file, b"more").unwrap();
+    drop(file);
+    let held = real.until(|now| now.number(Retries) > 0);
+    let under_way = held.number(ConOpsInAckQueue);
+    assert!(under_way > 0);
+    let Stage::On(replication) = real.engine.connection(ONE).unwrap().view().state.stage else { panic!() };
+    runs.kill().unwrap();
+    runs.wait().unwrap();
+    replication.cut();
+    let now = real.until(|now| now.number(AutoReconnects) > 0 && now.number(ConOpsInAckQueue) == 0);
+    assert!(now.number(ConResentOpCount) > 0, "{under_way} were under way");
 }
 
 #[test]
@@ -361,7 +387,7 @@ fn the_columns_are_those_of_the_monitor() {
     real.connect(true, Real::here());
     fs::write(real.path("tree/new"), "a change").unwrap();
     real.barrier();
-    real.until(|now| now.number(ConOpsInCmdQueue) == 0);
+    real.until(|now| now.number(ConOpsInCmdQueue) == 0 && now.number(ConBytesInRepQueue) == 0);
     let columns = real.columns();
     assert_eq!(columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), COLUMNS);
     let get = |name: &str| &*columns.iter().find(|(found, _)| found == name).unwrap().1;

@@ -134,7 +134,7 @@ impl Mirror<'_> {
                     Ok(again == emit.frame[start..])
                 })? == Settled::Yes;
             if settled {
-                Op::end_put(&mut emit.frame, start);
+                emit.end_put(undo, start);
                 emit.full()?;
                 drop(emit);
                 sending.done(&before);

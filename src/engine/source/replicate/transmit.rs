@@ -233,6 +233,8 @@ impl Transmitter {
         if let Some(lost) = record.leaves() {
             self.common.leaves(lost);
         }
+        // Content says itself when it is sent, and an attribute is no file's touch.
+        let moves = matches!(record, Record::Link { .. } | Record::Rename { .. } | Record::Remove { .. });
         let (result, at) = match record {
             Record::Directory { node, id, at } => (self.directory(node, &id, &at, true), at),
             Record::DirectoryMeta { node, id, at } => (self.directory(node, &id, &at, false), at),
@@ -271,6 +273,9 @@ impl Transmitter {
             Record::Mark { number } if self.common.return_mark(number) => return Ok(true),
             Record::Mark { number } => return self.bulk.mark(number).map(|()| true),
         };
+        if moves && result.is_ok() {
+            self.common.touches(at.root, at.path, at.name);
+        }
         match result {
             Ok(()) => {
                 self.common.pay(&record);
@@ -463,7 +468,6 @@ impl Transmitter {
         let size = usize::try_from(stat.size).unwrap_or(usize::MAX);
         // What the file has by the time it is read; a change since then is told by an event.
         let length;
-        let shared = &self.common.shared;
         if state != State::Shared {
             let mut emit = self.line.emitter.lock_as(REPLICATION);
             emit.go(at.root, at.path, true);
@@ -478,7 +482,7 @@ impl Transmitter {
             }
             let sent = emit.frame.len() - start;
             length = sent as u64;
-            Op::end_put(&mut emit.frame, start);
+            emit.end_put(undo, start);
             self.common.sent(sent as u64);
             emit.full()?;
             drop(emit);
@@ -505,9 +509,7 @@ impl Transmitter {
             self.common.sent(offset);
             length = offset;
         }
-        let shown = self.common.shown(now.root, &now.path, &now.name);
-        self.common.plan.traffic.counts.touches(&shown);
-        shared.set_last_file(shown);
+        self.common.touches(now.root, &now.path, &now.name);
         self.common.set_stamps(id, now.separate.then_some(now.node), length, stamps(&stat));
         Ok(())
     }
@@ -636,6 +638,13 @@ fn elsewhere() -> io::Error {
 }
 
 impl Common {
+    /// Replication has sent this entry (lastFileTouched).
+    pub(super) fn touches(&self, root: u16, path: &[u8], name: &[u8]) {
+        let shown = self.shown(root, path, name);
+        self.plan.traffic.counts.touches(&shown);
+        self.shared.set_last_file(shown);
+    }
+
     /// Counts content that was put into the stream.
     pub(super) fn sent(&self, bytes: u64) {
         self.shared.bytes_transmitted.fetch_add(bytes, Relaxed);

@@ -428,11 +428,13 @@ impl Bulk {
         if whole {
             state.index.put(key.0, index);
         }
+        let place = job.place.clone();
         drop(job);
         drop(state);
         match (stat, xattrs) {
             (Ok(stat), Ok(xattrs)) if stat.kind == FileKind::File => {
                 emit.push(&Op::FileEnd { file: number, length, meta: stat.meta, xattrs })?;
+                self.common.touches(place.0, &place.1, &place.2);
             }
             _ => emit.push(&Op::FileDrop { file: number })?,
         }

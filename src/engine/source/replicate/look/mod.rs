@@ -374,6 +374,7 @@ impl Looker {
     fn fail(&self, model: &Model, dir: NodeId, name: &[u8], error: &io::Error) {
         let shown = self.shown(model, dir, name);
         tracing::warn!("{shown}: it cannot be looked at on the source: {error}");
+        self.common.plan.traffic.counts.cannot_replicate();
         self.common.shared.fail(&shown, &format!("it cannot be looked at on the source: {error}"));
         if self.lists_all {
             // What has changed there since the target was known to have it is not told by any event.
