@@ -57,6 +57,33 @@ impl Three {
 const WAIT: &str = "waitonmirror $con timeout = 60";
 
 #[test]
+fn a_dry_run_of_a_far_connection_calls_and_changes_nobody() {
+    let three = Three::new();
+    let mut alpha = Served::at(&three.alpha, "127.0.0.2:0");
+    let mut beta = Served::at(&three.beta, "127.0.0.3:0");
+    let (a, b) = (alpha.address(), beta.address());
+    // What is there, this machine cannot see.
+    let then = format!(
+        "{WAIT}\nwrite \"came\"\n$r = repset calculate s\nwrite $r\n$r = explain \"/only/there/x\" con $con\nwrite $r\n\
+         disconnect $con\nrepset create t\nrepset rule add \"/only/there\" include to t\nrepset save t\n\
+         $c = connect t to \"{b}\" map base \"/only/then\"\ndisconnect $c\n\
+         connect s to \"{b}\" map {source} to {target} dryrun\n",
+        source = q(&three.source()),
+        target = q(&three.target())
+    );
+    let ran = three.connects(three.gamma.dtcl().arg("--dry-run"), &a, &b, "", &then);
+    ran.status(1).says("what this would send cannot be told in a dry run");
+    ran.prints_lines(&["came", "-161", "-161", "would: disconnect 1", "would: disconnect 2"]);
+    assert!(!ran.out.contains("0 files"), "{}", ran.out);
+    three.alpha.dtcl().text("write (len(repsets()) + len(connections()))").run().ok().prints("0");
+    three.beta.dtcl().args(["grant", "list"]).run().ok();
+    let log = std::fs::read_dir(three.beta.home().join("log")).unwrap().flatten();
+    let log: String =
+        log.map(|file| String::from_utf8_lossy(&std::fs::read(file.path()).unwrap()).into_owned()).collect();
+    assert!(!log.contains("may send") && !log.contains("refused"), "{log}");
+}
+
+#[test]
 fn a_script_on_a_third_machine_connects_two_and_goes() {
     if !have("rsync") {
         return skip("a_script_on_a_third_machine_connects_two_and_goes", "rsync is not installed");

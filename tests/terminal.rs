@@ -262,7 +262,6 @@ fn watch_redraws_in_its_place() {
     let mut pty = shell(&home);
     pty.send("watch 0.1 write \"tick\"\r");
     // Back over its one line, several times.
-    pty.until("turns of WATCH", |_| true);
     let end = Instant::now() + Duration::from_secs(20);
     while pty.raw().matches("\x1b[1A\x1b[J").count() < 4 && Instant::now() < end {
         pty.expect("tick");
@@ -298,16 +297,25 @@ fn what_is_longer_than_the_screen_is_shown_by_screenfuls() {
     );
     pty.send("q");
     pty.expect(PROMPT);
-    pty.send("options\r");
+    // The whole of a key's sequence is its own, and Ctrl-C ends what stands behind it, too.
+    pty.send("options; write (\"be\" + \"hind\")\r");
+    pty.expect("-- more");
+    pty.send("\x1b[1;5B");
     pty.expect("-- more");
     pty.send("\x03");
     pty.expect(PROMPT);
+    pty.settle();
+    assert!(pty.lines().iter().any(|line| line == PROMPT.trim_end()), "{:?}", pty.lines());
+    assert!(!pty.raw().contains("behind"), "{:?}", pty.lines());
     // What fits is not held up, nor what a script writes.
     run(&mut pty, "options Checksum*");
     pty.send("for $i = 1 to 30 do write $\"w{$i}\" end\r");
     pty.expect("w30");
     pty.expect(PROMPT);
-    assert!(!leave(pty).contains("WarningPings"));
+    pty.send("for $i = 1 to 1 do options end\r");
+    pty.expect("WarningPings");
+    pty.expect(PROMPT);
+    assert_eq!(leave(pty).matches("WarningPings").count(), 1);
 }
 
 #[test]
@@ -376,10 +384,17 @@ fn news_stand_above_the_line_that_is_typed() {
         &format!("$c = connect payroll to localhost map base {}; waitonmirror $c", q(&home.path("copy"))),
     );
     pty.send("write \"half");
-    // A first look, to which the next one is compared.
-    std::thread::sleep(Duration::from_secs(2));
-    home.script("pause target localhost\n").ok();
-    pty.expect("connection 1 (payroll to localhost): the target is Paused");
+    // What came before the first look is no news.
+    let end = Instant::now() + Duration::from_secs(60);
+    let is_told = |pty: &Pty| pty.lines().iter().any(|line| line.contains("the target is Paused"));
+    for step in ["pause", "resume"].into_iter().cycle() {
+        home.script(&format!("{step} target localhost\n")).ok();
+        pty.settle();
+        if is_told(&pty) {
+            break;
+        }
+        assert!(Instant::now() < end, "{:?}", pty.lines());
+    }
     pty.until("the line below it", |lines| {
         lines.iter().any(|line| line.starts_with("Command:  write \"half"))
     });
@@ -391,6 +406,26 @@ fn news_stand_above_the_line_that_is_typed() {
     pty.expect("\n  half whole\r\n");
     pty.expect(PROMPT);
     leave(pty);
+}
+
+#[test]
+fn no_machine_that_does_not_answer_keeps_a_person_from_leaving() {
+    let home = Home::new();
+    let served = Served::start(&home);
+    let mut pty = shell(&home);
+    run(&mut pty, "repset list");
+    served.signal(Signal::SIGSTOP);
+    // A question that is on its way when the shell ends.
+    pty.send("repset display \t");
+    give_up(&mut pty);
+    let began = Instant::now();
+    pty.send("exit 0\r");
+    let (status, screen) = pty.end();
+    let took = began.elapsed();
+    served.signal(Signal::SIGCONT);
+    assert_eq!(status, 0, "{screen}");
+    // What is given up is waited for half a minute.
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[test]
@@ -408,7 +443,9 @@ fn no_key_waits_for_a_machine_that_does_not_answer() {
             .map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap())
             .all(|stat| stat.contains(") T "))
     };
+    let end = Instant::now() + Duration::from_secs(30);
     while !stopped() {
+        assert!(Instant::now() < end, "it does not stop");
         std::thread::yield_now();
     }
     let mut slowest = Duration::ZERO;

@@ -11,11 +11,20 @@ pub trait Watch {
     fn cancelled(&self) -> bool {
         false
     }
+
+    /// False where nobody hears of events: what is told once waits for somebody who does.
+    fn hears(&self) -> bool {
+        true
+    }
 }
 
 /// Ignores events, never cancels.
 impl Watch for () {
     fn event(&mut self, _: Event) {}
+
+    fn hears(&self) -> bool {
+        false
+    }
 }
 
 /// One thing to tell.

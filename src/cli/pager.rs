@@ -1,13 +1,16 @@
 //! Output that is longer than the screen, a screenful at a time; and the way back over what was written, for WATCH.
 //!
-//! Keys: the space bar shows another screen, Return another line, q leaves the rest out; Ctrl-C is q. Anything else shows another screen.
+//! Keys: the space bar shows another screen, Return another line, q leaves the rest out; Ctrl-C ends the statement with it. Anything else shows another screen.
 
 use super::output::Output;
 use super::prompt;
+use crate::sys::signal;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// What stands below a screenful.
 const MORE: &str = "-- more: space, Return; q leaves out the rest --";
+
+const CTRL_C: u8 = 3;
 
 /// Columns and rows of a terminal.
 type Size = (u16, u16);
@@ -33,7 +36,8 @@ pub(super) fn show(output: &Output, text: &str, size: Size) {
         let key = prompt::key(&format!("\x1b[7m{ask}\x1b[0m"));
         output.write("\r\x1b[K");
         room = match key {
-            Some(b'q' | b'Q' | 3 | 4 | 0x1b) => return,
+            Some(CTRL_C) => return signal::interrupt(),
+            Some(b'q' | b'Q' | 4 | 0x1b) => return,
             Some(b'\r' | b'\n' | b'j') => 1,
             // Nobody there: all that is left.
             None => usize::MAX,
@@ -45,8 +49,12 @@ pub(super) fn show(output: &Output, text: &str, size: Size) {
 /// The sequence that takes back what was written from the beginning of a line, as far as it is on the screen.
 pub(super) fn back_over(text: &str, size: Option<Size>) -> String {
     let (columns, rows) = size.map_or((80, 24), |(columns, rows)| (usize::from(columns), usize::from(rows)));
-    match height(text, columns) {
-        0 => String::new(),
+    // A terminal that does not say.
+    let rows = if rows == 0 { 24 } else { rows };
+    // The cursor is still in a row that was not ended.
+    match height(text, columns) - usize::from(!text.is_empty() && !text.ends_with('\n')) {
+        0 if text.is_empty() => String::new(),
+        0 => "\r\x1b[J".to_owned(),
         height if height < rows => format!("\r\x1b[{height}A\x1b[J"),
         _ => "\x1b[H\x1b[2J".to_owned(),
     }
@@ -76,5 +84,7 @@ mod tests {
         assert_eq!(back_over("a\nb\n", Some((80, 24))), "\r\x1b[2A\x1b[J");
         assert_eq!(back_over(&"a\n".repeat(30), Some((80, 24))), "\x1b[H\x1b[2J");
         assert_eq!(back_over("", None), "");
+        assert_eq!(back_over("a", Some((80, 24))), "\r\x1b[J");
+        assert_eq!(back_over("a\nb", Some((80, 0))), "\r\x1b[1A\x1b[J");
     }
 }

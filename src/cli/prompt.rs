@@ -14,6 +14,10 @@ use crate::sys::signal;
 /// No answer is longer.
 const LONGEST: usize = 4096;
 
+const ESCAPE: u8 = 0x1b;
+/// Milliseconds between the characters of a key, at most.
+const SEQUENCE: u8 = 50;
+
 /// Asks until the answer is yes or no; a bare return key is no. None: nobody to ask, or Ctrl-C.
 pub fn confirm(question: &str) -> Option<bool> {
     let mut terminal = open()?;
@@ -57,9 +61,43 @@ pub fn key(prompt: &str) -> Option<u8> {
         }
         let mut byte = [0];
         return match nix::unistd::read(&terminal, &mut byte) {
+            Ok(1) if byte[0] == ESCAPE && follows(&terminal, SEQUENCE) => {
+                rest_of_sequence(&terminal);
+                Some(0)
+            }
+            Ok(1) if byte[0] >= 0x80 => {
+                while follows(&terminal, 0u8) && read_byte(&terminal).is_some() {}
+                Some(0)
+            }
             Ok(1) => Some(byte[0]),
             _ => None,
         };
+    }
+}
+
+/// Is there more to read within these milliseconds?
+fn follows(terminal: &File, milliseconds: u8) -> bool {
+    let mut fds = [PollFd::new(terminal.as_fd(), PollFlags::POLLIN)];
+    matches!(poll(&mut fds, PollTimeout::from(milliseconds)), Ok(1..))
+}
+
+fn read_byte(terminal: &File) -> Option<u8> {
+    let mut byte = [0];
+    matches!(nix::unistd::read(terminal, &mut byte), Ok(1)).then_some(byte[0])
+}
+
+/// Reads a key's sequence from behind its escape character to its end, so that nothing of it is taken for typing.
+fn rest_of_sequence(terminal: &File) {
+    // `ESC [ 1 ; 5 C` and `ESC O P`; any other is one character.
+    let Some(first) = read_byte(terminal) else { return };
+    if !matches!(first, b'[' | b'O') {
+        return;
+    }
+    while follows(terminal, SEQUENCE) {
+        match read_byte(terminal) {
+            Some(0x40..=0x7e) | None => return,
+            Some(_) => {}
+        }
     }
 }
 

@@ -46,7 +46,7 @@ impl Rehearsal {
         let clock = Arc::new(super::clock::SystemClock);
         let engine = Engine::open_as(copy.home().clone(), jobs.clone(), clock, false)?;
         // No program is run, not even one whose turn would be now.
-        engine.tasks.power.stop();
+        engine.tasks.power.rehearse();
         Ok(Rehearsal { engine, jobs, _copy: copy })
     }
 

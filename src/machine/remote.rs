@@ -154,7 +154,9 @@ impl Machine for Remote {
             session.line = Some(line);
         }
         let Some(line) = &mut session.line else { return Err(gone(&self.name)) };
-        if let Some(notice) = line.notice.take() {
+        if watch.hears()
+            && let Some(notice) = line.notice.take()
+        {
             watch.event(Event::Notice(notice));
         }
         let epoch = line.welcome.epoch;

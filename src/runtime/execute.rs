@@ -97,6 +97,8 @@ impl Interpreter {
         if let Some(frame) = self.frames.last_mut() {
             frame.at = at;
         }
+        // Nothing else ends a WATCH: what comes next does not take the place of its last turn.
+        self.session.borrow_mut().ui().redraw(Redraw::Over);
         match self.failed(&failure, span, source) {
             After::GoOn => None,
             After::Stop(status) => self.leave_script(status, false),
@@ -425,7 +427,10 @@ impl Interpreter {
                     self.session.borrow_mut().ui().redraw(Redraw::Next);
                 }
                 Op::WhileWell(target) => match self.stack.last() {
-                    Some(Value::Integer(..=0)) => pc = target as usize,
+                    Some(Value::Integer(..=0)) => {
+                        self.session.borrow_mut().ui().redraw(Redraw::Over);
+                        pc = target as usize;
+                    }
                     _ => _ = self.stack.pop(),
                 },
                 Op::End => {
@@ -577,6 +582,8 @@ impl Interpreter {
                 self.verb(verb, args, assigned, program.spans[next - 1])
             }
             Handler::Run(_) | Handler::Later => {
+                // A script that was typed goes on while nobody looks.
+                self.session.borrow_mut().set_pages(self.typed && self.frames.len() == 1);
                 let outcome = commands::execute(&mut self.session.borrow_mut(), invocation.command, args);
                 if self.session.borrow_mut().take_changed() && outcome.is_ok() {
                     let text = rehearse::spelled(program, next - 1, invocation, args);

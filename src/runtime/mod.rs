@@ -77,6 +77,8 @@ pub struct Interpreter {
     error: Arc<str>,
     /// ON ERROR of the shell, kept from line to line.
     shell_policy: Policy,
+    /// A statement without loops that was typed: its commands may page what they show.
+    typed: bool,
     /// Counts loop turns between looks at the person's wish to stop.
     turns: u8,
     /// What a call into Rhai may do.
@@ -97,6 +99,7 @@ impl Interpreter {
             result: 0,
             error: Arc::default(),
             shell_policy: Policy::Inherit,
+            typed: false,
             turns: 0,
             limits: Limits::default(),
             host: None,
@@ -207,10 +210,12 @@ impl Interpreter {
         let modules = !scope.modules.is_empty();
         match compile::compile(source, &mut scope.names, modules) {
             Ok(program) => {
+                self.typed = !program.ops.iter().any(|op| matches!(op, program::Op::Again(_)));
                 let mut frame = Frame::script(Arc::new(program), 0);
                 frame.policy = self.shell_policy;
                 self.frames = vec![frame];
                 let end = self.execute();
+                self.typed = false;
                 // The block of an ON ERROR DO went with its line.
                 self.shell_policy = match end.policy {
                     Policy::Continue => Policy::Continue,

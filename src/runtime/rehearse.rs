@@ -12,11 +12,17 @@ pub(super) fn spelled(program: &Program, at: usize, invocation: &Invocation, arg
     for (item, _) in &invocation.holes {
         let Some(Arg::Value { value, span, .. }) = args.items.get(*item as usize) else { continue };
         spelled.push_str(text.get(from..span.start as usize).unwrap_or_default());
-        spelled.push_str(&as_word(&value.to_string()));
+        spelled.push_str(&plain(&as_word(&value.to_string())));
         from = span.end as usize;
     }
     spelled.push_str(text.get(from..span.end as usize).unwrap_or_default());
     one_line(&spelled)
+}
+
+/// What could steer a terminal, or end the line, is written out.
+pub(super) fn plain(text: &str) -> String {
+    let written = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
+    text.chars().map(written).collect()
 }
 
 /// Continued lines as one.

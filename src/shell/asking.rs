@@ -20,9 +20,16 @@ const LONGEST: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Questions {
     open: HashMap<String, (Request, Receiver<Option<Reply>>)>,
+    /// Until when the key under way waits, for all that it asks.
+    patience: Option<Instant>,
 }
 
 impl Questions {
+    /// Another key: it may wait as long as each.
+    pub(super) fn key(&mut self) {
+        self.patience = Some(Instant::now() + KEY);
+    }
+
     /// The answer, if it comes soon enough. `login`: who asks is to be told first.
     pub(super) fn ask(
         &mut self,
@@ -38,7 +45,10 @@ impl Questions {
         };
         // One that was asked before, so that it is known what it is.
         let embedded = known && !machine.is_far() && !machine.keeps_connections();
-        let deadline = Instant::now() + if embedded { OPENING } else { KEY };
+        let deadline = match self.patience {
+            Some(patience) if !embedded => patience,
+            _ => Instant::now() + if embedded { OPENING } else { KEY },
+        };
         match answer.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(reply) if asked == request => reply,
             // A late answer to another question makes way for this one.
@@ -88,6 +98,10 @@ struct Patience(Instant);
 impl Watch for Patience {
     fn event(&mut self, _: Event) {}
 
+    fn hears(&self) -> bool {
+        false
+    }
+
     fn cancelled(&self) -> bool {
         Instant::now() >= self.0
     }
@@ -127,10 +141,15 @@ mod tests {
         let machine: Arc<dyn Machine> = Arc::new(Slow(Mutex::new(released)));
         let mut questions = Questions::default();
         let began = Instant::now();
+        questions.key();
         assert_eq!(questions.ask(&machine, None, Request::RepsetList), None);
-        assert!(began.elapsed() >= KEY, "it was waited for");
+        let waited = began.elapsed();
+        assert!(waited >= KEY && waited < LONGEST, "{waited:?}");
+        let began = Instant::now();
         assert_eq!(questions.ask(&machine, None, Request::RepsetList), None);
+        assert!(began.elapsed() < KEY, "the same key has waited already");
         assert_eq!(questions.open.len(), 1, "asked once");
+        questions.patience = None;
         release.send(()).unwrap();
         assert_eq!(questions.ask(&machine, None, Request::RepsetList), Some(Reply::Done));
         release.send(()).unwrap();

@@ -10,6 +10,9 @@ use crate::lang::{self, Word, WordKind};
 
 /// What there is at the moment.
 pub trait Names {
+    /// A key was pressed: what follows is asked for it.
+    fn begin(&mut self) {}
+
     /// The values that exist for a slot, each with a note that is only shown; empty for a slot that has no list.
     fn values(&mut self, slot: &str) -> Vec<(String, String)>;
 
@@ -48,6 +51,7 @@ const PATHS: &[&str] = &["path", "file", "filename", "device", "task"];
 
 /// What could stand at the end of `text`, and where the text that it replaces begins.
 pub fn complete(text: &str, names: &mut dyn Names) -> (usize, Vec<Offer>) {
+    names.begin();
     let typed = lang::words(text);
     if typed.in_expression || (typed.partial.quote.is_none() && typed.partial.text.starts_with('$')) {
         return in_expression(text, names);

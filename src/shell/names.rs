@@ -39,6 +39,10 @@ impl Living {
 }
 
 impl Names for Living {
+    fn begin(&mut self) {
+        self.questions.borrow_mut().key();
+    }
+
     fn values(&mut self, slot: &str) -> Vec<(String, String)> {
         let plain = |name: String| (name, String::new());
         match slot {

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks.
 const PACE: Duration = Duration::from_millis(500);
+/// How long one whose last look has failed is left alone: each costs the next command some of its line's time.
+const REST: Duration = Duration::from_secs(30);
 /// How long a look may take.
 const LONGEST: Duration = Duration::from_millis(400);
 
@@ -48,17 +50,24 @@ pub(super) fn begin(
     mut tell: impl FnMut(String) + Send + 'static,
 ) -> std::io::Result<()> {
     let look = move || {
+        // Those that did not answer, and until when they are left alone.
+        let (mut rested, mut failed) = (BTreeMap::new(), Vec::new());
         let mut known: (u64, BTreeMap<(String, u32), ConnectionStatus>) = Default::default();
         loop {
             std::thread::sleep(PACE);
             let (prompt, machines) = watched.get();
             let mut now = BTreeMap::new();
-            for machine in &machines {
+            rested.retain(|_, until| Instant::now() < *until);
+            for machine in machines.iter().filter(|machine| !rested.contains_key(machine.name())) {
                 let mut watch = Until(Instant::now() + LONGEST);
-                if let Ok(Reply::Connections(all)) = machine.call(Request::StatusAll, &mut watch) {
-                    now.extend(all.into_iter().map(|one| ((machine.name().to_owned(), one.id.0), one)));
+                match machine.call(Request::StatusAll, &mut watch) {
+                    Ok(Reply::Connections(all)) => {
+                        now.extend(all.into_iter().map(|one| ((machine.name().to_owned(), one.id.0), one)));
+                    }
+                    _ => failed.push(machine.name().to_owned()),
                 }
             }
+            rested.extend(failed.drain(..).map(|name| (name, Instant::now() + REST)));
             if watched.get().0 != prompt {
                 continue;
             }
@@ -93,6 +102,10 @@ fn news(before: &ConnectionStatus, now: &ConnectionStatus) -> Vec<String> {
     if let Some(error) = now.last_error.as_ref().filter(|_| before.last_error != now.last_error) {
         news.push(format!("warning: {who}: {error}"));
     }
+    // Names may hold line ends, and each of the news is a line.
+    for line in &mut news {
+        *line = line.replace(char::is_control, " ");
+    }
     news
 }
 
@@ -101,6 +114,10 @@ struct Until(Instant);
 
 impl Watch for Until {
     fn event(&mut self, _: Event) {}
+
+    fn hears(&self) -> bool {
+        false
+    }
 
     fn cancelled(&self) -> bool {
         Instant::now() >= self.0

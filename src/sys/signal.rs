@@ -112,6 +112,12 @@ pub fn last() -> i32 {
     LAST.load(Ordering::SeqCst)
 }
 
+/// Ctrl-C came as a key: as if it had been a signal.
+pub fn interrupt() {
+    LAST.store(libc::SIGINT, Ordering::SeqCst);
+    INTERRUPTED.store(true, Ordering::SeqCst);
+}
+
 /// A SIGINT that came before is not for what comes next.
 pub fn forget_interrupt() {
     INTERRUPTED.store(false, Ordering::SeqCst);

@@ -150,6 +150,9 @@ fn no_loop_waits_for_what_cannot_come() {
         .ok()
         .prints("over\n");
     changes_nothing(&home, "watch 5 repset list\n").ok();
+    changes_nothing(&home, "while 1 = 1 do\n$r = repset create x\nsleep 1\nend\n")
+        .status(1)
+        .says("nothing ends these pauses");
     let ran = changes_nothing(
         &home,
         &format!("{connect}mirror pause $c\n$r = waitonmirror $c timeout = 9\nwrite $r\nwaitonmirror $c\n"),
@@ -176,11 +179,13 @@ fn files_of_the_client_are_not_written() {
         &format!(
             "set EnableTaskCmdProcessing = 1\nconnect payroll to localhost map base {copy}\n\
              queuetask t to localhost onqueue = \"/bin/touch {0}\" onexecute = \"/bin/touch {0}\"\n\
+             task status t\n\
              connect payroll to tdu \"counted.sts\" \n",
             home.path("ran").display()
         ),
     );
     ran.ok();
+    assert!(ran.out.contains("succeeded") && !ran.out.contains("failed"), "{}", ran.out);
     for name in ["spooled", "set.txt", "ran", "counted.sts"] {
         assert!(!home.path(name).exists(), "{name}: {}", ran.report());
     }

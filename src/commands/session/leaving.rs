@@ -4,7 +4,11 @@ use super::Session;
 use crate::api::{Reply, Request};
 use crate::machine::Machine;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
+
+/// How long a service is waited for by who is leaving.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 impl Session {
     /// What ends or is lost with this session, as sentences: sets that are not saved, connections of an embedded engine.
@@ -49,11 +53,26 @@ impl Session {
 
 /// Its replication sets that are not saved, as sentences.
 fn unsaved(machine: &Arc<dyn Machine>) -> Vec<String> {
-    match machine.call(Request::RepsetList, &mut ()) {
-        Ok(Reply::Repsets(sets)) => {
+    let list = match machine.keeps_connections() {
+        // An engine of this process always answers.
+        false => machine.call(Request::RepsetList, &mut ()).ok(),
+        true => soon(machine, Request::RepsetList),
+    };
+    match list {
+        Some(Reply::Repsets(sets)) => {
             let unsaved = sets.iter().filter(|set| !set.saved);
             unsaved.map(|set| format!("replication set {} has unsaved changes", set.name)).collect()
         }
         _ => Vec::new(),
     }
+}
+
+/// An answer that comes in time: a service that hangs keeps nobody here.
+fn soon(machine: &Arc<dyn Machine>, request: Request) -> Option<Reply> {
+    let (sender, answer) = channel();
+    let machine = Arc::clone(machine);
+    // Whoever asked may have gone by then.
+    let ask = move || _ = sender.send(machine.call(request, &mut ()));
+    std::thread::Builder::new().name("farewell".into()).spawn(ask).ok()?;
+    answer.recv_timeout(FAREWELL).ok()?.ok()
 }

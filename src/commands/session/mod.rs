@@ -71,6 +71,7 @@ impl Session {
                 indent: false,
                 at_line_start: true,
                 capture: None,
+                pages: false,
                 paged: false,
             },
             required: Access::None,
@@ -256,6 +257,8 @@ impl Session {
         let login = match access {
             Some(Access::None) => return None,
             Some(_) => None,
+            // Nobody has said that it is to hear who asks.
+            None if machine.is_far() => return None,
             None => Some(Request::Login { user: own_user(), password: None, domain: None }),
         };
         Some((machine, login))

@@ -16,6 +16,8 @@ pub(in crate::commands) struct Out {
     pub indent: bool,
     pub at_line_start: bool,
     pub capture: Option<Capture>,
+    /// A person has typed the command, and nothing waits behind it.
+    pub pages: bool,
     /// What is written now is read as a whole.
     pub paged: bool,
 }
@@ -106,10 +108,15 @@ impl Session {
             Mode::Csv => render::csv(&outcome.output),
         };
         if !text.is_empty() {
-            self.out.paged = true;
+            self.out.paged = self.out.pages;
             self.out.write(&text);
             self.out.paged = false;
         }
+    }
+
+    /// Whether what commands show from here on may be paged.
+    pub fn set_pages(&mut self, pages: bool) {
+        self.out.pages = pages;
     }
 
     /// Part of a command's output before its end (one connection of several).

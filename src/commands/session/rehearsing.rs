@@ -14,6 +14,9 @@ const LOOKS: u32 = 10_000;
 /// A pause counts for so many.
 const PAUSE: u32 = 10;
 
+/// Pauses of a whole run, whatever is changed between them.
+const PAUSES: u32 = 2_000;
+
 /// What a dry run has come to.
 #[derive(Debug, Default)]
 pub(super) struct Rehearsal {
@@ -21,6 +24,8 @@ pub(super) struct Rehearsal {
     changed: bool,
     /// Questions since the last change.
     looks: u32,
+    /// How many pauses there were.
+    pauses: u32,
     /// Pauses that were not waited for.
     ahead: Duration,
     /// Files that would have been written.
@@ -85,6 +90,11 @@ impl Session {
     pub fn skips(&mut self, time: Duration) -> Result<bool, ApiError> {
         let Some(rehearsal) = &mut self.rehearsal else { return Ok(false) };
         rehearsal.ahead = rehearsal.ahead.saturating_add(time);
+        rehearsal.pauses += 1;
+        if rehearsal.pauses > PAUSES {
+            rehearsal.pauses = 0;
+            return Err(endless("nothing ends these pauses"));
+        }
         self.look(PAUSE).map(|()| true)
     }
 
@@ -101,10 +111,14 @@ impl Session {
             return Ok(());
         }
         rehearsal.looks = 0;
-        Err(ApiError::new(
-            Code::OperationOrCommandIsNotSupported,
-            "in a dry run this goes on for ever: what is waited for here does not come",
-        )
-        .help("bound the loop by a number of turns or by now(), which an ended SLEEP moves in a dry run too"))
+        Err(endless("what is waited for here does not come"))
     }
+}
+
+fn endless(why: &str) -> ApiError {
+    ApiError::new(
+        Code::OperationOrCommandIsNotSupported,
+        format!("in a dry run this goes on for ever: {why}"),
+    )
+    .help("bound the loop by a number of turns or by now(), which an ended SLEEP moves in a dry run too")
 }

@@ -127,7 +127,11 @@ impl Replication for Following {
     }
 
     fn queue_task(&self, task: &Arc<Submitted>, _: &mut dyn Watch) -> Result<(), ApiError> {
-        task.fail("this is a dry run: no task is run");
+        task.is_queued();
+        for line in task.line().points {
+            task.run_here(line.point, &|| false);
+        }
+        task.finish();
         Ok(())
     }
 

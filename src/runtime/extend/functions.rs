@@ -142,7 +142,7 @@ fn run(session: &Shared, leash: &Rc<Leash>, limit: usize, text: &str) -> Result<
                     })
                 });
                 if session.take_changed() && ran.0.is_ok() {
-                    session.would(text.trim());
+                    session.would(&crate::runtime::rehearse::plain(text.trim()));
                 }
                 ran
             }
