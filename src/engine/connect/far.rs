@@ -384,3 +384,25 @@ async fn call(addresses: &[SocketAddr]) -> Result<TcpStream, ControlError> {
     }
     Err(last.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rehearsed_target_is_never_called() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let own = Arc::new(MachineKey::passing().unwrap());
+        let granted = Granted {
+            id: "a grant".into(),
+            key: own.fingerprint().to_string(),
+            paths: vec![("/data".into(), "/copy".into())],
+            notices: Vec::new(),
+        };
+        let far = Far::of(&listener.local_addr().unwrap().to_string(), &granted, own).unwrap().rehearsed();
+        assert_eq!(far.withdraw(), Ok(()));
+        assert!(Arc::new(far).dial(&Transmission::default(), &Arc::default()).is_err());
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+}
