@@ -379,6 +379,9 @@ impl Engine {
                 return Err(ErrorKind::AlreadyExists.into());
             }
             Admitted::Again(line, _, there) => {
+                if line.is_lost() {
+                    event!(SourceReachable, "A source goes on where its line had failed");
+                }
                 let goes_on = line.go_on(tls.into(), socket, Some(there), Duration::ZERO);
                 if goes_on.as_ref().is_err_and(|error| error.kind() == ErrorKind::InvalidInput) {
                     // What it has not heard is not there any more.
@@ -420,7 +423,11 @@ impl Engine {
             let cut = Arc::clone(&taken.cut);
             let who = named(&grant);
             event!(SourceReachable, "{who} is connected");
-            match far::receive(&line, cut, |end| target::serve(end, policy)) {
+            let fails = who.clone();
+            let lost = move || {
+                event!(SourceLost, "The line of {fails} has failed; it is kept for when it dials anew")
+            };
+            match far::receive(&line, cut, lost, |end| target::serve(end, policy)) {
                 Ok(()) => tracing::info!("{who} has left"),
                 // Its grant was taken back, or the engine ends.
                 Err(error) if taken.was_ended() => tracing::warn!("{who} was ended: {error}"),

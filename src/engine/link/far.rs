@@ -148,9 +148,11 @@ fn validate(frame: &[u8]) -> Result<(), WireError> {
 
 /// Runs a target at this end of a line; blocks until it has ended. `serve` is the applier. The error: it, or the source, did not come
 /// to a good end.
+/// `lost`: what has carried the line has failed, and its source may dial anew.
 pub fn receive<E: std::fmt::Display>(
     line: &Arc<Line>,
     cut: Arc<Cut>,
+    lost: impl Fn() + Send + Sync + 'static,
     serve: impl FnOnce(TargetEnd) -> Result<(), E>,
 ) -> Result<(), String> {
     let _guard = BreaksOff(Arc::clone(line));
@@ -176,7 +178,7 @@ pub fn receive<E: std::fmt::Display>(
     let (hears, pool, cuts) = (Arc::clone(line), frames.clone(), Arc::clone(&cut));
     let (heard_all, all_heard) = channel::<()>();
     start("line in", move || {
-        let mut ear = Ear::of(&hears, None);
+        let mut ear = Ear::of(&hears, Some(&lost));
         let mut ops = Some(ops);
         loop {
             match ear.hear(|| pool.take()) {

@@ -22,7 +22,8 @@ pub enum Heard {
 /// Hears one end of a line.
 pub struct Ear<'a> {
     line: &'a Arc<Line>,
-    /// When a socket has failed: dials anew, and returns once something carries the line or it is over. None: the other end does.
+    /// Called when a socket has failed. A source's dials anew, and returns once something carries the line or it is over; without it the line
+    /// has failed, too. A target's tells of it.
     redials: Option<&'a (dyn Fn() + Sync)>,
     /// What is heard over; None while the line rests.
     way: Option<Arc<Way>>,
