@@ -93,7 +93,7 @@ fn start(
 }
 
 /// Gives up at a moment, and hears nothing.
-struct Patience(Instant);
+pub(super) struct Patience(pub(super) Instant);
 
 impl Watch for Patience {
     fn event(&mut self, _: Event) {}

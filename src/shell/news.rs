@@ -3,7 +3,8 @@
 //! A thread looks at the connections now and then; what has changed between two looks at the same prompt is news. What a command did
 //! is no news: who gave it knows.
 
-use crate::api::{ConnectionStatus, Event, Reply, Request, Watch};
+use super::asking::Patience;
+use crate::api::{ConnectionStatus, Reply, Request};
 use crate::machine::Machine;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,7 +60,7 @@ pub(super) fn begin(
             let mut now = BTreeMap::new();
             rested.retain(|_, until| Instant::now() < *until);
             for machine in machines.iter().filter(|machine| !rested.contains_key(machine.name())) {
-                let mut watch = Until(Instant::now() + LONGEST);
+                let mut watch = Patience(Instant::now() + LONGEST);
                 match machine.call(Request::StatusAll, &mut watch) {
                     Ok(Reply::Connections(all)) => {
                         now.extend(all.into_iter().map(|one| ((machine.name().to_owned(), one.id.0), one)));
@@ -107,19 +108,4 @@ fn news(before: &ConnectionStatus, now: &ConnectionStatus) -> Vec<String> {
         *line = line.replace(char::is_control, " ");
     }
     news
-}
-
-/// Gives up at a moment.
-struct Until(Instant);
-
-impl Watch for Until {
-    fn event(&mut self, _: Event) {}
-
-    fn hears(&self) -> bool {
-        false
-    }
-
-    fn cancelled(&self) -> bool {
-        Instant::now() >= self.0
-    }
 }

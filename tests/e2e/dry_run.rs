@@ -191,13 +191,19 @@ fn files_of_the_client_are_not_written() {
     }
 }
 
-#[test]
-fn a_service_and_its_connections_stay_as_they_are() {
+/// A service with a connection that follows.
+fn connected() -> (Home, Served) {
     let home = mirrored();
-    let _served = Served::start(&home);
+    let served = Served::start(&home);
     let copy = q(&home.path("copy"));
     home.script(&format!("$c = connect payroll to localhost map base {copy}\nwaitonmirror $c\nbarrier $c\n"))
         .ok();
+    (home, served)
+}
+
+#[test]
+fn a_service_and_its_connections_stay_as_they_are() {
+    let (home, _served) = connected();
     let ran = dry(
         &home,
         &format!(
@@ -227,11 +233,7 @@ fn a_service_and_its_connections_stay_as_they_are() {
 
 #[test]
 fn a_services_connections_count_for_what_names_their_target_or_set() {
-    let home = mirrored();
-    let _served = Served::start(&home);
-    let copy = q(&home.path("copy"));
-    home.script(&format!("$c = connect payroll to localhost map base {copy}\nwaitonmirror $c\nbarrier $c\n"))
-        .ok();
+    let (home, _served) = connected();
     let ran = dry(
         &home,
         &format!(

@@ -102,8 +102,7 @@ impl Dialled {
         };
         let standing = far.numbers().standing.iter().copied().filter(|other| other != number).collect();
         let (grant, process) = (far.grant.clone(), incarnation());
-        if self.line.is_over() || !self.line.is_at_rest() {
-            // Somebody else has called it.
+        if self.is_settled() {
             return Ok(None);
         }
         let resumes = self.begun.load(Relaxed).then(|| self.line.heard());
@@ -124,9 +123,12 @@ impl Dialled {
         self.begun.store(true, Relaxed);
         Ok(None)
     }
-}
 
-impl Dialled {
+    /// Somebody has called it, or nobody needs to.
+    fn is_settled(&self) -> bool {
+        self.line.is_over() || !self.line.is_at_rest()
+    }
+
     /// What carried the line has failed: dials until something carries it again, or it is over.
     pub fn redial(&self, transmission: &Transmission, traffic: &Traffic) {
         let _away = traffic.away();
@@ -139,10 +141,10 @@ impl Dialled {
             Some((before, wait)) if before == heard => wait,
             _ => Duration::ZERO,
         };
-        while !self.line.is_over() && self.line.is_at_rest() {
+        loop {
             self.line.wait_way(wait);
-            if self.line.is_over() || !self.line.is_at_rest() {
-                break;
+            if self.is_settled() {
+                return;
             }
             wait = (2 * wait).clamp(REDIAL.0, REDIAL.1);
             *self.redialled.lock().unwrap_or_else(PoisonError::into_inner) = Some((heard, wait));

@@ -129,7 +129,7 @@ fn is_gone(info: &Info, state: &State) -> bool {
 
 /// Has the target something to apply that was sent to it, as far as it has told?
 pub fn has_under_way(info: &Info, state: &State) -> bool {
-    if info.transmission.is_mute() || info.traffic.is_away() {
+    if info.transmission.is_silent(&info.traffic) {
         // Nothing is told, and nothing can be waited for.
         return false;
     }
@@ -170,8 +170,7 @@ pub fn status(info: &Info, view: &View) -> ConnectionStatus {
     let replicated = state.totals.replicated + count(|shared| &shared.bytes_transmitted);
     let retrying = replication.is_some_and(|shared| shared.retrying.load(Relaxed));
     let spared = &info.traffic.spared;
-    let held = info.transmission.held(&info.target);
-    let away = info.traffic.away_words(&info.target);
+    let hindered = info.transmission.hindered(&info.target, &info.traffic);
     ConnectionStatus {
         id: info.id,
         repset: info.repset.clone(),
@@ -203,7 +202,7 @@ pub fn status(info: &Info, view: &View) -> ConnectionStatus {
             + count(|shared| &shared.errors),
         verification: None,
         bandwidth_limit: info.transmission.in_force().0.map(|limit| limit.to_string()),
-        last_error: held.or(away).or_else(|| state.last_error()),
+        last_error: hindered.or_else(|| state.last_error()),
         paths: view.route.paths.iter().map(|path| (shown(&path.source), shown(&path.target))).collect(),
     }
 }

@@ -342,7 +342,7 @@ impl Task {
     /// A job that shall end does not wait for a line that nothing leaves over.
     fn let_go(&self) {
         let away = self.info.traffic.is_away();
-        let resting = self.info.transmission.is_mute() || away;
+        let resting = self.info.transmission.is_silent(&self.info.traffic);
         match (&self.state().running, &self.state().stage) {
             // Who sends is in the midst of it, and nobody knows for how long.
             (Some(running), Stage::On(replication)) if away && running.over_stream => replication.cut(),

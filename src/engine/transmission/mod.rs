@@ -195,6 +195,11 @@ impl Transmission {
         self.is_muted(&self.lock())
     }
 
+    /// Nothing is told to a connection whose traffic this is, by its target, and nothing reaches that.
+    pub fn is_silent(&self, traffic: &Traffic) -> bool {
+        self.is_mute() || traffic.is_away()
+    }
+
     fn is_muted(&self, kept: &Kept) -> bool {
         kept.rests() || self.ending.load(Relaxed) || kept.mode == Mode::Paused && self.in_force().0.is_some()
     }
@@ -257,6 +262,11 @@ impl Transmission {
                 Some(format!("transmission to {target} is stopped; TRANSMISSION START {target} goes on"))
             }
         }
+    }
+
+    /// The same of a connection whose traffic this is, or that its target cannot be reached at the moment.
+    pub fn hindered(&self, target: &str, traffic: &Traffic) -> Option<String> {
+        self.held(target).or_else(|| traffic.away_words(target))
     }
 
     /// Has a line dialled and knows of it from then on. `dial` is told whether it gets a socket.

@@ -101,7 +101,7 @@ impl Line {
     }
 
     /// Waits until nothing carries it. False: that took too long.
-    fn let_go(&self, patience: Duration) -> io::Result<bool> {
+    pub(super) fn let_go(&self, patience: Duration) -> io::Result<bool> {
         let deadline = Instant::now() + patience;
         let mut ways = lock(&self.ways);
         while ways.all().next().is_some() {

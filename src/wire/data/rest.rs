@@ -69,19 +69,9 @@ impl Line {
         self.says_alone(&way, &mut out, REST)?;
         lock(&self.ways).writes = None;
         drop(out);
-        // Who waits for room only while the line does not rest; under the lock, so that nobody misses it.
-        let windows = lock(&self.windows);
-        self.changed.notify_all();
-        drop(windows);
-        self.wake_gate();
-        let mut ways = lock(&self.ways);
-        while ways.hears.is_some() {
-            self.refuse_over()?;
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(ErrorKind::TimedOut.into());
-            }
-            ways = self.moved.wait_timeout(ways, left).unwrap_or_else(PoisonError::into_inner).0;
+        self.has_moved();
+        if !self.let_go(deadline.saturating_duration_since(Instant::now()))? {
+            return Err(ErrorKind::TimedOut.into());
         }
         self.refuse_over()
     }

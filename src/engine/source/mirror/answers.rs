@@ -82,8 +82,7 @@ impl Mirror<'_> {
             && !self.shared.stopped()
             && self.dry.is_none()
             && self.shared.counters.bytes_queued.load(Relaxed) > 0
-            && !self.plan.transmission.is_mute()
-            && !self.plan.traffic.is_away()
+            && !self.plan.transmission.is_silent(&self.plan.traffic)
         {
             match self.results.recv_timeout(BEAT) {
                 Ok(frame) => {

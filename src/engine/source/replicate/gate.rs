@@ -249,8 +249,7 @@ impl Gate {
         }
     }
 
-    /// A pass of a mirror that removes what only the target has is over: what has to be compared once more.
-    /// `sweeps`: else only what could not be compared though it stands where it stood is asked for.
+    /// A pass of a mirror is over: what has to be compared once more. `sweeps`: also what only the target may have, wherever it is.
     pub(in crate::engine::source) fn stirred(&self, sweeps: bool) -> Stirred {
         match self {
             Gate::Open => Stirred::default(),

@@ -272,7 +272,7 @@ impl Follow {
         live.bulk.forget_all();
         self.common.job_stops(shared.stopping());
         let plan = &self.common.plan;
-        if shared.stopped() && (plan.transmission.is_mute() || plan.traffic.is_away()) {
+        if shared.stopped() && plan.transmission.is_silent(&plan.traffic) {
             // Who let it go may have come before.
             return Err(ApiError::new(Code::MirrorIsNotRunning, "it was stopped before it began"));
         }
@@ -369,8 +369,7 @@ impl Replication for Follow {
                 None => _ = waits.get_or_insert_with(|| self.common.favour.waits()),
             }
             let plan = &self.common.plan;
-            let held = plan.transmission.held(&plan.target_name);
-            let held = held.or_else(|| plan.traffic.away_words(&plan.target_name));
+            let held = plan.transmission.hindered(&plan.target_name, &plan.traffic);
             if held.is_some()
                 && held != holds
                 && let Some(why) = &held

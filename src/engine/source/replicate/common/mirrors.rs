@@ -48,7 +48,7 @@ pub(in crate::engine::source) struct Begun {
     pub doubtful: Option<i64>,
 }
 
-/// What a mirror that removes what only the target has compares once more.
+/// What a mirror compares once more.
 #[derive(Debug, Default)]
 pub(in crate::engine::source) enum Stirred {
     /// Nothing is left.
